@@ -1,0 +1,157 @@
+// Package dissect turns packets into flows with metadata. It receives frames from tap, follows every TCP, UDP, ICMP
+// and other IP conversation, reads the head of each side's stream (TLS ClientHello, DNS messages, HTTP request
+// heads), and hands flows and transactions to a Sink.
+//
+// Promises. Metadata only: no type in this package has a field that can hold a body, a query string, a credential or
+// a header value; redaction is part of parsing, not a later step. Bounded: every parser works on a bounded prefix, the
+// flow table has a cap and writes what it evicts. Nothing panics on input: damaged input is counted by layer and reason.
+// An Engine is owned by one goroutine; Names is safe for concurrent use.
+package dissect
+
+import (
+	"net/netip"
+
+	"netaudit/tap/decode"
+)
+
+// State says which row of a flow this is.
+type State uint8
+
+// A flow is handed out once at its first packet, once a minute while it lives, and once at its end.
+const (
+	StateOpen State = iota
+	StateUpdate
+	StateClosed
+)
+
+// Direction says how a flow lies relative to the observed host (or, for files, the internal networks).
+type Direction uint8
+
+// Directions, as in DESIGN §4.
+const (
+	DirectionUnknown Direction = iota
+	Outbound
+	Inbound
+	Local
+	Transit
+)
+
+// HostSource says where Flow.Host came from.
+type HostSource uint8
+
+// Sources of a destination's name, best first.
+const (
+	HostNone HostSource = iota
+	HostSNI
+	HostHTTP
+	HostDNS
+	HostCert
+)
+
+// Flow is one conversation, seen from its initiator. All counters are cumulative since the first packet.
+// The Engine owns it; a Sink must not keep it after the call returns, except FlowOpened's Flow.ID.
+type Flow struct {
+	ID        uint64         // unique within one Engine; ties opened, updated and closed rows together
+	State     State          //
+	Proto     uint8          // IP protocol number: 6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6, …
+	Src, Dst  netip.AddrPort // Src is the initiator; for ICMP the ports are type and code
+	Direction Direction
+	Iface     string
+	VLANs     []uint16
+	Tunnel    decode.Tunnel
+
+	Start, End int64 // first and last packet, nanoseconds since the Unix epoch
+	RTT        int64 // SYN to SYN-ACK, nanoseconds; 0 unknown. For UDP first request to first answer
+
+	SrcBytes, DstBytes     uint64 // transport payload sent by the initiator and the responder; retransmissions once
+	SrcPackets, DstPackets uint64
+	Retransmits            uint64
+	MissedBytes            uint64 // gaps in the sequence space that the capture never saw
+
+	TCPState  string // connection state in Zeek's terms (S0 S1 SF REJ S2 S3 RSTO RSTR RSTOS0 RSTRH SH SHR OTH), "" for others
+	History   string // Zeek's history letters
+	MidStream bool   // the capture began after the connection did
+
+	Channel    string // DESIGN §4: https http smtp imap pop3 dns doh dot quic tls ssh postgres mysql redis ldap ntp websocket tcp udp icmp raw
+	Host       string // destination's name in lower case, "" unknown
+	HostSource HostSource
+	TLS        *TLS
+	HTTP       *HTTP
+	Mail       *Mail
+
+	CommunityID string   // Community ID v1, seed 0; "1:…"
+	FirstBytes  [32]byte // SHA-256 (keyed by Config.FingerprintKey) over the first bytes each side sent; zero when no payload
+	Truncated   bool     // a frame of the head was cut by the snap length, so metadata may be missing
+}
+
+// TLS is what a handshake said in the clear.
+type TLS struct {
+	Version     string // negotiated when the ServerHello was seen, else the highest offered: "1.0" … "1.3", "dtls1.2"
+	SNI         string // lower case ASCII; "" when absent
+	ALPN        string // chosen by the server when visible, else the client's first offer
+	Cipher      string // IANA name of the chosen suite, "" when no ServerHello was seen
+	JA3, JA3S   string // MD5, lower-case hex
+	JA4         string // FoxIO JA4 (client; BSD-3)
+	ECH         bool   // the ClientHello carries encrypted_client_hello (so SNI is the outer name)
+	Resumed     bool
+	Established bool   // application data or Finished seen from both sides
+	StartTLS    string // protocol that upgraded: smtp imap pop3 ldap postgres ftp xmpp, or http-connect, socks; "" direct
+	Cert        *Certificate
+}
+
+// Certificate is the server's leaf certificate (TLS ≤ 1.2 only: 1.3 encrypts it).
+type Certificate struct {
+	SHA256   string // lower-case hex of the DER
+	Subject  string // RFC 4514
+	Issuer   string
+	SAN      []string // at most 32 DNS names and addresses
+	NotAfter int64    // nanoseconds since the Unix epoch
+}
+
+// DNS is one DNS transaction: a query with its answer, or one of them alone.
+type DNS struct {
+	Name       string   // query name, lower case, without the final dot; "." for the root
+	Type       string   // A AAAA HTTPS …, TYPE123 for unknown ones
+	RCode      string   // NOERROR NXDOMAIN …; "" when no response was seen
+	Answers    []string // rdata of the answer section, at most 64: addresses, CNAME targets, others in presentation form
+	TTL        uint32   // lowest TTL among the answers, seconds
+	ID         uint16
+	Latency    int64 // query to response, nanoseconds; 0 unknown
+	Start, End int64
+}
+
+// HTTP is one HTTP request and its response head.
+type HTTP struct {
+	Method     string // upper case, at most 32 bytes
+	Host       string // Host header or :authority, lower case, without the port
+	Path       string // without query and fragment
+	Status     int    // 0 when no response was seen
+	UserAgent  string
+	Headers    []string // names of the request's headers, lower case, at most 64; never values
+	Start, End int64
+}
+
+// Mail is the state of a mail dialogue, without content or addresses.
+type Mail struct {
+	Protocol     string // smtp imap pop3
+	StartTLS     bool
+	GreetingHost string // name the server gave in its greeting
+}
+
+// Sink receives what an Engine finds. Calls come from the Engine's goroutine and must be quick: the first one is the
+// moment attribution starts, while the calling thread still waits.
+type Sink interface {
+	// FlowOpened is called at a flow's first packet, before any metadata is known. DNS queries open flows too.
+	FlowOpened(f *Flow)
+	// FlowActive is called when an already open flow is used anew: a further request after at least Config.ActiveGap of quiet
+	// by the initiator, so that the second user of a keep-alive connection can be named.
+	FlowActive(f *Flow)
+	// FlowUpdated is called once a minute for a living flow.
+	FlowUpdated(f *Flow)
+	// FlowClosed is called once, at the end of a flow (closed, timed out, evicted, or end of the capture).
+	FlowClosed(f *Flow)
+	// DNSMessage is called for each DNS transaction; f is the flow that carried it.
+	DNSMessage(f *Flow, d *DNS)
+	// HTTPRequest is called for each HTTP/1 request with its response head; f is the flow that carried it.
+	HTTPRequest(f *Flow, h *HTTP)
+}

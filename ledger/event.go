@@ -1,0 +1,169 @@
+// Package ledger seals events in an append-only, provable log: RFC 8785 rows in Badger, an RFC 6962 tree in C2SP tiles,
+// signed checkpoints, and an anchor file outside Badger. Badger is the store, never the judge: every verdict comes from
+// our own hashes and from the anchor.
+package ledger
+
+// Event is one row. The stored form is its RFC 8785 (JCS) encoding, see Event.AppendJSON; absent means the key is left
+// out. Strings are valid UTF-8, integers within ±(2^53-1), there is no float, no null and no body field.
+// Seq, Salt and Logged are filled by the ledger; callers leave them zero. Times are nanoseconds since the Unix epoch
+// and are written as RFC 3339 UTC with nine digits.
+//
+// kind is one of flow dns http heartbeat gap lifecycle config access retention finding.
+type Event struct {
+	V      int    // schema version, 1
+	Seq    uint64 // position in the log, from 0
+	Kind   string
+	Salt   string // 16 random bytes, base64url: makes the leaf hash of a pruned row reveal nothing
+	Logged int64  // when the ledger took the row
+
+	Start, End int64
+	DurationUS int64
+
+	Direction string // outbound inbound local transit
+	State     string // open update closed
+	Channel   string
+	Src, Dst  *Endpoint
+
+	SrcBytes, DstBytes       int64 // transport payload, cumulative since the flow began
+	SrcPackets, DstPackets   int64
+	NewSrcBytes, NewDstBytes int64 // bytes since the previous row of the same flow; only on rows of flows that had an earlier row (HasNew)
+	HasCounts                bool  // write the four counters (they may be zero)
+	HasNew                   bool  // write new_src_bytes and new_dst_bytes
+	CommunityID              string
+	FlowID                   string
+	RTTUS                    int64
+	TCPState                 string
+	History                  string // tcp_history
+	VLAN                     []int
+	Tunnel                   string
+	Iface                    string
+
+	TLS      *TLS
+	DNS      *DNS
+	HTTP     *HTTP
+	Mail     *Mail
+	Party    *Party
+	Process  *Process
+	Addon    *Addon
+	Evidence *Evidence
+
+	Fingerprint string
+
+	// Rows that are not about a call.
+	Heartbeat *Heartbeat // kind heartbeat
+	Gap       *Gap       // kind gap
+	Message   string     // lifecycle, config, access, retention, finding: one sentence for people
+	Rule      string     // finding: stable id; lifecycle: start stop recovered demo …
+}
+
+// Endpoint is one side of a call. Host and HostSource are set on dst only.
+type Endpoint struct {
+	IP         string
+	Port       int
+	HasPort    bool
+	Host       string
+	HostSource string // sni http dns cert none
+}
+
+// TLS is what the handshake said in the clear.
+type TLS struct {
+	Version, SNI, ALPN, Cipher string
+	JA3, JA3S, JA4             string
+	Cert                       *Cert
+	ECH, Resumed               bool
+	StartTLS                   string
+}
+
+// Cert is the server's leaf certificate.
+type Cert struct {
+	SHA256, Subject, Issuer string
+	SAN                     []string
+	NotAfter                int64
+}
+
+// DNS is one DNS transaction.
+type DNS struct {
+	Name, Type, RCode string
+	Answers           []string
+	TTL               int64
+	ID                int64
+	LatencyUS         int64
+}
+
+// HTTP is one request without query, values or body.
+type HTTP struct {
+	Method, Host, Path string
+	Status             int
+	UserAgent          string
+	Headers            []string
+}
+
+// Mail is the state of a mail dialogue.
+type Mail struct {
+	Protocol     string
+	StartTLS     bool
+	GreetingHost string
+}
+
+// Party is whose destination it is.
+type Party struct{ Class, Name, Rule string }
+
+// Process is the process at the local end.
+type Process struct {
+	PID       int
+	Start     int64
+	Exe       string
+	UID       int64
+	Name      string
+	Container string
+	NetNS     int64
+	Role      string
+}
+
+// Addon is the Odoo addon behind the call.
+type Addon struct {
+	Name, Version, Author, License string
+	OnBehalfOf                     string
+	Chain                          []string
+	CallSite, Model, Method        string
+}
+
+// Evidence says how the owner was found.
+type Evidence struct {
+	Source, Confidence, Reason string
+	TID                        int64
+	Candidates, Conflicts      []string
+	Stack                      []Frame
+	LatencyUS                  int64
+}
+
+// Frame is one Python stack frame of the evidence, innermost first.
+type Frame struct {
+	File     string
+	Line     int
+	Function string
+	Module   string
+	Addon    string
+}
+
+// Heartbeat says that the watcher was awake, once a minute.
+type Heartbeat struct {
+	Packets          int64 // since the previous heartbeat
+	Bytes            int64
+	Dropped          int64    // by kernel or interface, since the previous heartbeat
+	Flows            int64    // flows opened
+	Interfaces       []string // capturing now
+	InterfacesDown   []string
+	ProcessesWatched int64
+	Unattributed     int64  // outbound flows whose owner stayed unknown
+	Install          string // host mirror replay demo
+	ChannelsOff      []string
+	QueueDropped     int64 // attribution questions that were never asked because the queue was full
+}
+
+// Gap says that something could not be seen between Start and End of the event.
+type Gap struct {
+	Reason string // interface_down kernel_drop queue_overflow clock_step downtime disk_full
+	Iface  string
+	Count  int64 // packets or events lost, 0 when unknown
+}

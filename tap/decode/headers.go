@@ -1,0 +1,59 @@
+// Package decode walks a captured frame from the link layer to the transport payload, through VLAN tags and tunnels.
+// It copies nothing and allocates nothing: Headers points into the frame.
+package decode
+
+import "net/netip"
+
+// Headers is what one frame says about itself: the innermost IP packet and its transport header.
+// The caller owns it and reuses it from frame to frame; slices point into the frame given to Decode.
+type Headers struct {
+	Src, Dst         netip.Addr // innermost IP addresses; IPv4 as 4-byte addresses
+	SrcPort, DstPort uint16     // TCP, UDP, SCTP; for ICMP: type and code
+	Proto            uint8      // IP protocol number of the innermost packet (IANA), 0 when the frame holds no IP
+	TTL              uint8      // hop limit of the innermost IP packet
+	EtherType        uint16     // what followed the link header and VLAN tags
+
+	// TCP only.
+	Seq, Ack uint32
+	Flags    uint8 // FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128
+	Window   uint16
+	MSS      uint16 // from the SYN's options, 0 when absent
+
+	Payload       []byte // transport payload as captured
+	PayloadLength int    // transport payload on the wire; larger than len(Payload) when the frame was cut
+	VLANs         [4]uint16
+	VLANCount     int    // how many of VLANs are set, outermost first
+	Tunnel        Tunnel // encapsulations that were stripped, outermost first
+	Fragment      bool   // an IP fragment that could not (yet) be put together; ports are 0 unless it is the first
+}
+
+// Tunnel lists the encapsulations around the innermost packet, outermost first, at most len(Layers).
+type Tunnel struct {
+	Layers [4]TunnelLayer
+	Count  int
+}
+
+// TunnelLayer is one encapsulation: what kind, between whom, with which identifier (VNI, GRE key, TEID, session).
+type TunnelLayer struct {
+	Kind     TunnelKind
+	Src, Dst netip.Addr
+	ID       uint32
+}
+
+// TunnelKind names an encapsulation.
+type TunnelKind uint8
+
+// The encapsulations that Decode strips.
+const (
+	TunnelNone TunnelKind = iota
+	TunnelGRE
+	TunnelERSPAN
+	TunnelVXLAN
+	TunnelGeneve
+	TunnelIPIP
+	Tunnel6in4
+	TunnelGTPU
+	TunnelTeredo
+	TunnelMPLS
+	TunnelPPPoE
+)
