@@ -1,0 +1,59 @@
+# make run    install what is missing, build, start the appliance on this host
+# make test   run the tests
+# make help   the rest
+SHELL   := /bin/bash
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X netaudit/appliance.Version=$(VERSION)
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+export CGO_ENABLED := 1
+
+# Packages of Debian 12 and Ubuntu; what is already there costs nothing.
+BUILD_PACKAGES := libpcap-dev gcc libc6-dev
+DEMO_PACKAGES  := iproute2 python3 curl
+TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests
+install = missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
+	if [ $${\#missing[@]} -gt 0 ]; then echo "installing $${missing[*]}"; \
+	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; fi
+
+.PHONY: help run demo build test lint fuzz bench clean deps deps-demo deps-test
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: build ## start the appliance on this host
+	$(SUDO) bin/netaudit run
+
+demo: build deps-demo ## watch a built-in sandbox: a populated report within a minute
+	$(SUDO) bin/netaudit demo
+
+build: deps ## build bin/netaudit
+	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/netaudit ./appliance/cmd/netaudit
+
+# Packet, namespace and process tests need root: they are built by the caller and run with sudo where that is another user.
+test: deps deps-test lint ## run every test but the slow suites
+	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" $(if $(CI),CI=$(CI)) go test -race -timeout 20m ./...
+
+lint: deps ## formatting, vet, staticcheck
+	@unformatted=$$(go tool gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (go tool gofumpt -w .):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+FUZZTIME ?= 60s
+fuzz: deps ## run every fuzz target for FUZZTIME each (default 60s)
+	@set -e; go list ./... | while read -r p; do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+bench: build deps-test ## print every figure beside its rival, measured in the same run
+	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit
+
+vulncheck: deps ## known vulnerabilities, where the database can be reached
+	go tool govulncheck ./...
+
+deps:
+	@$(call install,$(BUILD_PACKAGES))
+deps-demo:
+	@$(call install,$(DEMO_PACKAGES))
+deps-test:
+	@$(call install,$(TEST_PACKAGES))
+
+clean: ## remove what was built
+	rm -rf bin
