@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/schollz/progressbar/v3"
+
+	"netaudit/appliance"
+	"netaudit/attribution/party"
+	"netaudit/ledger"
+	"netaudit/tap"
+)
+
+type replayCommand struct {
+	Files   []string `arg:"" name:"file" help:"Capture files: pcap or pcapng, also gzip'd; - is standard input." completion-predictor:"file"`
+	State   string   `help:"Append the events to the ledger in this directory instead of printing them." placeholder:"DIR" type:"path"`
+	Format  string   `help:"native: one JSON event a line; none: read and count only (for measuring)." enum:"native,none" default:"native"`
+	Parties []string `help:"Catalogue file that extends or overrides the built-in one (repeatable)." placeholder:"FILE" type:"existingfile"`
+}
+
+// Help implements kong.HelpProvider.
+func (replayCommand) Help() string {
+	return `Reads captures and prints one event per line on standard output. Exit status 0: all read; 1: a file is damaged or no capture
+(what could be read was printed, the place and the reason are on standard error).
+
+Examples:
+  netaudit replay capture.pcapng | jq 'select(.party.class == "mit_bound")'
+  tcpdump -i eth0 -w - | netaudit replay -
+  netaudit replay --state ./case-17 monday.pcap.gz tuesday.pcap.gz`
+}
+
+// Run prints the events of all files, or appends them to a ledger.
+func (c *replayCommand) Run(s *session) error {
+	parties, err := party.Load(c.Parties...)
+	if err != nil {
+		return err
+	}
+	r := &appliance.Replay{Parties: parties}
+	done := showProgress(s, r)
+	if c.State != "" {
+		err = appliance.ReplayInto(s.ctx, c.State, r, c.Files)
+		done()
+		if err == nil {
+			fmt.Fprintf(s.stderr, "%d packets are in the ledger %s; check it with: netaudit verify %s\n", r.Packets, c.State, c.State)
+		}
+		return fileDamage(err)
+	}
+	out := bufio.NewWriterSize(s.stdout, 1<<18)
+	var writeErr error
+	r.Emit = printer(out, c.Format, &writeErr)
+	var errs []error
+	for _, path := range c.Files {
+		if err := r.Run(s.ctx, path); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	done()
+	if err := errors.Join(writeErr, out.Flush()); err != nil {
+		return fmt.Errorf("write the events: %w", err)
+	}
+	return fileDamage(errors.Join(errs...))
+}
+
+// printer returns what is done with each event. The line buffer is reused: an event costs no allocation here.
+func printer(out io.Writer, format string, failed *error) func(ledger.Event) {
+	if format == "none" {
+		return func(ledger.Event) {}
+	}
+	var line []byte
+	return func(e ledger.Event) {
+		if *failed != nil {
+			return
+		}
+		line = append(e.AppendJSON(line[:0]), '\n')
+		_, *failed = out.Write(line)
+	}
+}
+
+// fileDamage gives damaged captures exit status 1: the file was checked and is not ok.
+func fileDamage(err error) error {
+	var damage *tap.FileError
+	if errors.As(err, &damage) {
+		return &exitError{code: 1, err: err}
+	}
+	return err
+}
+
+// showProgress draws a bar on a terminal, for files whose size is known.
+func showProgress(s *session, r *appliance.Replay) (done func()) {
+	if !isTerminal(s.stderr) {
+		return func() {}
+	}
+	var bar *progressbar.ProgressBar
+	r.Progress = func(read, total uint64) {
+		if total == 0 {
+			return
+		}
+		if bar == nil {
+			bar = progressbar.NewOptions64(int64(total), progressbar.OptionSetWriter(s.stderr), progressbar.OptionShowBytes(true),
+				progressbar.OptionSetDescription("reading"), progressbar.OptionClearOnFinish())
+		}
+		_ = bar.Set64(int64(read)) // a bar that cannot be drawn is no reason to stop
+	}
+	return func() {
+		if bar != nil {
+			_ = bar.Finish()
+		}
+	}
+}

@@ -1,0 +1,100 @@
+// Package appliance wires the rooms together and runs them: configuration, capture, attribution, recording, sealing,
+// serving. Start-up is written out in Run, top to bottom; nothing starts itself.
+package appliance
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Kinds of installation: they decide what a row can know.
+const (
+	InstallHost   = "host"   // on the Odoo host: packets, processes and Python stacks
+	InstallMirror = "mirror" // at a mirror port: packets only
+	InstallDemo   = "demo"   // the built-in sandbox
+	InstallReplay = "replay" // rows made from capture files
+)
+
+// Config is the whole configuration. Every value has a working default; the file is optional.
+type Config struct {
+	State         string   `yaml:"state"`          // state directory: ledger, anchor, keys, tokens
+	Listen        string   `yaml:"listen"`         // address of the web pages and the API; loopback unless you mean otherwise
+	Interfaces    []string `yaml:"interfaces"`     // interfaces to watch, or "any"; empty: every one that is up and has an address
+	NetNS         string   `yaml:"netns"`          // watch this network namespace (a path) instead of netaudit's own
+	Filter        string   `yaml:"filter"`         // BPF filter in tcpdump's language; what it excludes is never seen
+	Install       string   `yaml:"install"`        // host or mirror
+	AddonsPaths   []string `yaml:"addons_paths"`   // extra addons directories; those of running Odoo processes are found
+	PartyFiles    []string `yaml:"party_files"`    // extend or override the built-in catalogue of parties
+	LocalNetworks []string `yaml:"local_networks"` // networks that count as local besides this host's own addresses
+}
+
+// DefaultListen is the address of the web pages and the API unless configured.
+const DefaultListen = "127.0.0.1:8460"
+
+// DefaultConfig returns the configuration of an untouched installation.
+func DefaultConfig() Config {
+	return Config{State: defaultState(), Listen: DefaultListen, Install: InstallHost}
+}
+
+func defaultState() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/netaudit"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "netaudit")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "netaudit-state"
+	}
+	return filepath.Join(home, ".local", "state", "netaudit")
+}
+
+// LoadConfig reads a YAML file over the defaults. Unknown keys are errors, reported with their line.
+func LoadConfig(path string) (Config, error) {
+	c := DefaultConfig()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("read the configuration: %w", err)
+	}
+	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c)
+	if err != nil && !errors.Is(err, io.EOF) { // an empty file is the default configuration
+		return c, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, c.Check()
+}
+
+// Check reports the first value that cannot work, and says what would.
+func (c *Config) Check() error {
+	if c.State == "" {
+		return errors.New("state: name a directory for the ledger, for example /var/lib/netaudit")
+	}
+	if c.Install != InstallHost && c.Install != InstallMirror && c.Install != InstallDemo {
+		return fmt.Errorf("install: %q is not known; use host (on the Odoo host) or mirror (at a mirror port)", c.Install)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen: %q is not an address; write host:port, for example %s: %w", c.Listen, DefaultListen, err)
+	}
+	_, err := c.localNetworks()
+	return err
+}
+
+func (c *Config) localNetworks() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, text := range c.LocalNetworks {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("local_networks: %q is not a network; write it like 192.0.2.0/24: %w", text, err)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}

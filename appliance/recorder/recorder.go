@@ -1,0 +1,292 @@
+// Package recorder joins a flow, its owner and its party into one event. It is the only place where the rooms meet:
+// dissect tells it about flows, it asks attribution who opened them at their first packet, and when a flow ends it
+// hands one event to the ledger (or, for replay, to standard output).
+//
+// A Recorder implements dissect.Sink and is owned by the engine's goroutine, one Recorder an Engine. Answers from attribution
+// arrive on other goroutines and meet the flow in a call, which has its own lock. No call is sampled or dropped: an
+// event that waits for its owner is written when the answer comes, and an answer always comes.
+package recorder
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"netaudit/attribution"
+	"netaudit/dissect"
+	"netaudit/ledger"
+)
+
+// Asker answers who owns a socket. resolve.Resolver is the real one; nil means packets only (replay, mirror port).
+// Both methods never block; they report false when the question could not be queued, and then done is not called.
+type Asker interface {
+	Ask(t attribution.Tuple, done func(attribution.Owner)) bool
+	AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool
+}
+
+// Matcher names the party behind a destination. party.Catalogue is the real one. It must be safe for concurrent use.
+type Matcher interface {
+	Match(host string, ip netip.Addr) attribution.Party
+}
+
+// Config says what a Recorder joins and where events go.
+type Config struct {
+	Asker   Asker              // nil: no processes can be seen
+	Parties Matcher            // required
+	Emit    func(ledger.Event) // required; called from the engine's goroutine and from attribution's, so it must be safe for concurrent use
+	NetNS   uint64             // inode of the network namespace the packets come from, 0 = netaudit's own
+	RunID   string             // first part of every flow_id, so that ids of two runs never meet in one ledger
+	Logger  *slog.Logger       // nil: slog.Default
+}
+
+// Stats counts what a Recorder did since it was made. Safe to read from any goroutine through Recorder.Stats.
+type Stats struct {
+	Opened       uint64 // flows opened
+	Events       uint64 // events handed out
+	Unattributed uint64 // closed outbound flows whose owner stayed unknown
+	NotAsked     uint64 // questions that were never asked because attribution's queue was full
+}
+
+// Recorder turns what one Engine finds into events.
+type Recorder struct {
+	config Config
+
+	// Owned by the engine's goroutine.
+	calls map[uint64]*call
+
+	// Safe for concurrent use.
+	opened, events, unattributed, notAsked atomic.Uint64
+}
+
+// call is a flow between its first and its last row. The engine's goroutine and an attribution worker meet here.
+type call struct {
+	mu       sync.Mutex
+	owner    attribution.Owner
+	answered bool           // owner is final
+	waiting  []ledger.Event // rows that wait for the owner
+	later    []string       // addons that used the connection after its opener did
+
+	// Owned by the engine's goroutine.
+	rowSrcBytes, rowDstBytes uint64 // what earlier rows already said
+	rows                     int
+}
+
+// New returns a Recorder for one Engine.
+func New(c Config) (*Recorder, error) {
+	if c.Parties == nil || c.Emit == nil {
+		return nil, fmt.Errorf("recorder: Parties and Emit are required")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return &Recorder{config: c, calls: make(map[uint64]*call)}, nil
+}
+
+// Stats returns the counters. Safe from any goroutine.
+func (r *Recorder) Stats() Stats {
+	return Stats{
+		Opened: r.opened.Load(), Events: r.events.Load(),
+		Unattributed: r.unattributed.Load(), NotAsked: r.notAsked.Load(),
+	}
+}
+
+// FlowOpened implements dissect.Sink: the moment the owner is asked for, while the calling thread still waits.
+func (r *Recorder) FlowOpened(f *dissect.Flow) {
+	r.opened.Add(1)
+	c := &call{}
+	r.calls[f.ID] = c
+	r.ask(f, c)
+}
+
+func (r *Recorder) ask(f *dissect.Flow, c *call) {
+	tuple, inbound, ok := localEnd(f, r.config.NetNS)
+	if r.config.Asker == nil || !ok {
+		c.answered = true
+		return
+	}
+	ask := r.config.Asker.Ask
+	if inbound {
+		ask = r.config.Asker.AskInbound
+	}
+	if !ask(tuple, func(o attribution.Owner) { r.answer(c, o) }) {
+		r.notAsked.Add(1)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.answered = true
+		c.owner = attribution.Owner{Evidence: attribution.Evidence{
+			Source: attribution.SourceNone, Confidence: attribution.ConfidenceUnknown, Reason: "attribution queue was full",
+		}}
+	}
+}
+
+// answer stores the owner and writes the rows that waited for it. It runs on a worker of attribution.
+func (r *Recorder) answer(c *call, o attribution.Owner) {
+	c.mu.Lock()
+	if c.answered {
+		c.mu.Unlock()
+		return
+	}
+	c.owner, c.answered = o, true
+	waiting := c.waiting
+	c.waiting = nil
+	c.mu.Unlock()
+	for i := range waiting {
+		r.emitOwned(waiting[i], &c.owner) // owner is final once answered is set: no lock needed
+	}
+}
+
+// localEnd says which end of the flow is a socket of this host; for a flow between two local sockets it is the initiator's.
+func localEnd(f *dissect.Flow, netns uint64) (t attribution.Tuple, inbound, ok bool) {
+	if f.Proto != 6 && f.Proto != 17 {
+		return t, false, false
+	}
+	t = attribution.Tuple{Proto: f.Proto, Local: f.Src, Remote: f.Dst, NetNS: netns}
+	switch f.Direction {
+	case dissect.Outbound, dissect.Local:
+		return t, false, true
+	case dissect.Inbound:
+		t.Local, t.Remote = f.Dst, f.Src
+		return t, true, true
+	default:
+		return t, false, false
+	}
+}
+
+// FlowActive implements dissect.Sink: a kept connection is used anew, perhaps by somebody else.
+func (r *Recorder) FlowActive(f *dissect.Flow) {
+	c := r.calls[f.ID]
+	tuple, inbound, ok := localEnd(f, r.config.NetNS)
+	if c == nil || r.config.Asker == nil || !ok || inbound {
+		return
+	}
+	asked := r.config.Asker.Ask(tuple, func(o attribution.Owner) { r.laterUser(c, o) })
+	if !asked {
+		r.notAsked.Add(1)
+	}
+}
+
+// maxCandidates bounds the list of later users on one row.
+const maxCandidates = 16
+
+// laterUser notes another addon on the same connection. The opener stays the addon of the row; the other becomes a candidate.
+func (r *Recorder) laterUser(c *call, o attribution.Owner) {
+	if o.Addon == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.owner.Addon != nil && c.owner.Addon.Name == o.Addon.Name {
+		return
+	}
+	for _, name := range c.later {
+		if name == o.Addon.Name {
+			return
+		}
+	}
+	if len(c.later) < maxCandidates {
+		c.later = append(c.later, o.Addon.Name)
+	}
+}
+
+// FlowUpdated implements dissect.Sink.
+func (r *Recorder) FlowUpdated(f *dissect.Flow) { r.flowRow(f, "update") }
+
+// FlowClosed implements dissect.Sink.
+func (r *Recorder) FlowClosed(f *dissect.Flow) {
+	r.flowRow(f, "closed")
+	delete(r.calls, f.ID)
+}
+
+func (r *Recorder) flowRow(f *dissect.Flow, state string) {
+	c := r.calls[f.ID]
+	if c == nil {
+		c = &call{answered: true}
+		r.calls[f.ID] = c
+	}
+	e := flowEvent(f)
+	e.Kind, e.State, e.FlowID = "flow", state, r.flowID(f)
+	if c.rows > 0 {
+		e.HasNew = true
+		e.NewSrcBytes, e.NewDstBytes = clampInt(f.SrcBytes-c.rowSrcBytes), clampInt(f.DstBytes-c.rowDstBytes)
+	}
+	c.rows++
+	c.rowSrcBytes, c.rowDstBytes = f.SrcBytes, f.DstBytes
+	r.setParty(&e, f)
+	r.emit(c, e)
+}
+
+// DNSMessage implements dissect.Sink.
+func (r *Recorder) DNSMessage(f *dissect.Flow, d *dissect.DNS) {
+	e := envelope(f, d.Start, d.End)
+	e.Kind, e.Channel, e.FlowID = "dns", "dns", r.flowID(f)
+	e.DNS = &ledger.DNS{
+		Name: d.Name, Type: d.Type, RCode: d.RCode, Answers: append([]string(nil), d.Answers...),
+		TTL: int64(d.TTL), ID: int64(d.ID), LatencyUS: d.Latency / 1000,
+	}
+	r.setParty(&e, f)
+	r.emit(r.callOf(f), e)
+}
+
+// HTTPRequest implements dissect.Sink.
+func (r *Recorder) HTTPRequest(f *dissect.Flow, h *dissect.HTTP) {
+	e := envelope(f, h.Start, h.End)
+	e.Kind, e.Channel, e.FlowID = "http", f.Channel, r.flowID(f)
+	e.HTTP = httpOf(h)
+	r.setParty(&e, f)
+	r.emit(r.callOf(f), e)
+}
+
+func (r *Recorder) callOf(f *dissect.Flow) *call {
+	if c := r.calls[f.ID]; c != nil {
+		return c
+	}
+	return &call{answered: true}
+}
+
+func (r *Recorder) flowID(f *dissect.Flow) string {
+	return r.config.RunID + "-" + strconv.FormatUint(f.ID, 36)
+}
+
+// setParty classifies the far end: the destination of what leaves, the source of what comes in.
+func (r *Recorder) setParty(e *ledger.Event, f *dissect.Flow) {
+	host, ip := f.Host, f.Dst.Addr()
+	if f.Direction == dissect.Inbound {
+		host, ip = "", f.Src.Addr()
+	}
+	p := r.config.Parties.Match(host, ip)
+	e.Party = &ledger.Party{Class: p.Class, Name: p.Name, Rule: p.Rule}
+}
+
+// emit writes the row now if its owner is known, else leaves it with the call until the answer arrives.
+func (r *Recorder) emit(c *call, e ledger.Event) {
+	c.mu.Lock()
+	if !c.answered {
+		c.waiting = append(c.waiting, e)
+		c.mu.Unlock()
+		return
+	}
+	owner := c.owner
+	if len(c.later) > 0 && e.Kind == "flow" {
+		owner.Evidence.Candidates = append(append([]string(nil), owner.Evidence.Candidates...), c.later...)
+	}
+	c.mu.Unlock()
+	r.emitOwned(e, &owner)
+}
+
+func (r *Recorder) emitOwned(e ledger.Event, o *attribution.Owner) {
+	setOwner(&e, o)
+	if e.Kind == "flow" && e.State == "closed" && e.Direction == "outbound" && r.config.Asker != nil && o.Process == nil {
+		r.unattributed.Add(1)
+	}
+	r.events.Add(1)
+	r.config.Emit(e)
+}
+
+// clampInt keeps a counter inside what JCS integers can say (2^53-1).
+func clampInt(n uint64) int64 {
+	const largest = 1<<53 - 1
+	return int64(min(n, largest))
+}
