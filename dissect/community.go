@@ -1,0 +1,75 @@
+package dissect
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+
+	"netaudit/tap/decode"
+)
+
+// communityID is the flow's Community ID, version 1 with seed 0 (https://github.com/corelight/community-id-spec): the same
+// for both directions and for every tool that speaks it.
+func communityID(f *Flow) string {
+	src, dst := f.Src.Addr(), f.Dst.Addr()
+	sport, dport := f.Src.Port(), f.Dst.Port()
+	ports, oneWay := false, false
+	switch f.Proto {
+	case decode.ProtoTCP, decode.ProtoUDP, decode.ProtoSCTP:
+		ports = true
+	case decode.ProtoICMP, decode.ProtoICMPv6:
+		ports = true
+		kind, code := icmpTypeCode(f)
+		sport, dport = communityPorts(f.Proto, kind, code)
+		oneWay = !icmpHasCounterpart(f.Proto, kind)
+	}
+	order := src.Compare(dst)
+	if !oneWay && (order > 0 || order == 0 && sport > dport) {
+		src, dst, sport, dport = dst, src, dport, sport
+	}
+	b := make([]byte, 0, 40)
+	b = append(b, 0, 0)
+	b = append(b, src.AsSlice()...)
+	b = append(b, dst.AsSlice()...)
+	b = append(b, f.Proto, 0)
+	if ports {
+		b = binary.BigEndian.AppendUint16(b, sport)
+		b = binary.BigEndian.AppendUint16(b, dport)
+	}
+	sum := sha1.Sum(b)
+	return "1:" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// icmpTypeCode undoes the swap of a conversation whose first packet was the reply: ports of an ICMP flow are type and code.
+func icmpTypeCode(f *Flow) (uint8, uint8) {
+	return uint8(f.Src.Port()), uint8(f.Dst.Port())
+}
+
+// communityPorts maps ICMP type and code to the pair of "ports" of the specification: a message and its answer get the same
+// pair, swapped.
+func communityPorts(proto, kind, code uint8) (uint16, uint16) {
+	table := icmp4Counterpart
+	if proto == decode.ProtoICMPv6 {
+		table = icmp6Counterpart
+	}
+	if other, ok := table[kind]; ok {
+		return uint16(kind), uint16(other)
+	}
+	return uint16(kind), uint16(code)
+}
+
+func icmpHasCounterpart(proto, kind uint8) bool {
+	table := icmp4Counterpart
+	if proto == decode.ProtoICMPv6 {
+		table = icmp6Counterpart
+	}
+	_, ok := table[kind]
+	return ok
+}
+
+// Message types that have an answer: echo, timestamp, information, router and mask (RFC 792, RFC 950, RFC 1256); for ICMPv6 echo,
+// multicast listener, router, neighbour, home agent (RFC 4443, RFC 4861, RFC 6275).
+var (
+	icmp4Counterpart = map[uint8]uint8{0: 8, 8: 0, 9: 10, 10: 9, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}
+	icmp6Counterpart = map[uint8]uint8{128: 129, 129: 128, 130: 131, 131: 130, 133: 134, 134: 133, 135: 136, 136: 135, 139: 140, 140: 139, 144: 145, 145: 144}
+)

@@ -1,0 +1,242 @@
+package dissect
+
+import (
+	"net/netip"
+
+	"netaudit/tap"
+	"netaudit/tap/decode"
+)
+
+// Sides of a conversation.
+const (
+	initiator = 0
+	responder = 1
+)
+
+// conn is a living conversation: the flow that is handed out, and what is needed to follow it.
+type conn struct {
+	flow     Flow
+	key      key
+	aIsSrc   bool // the key's smaller endpoint is the initiator
+	queue    queueName
+	lastSeen int64
+	lastRow  int64 // when the last row was written, or the flow opened
+
+	before, after *conn // neighbours in the queue
+
+	tcp      tcpState
+	proto    protocol // reads the payload; nil when nothing more is to be learned
+	first    [2]firstBytes
+	lastSide int   // who spoke last
+	lastData int64 // when the last payload was seen
+	answered bool  // UDP: the responder has spoken
+}
+
+// firstBytes is the beginning of what a side sent, for the fingerprint.
+type firstBytes struct {
+	data [64]byte
+	n    uint8
+}
+
+// open begins a conversation at its first packet.
+func (e *Engine) open(k key, h *decode.Headers, p *tap.Packet, fromA bool) *conn {
+	e.nextID++
+	e.stats.Flows++
+	c := &conn{key: k, aIsSrc: fromA, queue: queueOther, lastSeen: p.Time, lastRow: p.Time}
+	f := &c.flow
+	f.ID, f.Proto, f.Iface, f.Start, f.End = e.nextID, h.Proto, p.Iface, p.Time, p.Time
+	f.Src, f.Dst = netip.AddrPortFrom(h.Src, h.SrcPort), netip.AddrPortFrom(h.Dst, h.DstPort)
+	if h.VLANCount > 0 {
+		f.VLANs = append([]uint16(nil), h.VLANs[:min(h.VLANCount, len(h.VLANs))]...)
+	}
+	f.Tunnel = h.Tunnel
+	if reversed(h) {
+		f.Src, f.Dst = f.Dst, f.Src
+		c.aIsSrc = !c.aIsSrc
+	}
+	f.CommunityID = communityID(f)
+	f.Channel = baseChannel(h.Proto)
+	f.Direction = e.direction(f)
+	c.proto = firstProtocol(f)
+	switch h.Proto {
+	case decode.ProtoTCP:
+		c.tcp.begin(c, h, fromA == c.aIsSrc)
+		c.queue = queueHalfOpen
+	}
+	e.queues[c.queue].push(c)
+	e.table[k] = c
+	e.name(c)
+	f.State = StateOpen
+	e.sink.FlowOpened(f)
+	return c
+}
+
+// direction says how a flow lies relative to the observed host.
+func (e *Engine) direction(f *Flow) Direction {
+	src, dst := e.config.Local(f.Src.Addr()), e.config.Local(f.Dst.Addr())
+	switch {
+	case src && dst:
+		return Local
+	case src:
+		return Outbound
+	case dst:
+		return Inbound
+	default:
+		return Transit
+	}
+}
+
+// reversed tells a first packet that comes from the responder: a SYN-ACK, or a reply whose port says so.
+func reversed(h *decode.Headers) bool {
+	switch h.Proto {
+	case decode.ProtoTCP:
+		if h.Flags&flagSYN != 0 {
+			return h.Flags&flagACK != 0
+		}
+		return servicePort(h.SrcPort) && !servicePort(h.DstPort)
+	case decode.ProtoUDP:
+		return servicePort(h.SrcPort) && !servicePort(h.DstPort) && h.DstPort >= 1024
+	case decode.ProtoICMP:
+		return h.SrcPort == 0 // echo reply
+	case decode.ProtoICMPv6:
+		return h.SrcPort == 129
+	default:
+		return false
+	}
+}
+
+// servicePort says that a server is likelier behind this port than a client.
+func servicePort(p uint16) bool {
+	if p < 1024 && p != 0 {
+		return true
+	}
+	switch p {
+	case 1433, 1521, 3128, 3306, 3389, 5060, 5222, 5353, 5355, 5432, 6379, 8000, 8008, 8069, 8072, 8080, 8443, 8883, 9200, 27017:
+		return true
+	}
+	return false
+}
+
+// packet accounts for one packet of the conversation and reads its payload.
+func (c *conn) packet(e *Engine, h *decode.Headers, now int64, fromA bool) {
+	f := &c.flow
+	side := responder
+	if fromA == c.aIsSrc {
+		side = initiator
+	}
+	f.Start, f.End = min(f.Start, now), max(f.End, now)
+	if side == initiator {
+		f.SrcPackets++
+	} else {
+		f.DstPackets++
+	}
+	if len(h.Payload) < h.PayloadLength && c.proto != nil {
+		f.Truncated = true
+	}
+	if h.Proto == decode.ProtoTCP {
+		c.tcp.packet(e, c, h, side, now)
+		e.touch(c, c.tcp.queue(), now)
+	} else {
+		c.datagram(e, h, side, now)
+		e.touch(c, queueOther, now)
+	}
+	if now-c.lastRow >= int64(e.config.UpdateEvery) && c.queue != queueClosing {
+		c.lastRow = now
+		f.State = StateUpdate
+		e.finishHead(c)
+		e.sink.FlowUpdated(f)
+	}
+}
+
+// datagram counts and reads a packet that has no sequence numbers.
+func (c *conn) datagram(e *Engine, h *decode.Headers, side int, now int64) {
+	f := &c.flow
+	n := uint64(h.PayloadLength)
+	if side == initiator {
+		f.SrcBytes += n
+	} else {
+		f.DstBytes += n
+		if !c.answered {
+			c.answered = true
+			f.RTT = now - f.Start
+		}
+	}
+	if n == 0 || h.Fragment {
+		return
+	}
+	c.used(e, side, now)
+	c.remember(side, h.Payload)
+	if c.proto != nil {
+		c.proto.data(e, c, side, h.Payload, now)
+	}
+}
+
+// used tells the sink when the initiator speaks again after a pause: perhaps somebody else uses the connection now.
+func (c *conn) used(e *Engine, side int, now int64) {
+	if side == initiator && c.lastSide == responder && c.lastData != 0 && now-c.lastData >= int64(e.config.ActiveGap) {
+		e.sink.FlowActive(&c.flow)
+	}
+	c.lastSide, c.lastData = side, now
+}
+
+// remember keeps the first bytes of a side.
+func (c *conn) remember(side int, payload []byte) {
+	b := &c.first[side]
+	if int(b.n) < len(b.data) {
+		b.n += uint8(copy(b.data[b.n:], payload))
+	}
+}
+
+// finish completes the flow before its last row.
+func (c *conn) finish(e *Engine) {
+	if c.proto != nil {
+		c.proto.end(e, c)
+		c.proto = nil
+	}
+	if c.flow.Proto == decode.ProtoTCP {
+		c.tcp.finish(c)
+	}
+	e.finishHead(c)
+}
+
+// finishHead fills in what is derived: state, fingerprint, name.
+func (e *Engine) finishHead(c *conn) {
+	f := &c.flow
+	if f.Proto == decode.ProtoTCP {
+		f.TCPState, f.History = c.tcp.state(), c.tcp.history()
+	}
+	if c.first[0].n > 0 || c.first[1].n > 0 {
+		f.FirstBytes = fingerprint(e.config.FingerprintKey, &c.first)
+	}
+	e.name(c)
+}
+
+// name gives the flow the best name known: what the connection itself says, else what DNS said.
+func (e *Engine) name(c *conn) {
+	f := &c.flow
+	switch {
+	case f.TLS != nil && f.TLS.SNI != "":
+		f.Host, f.HostSource = f.TLS.SNI, HostSNI
+	case f.HTTP != nil && f.HTTP.Host != "":
+		f.Host, f.HostSource = f.HTTP.Host, HostHTTP
+	case f.HostSource == HostNone:
+		if name, ok := e.config.Names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start); ok {
+			f.Host, f.HostSource = name, HostDNS
+		} else if f.TLS != nil && f.TLS.Cert != nil && len(f.TLS.Cert.SAN) > 0 {
+			f.Host, f.HostSource = f.TLS.Cert.SAN[0], HostCert
+		}
+	}
+}
+
+func baseChannel(proto uint8) string {
+	switch proto {
+	case decode.ProtoTCP:
+		return "tcp"
+	case decode.ProtoUDP:
+		return "udp"
+	case decode.ProtoICMP, decode.ProtoICMPv6:
+		return "icmp"
+	default:
+		return "raw"
+	}
+}

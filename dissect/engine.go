@@ -1,0 +1,184 @@
+package dissect
+
+import (
+	"net/netip"
+	"time"
+
+	"netaudit/tap"
+	"netaudit/tap/decode"
+)
+
+// Config tunes an Engine. The zero value works.
+type Config struct {
+	Local          func(netip.Addr) bool // whether an address belongs to the observed host; nil: private ranges do
+	FingerprintKey [32]byte              // salt of Flow.FirstBytes
+	MaxFlows       int                   // flows at the same time, default 200,000; the next one evicts
+	TCPTimeout     time.Duration         // an idle TCP connection ends, default 1 h
+	UDPTimeout     time.Duration         // an idle UDP, ICMP or other conversation ends, default 60 s
+	OpenTimeout    time.Duration         // a TCP connection that never got an answer ends, default 30 s
+	UpdateEvery    time.Duration         // rows of a living flow, default 1 min
+	ActiveGap      time.Duration         // quiet after which a further request counts as new use, default 50 ms
+	Names          *Names                // shared between engines; nil: an own one
+}
+
+const (
+	defaultMaxFlows = 200_000
+	closeLinger     = 3 * time.Second // how long a closed connection waits for stragglers before its row is written
+)
+
+// Stats counts what an Engine saw since it was made. Read it from the Engine's goroutine.
+type Stats struct {
+	Packets, Bytes uint64
+	Flows, Evicted uint64
+	NotIP          uint64            // frames that hold no IP packet: ARP and the like
+	Malformed      map[string]uint64 // by "layer: reason"
+	ClockSteps     uint64            // packets whose time lies before their predecessor's
+}
+
+// Engine follows flows. One goroutine owns it.
+type Engine struct {
+	config    Config
+	sink      Sink
+	table     map[key]*conn
+	queues    [queueCount]queue
+	headers   decode.Headers
+	nextID    uint64
+	now       int64 // the latest packet or tick time
+	stats     Stats
+	malformed map[*decode.Reason]uint64
+	damaged   map[string]uint64 // by protocol parsers
+}
+
+// New returns an Engine that hands what it finds to sink.
+func New(c Config, sink Sink) *Engine {
+	if c.Local == nil {
+		c.Local = privateAddress
+	}
+	c.MaxFlows = orDefault(c.MaxFlows, defaultMaxFlows)
+	c.TCPTimeout = orDefault(c.TCPTimeout, time.Hour)
+	c.UDPTimeout = orDefault(c.UDPTimeout, time.Minute)
+	c.OpenTimeout = orDefault(c.OpenTimeout, 30*time.Second)
+	c.UpdateEvery = orDefault(c.UpdateEvery, time.Minute)
+	c.ActiveGap = orDefault(c.ActiveGap, 50*time.Millisecond)
+	if c.Names == nil {
+		c.Names = NewNames(0)
+	}
+	return &Engine{config: c, sink: sink, table: map[key]*conn{}, malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}}
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+// privateAddress is the notion of "ours" when nothing else is known: RFC 1918, RFC 4193, loopback, link-local.
+func privateAddress(a netip.Addr) bool {
+	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
+}
+
+// Packet follows one frame. It keeps nothing of p.
+func (e *Engine) Packet(p *tap.Packet) {
+	e.stats.Packets++
+	e.stats.Bytes += uint64(p.Length)
+	if p.Time < e.now {
+		e.stats.ClockSteps++
+	}
+	e.advance(p.Time)
+	h := &e.headers
+	if err := decode.Decode(p.Link, p.Data, p.Length, h); err != nil {
+		e.count(err)
+		if !h.Src.IsValid() || h.Proto == 0 {
+			return
+		}
+	}
+	c, fromA := e.lookup(h, p)
+	if c == nil {
+		return
+	}
+	c.packet(e, h, p.Time, fromA)
+}
+
+// count notes why a frame was not understood.
+func (e *Engine) count(err error) {
+	reason, ok := err.(*decode.Reason)
+	switch {
+	case !ok:
+	case reason == decode.ErrNoIP:
+		e.stats.NotIP++
+	default:
+		e.malformed[reason]++
+	}
+}
+
+// damage counts something that a protocol's parser could not read.
+func (e *Engine) damage(what string) { e.damaged[what]++ }
+
+// Tick lets time pass while the wire is idle. now is in nanoseconds since the Unix epoch.
+func (e *Engine) Tick(now int64) { e.advance(now) }
+
+// advance moves the clock forward, never back, and ends what has timed out.
+func (e *Engine) advance(now int64) {
+	if now <= e.now {
+		return
+	}
+	e.now = now
+	for i := range e.queues {
+		limit := now - int64(e.timeout(queueName(i)))
+		for c := e.queues[i].oldest(); c != nil && c.lastSeen < limit; c = e.queues[i].oldest() {
+			e.end(c)
+		}
+	}
+}
+
+func (e *Engine) timeout(q queueName) time.Duration {
+	switch q {
+	case queueClosing:
+		return closeLinger
+	case queueHalfOpen:
+		return e.config.OpenTimeout
+	case queueTCP:
+		return e.config.TCPTimeout
+	default:
+		return e.config.UDPTimeout
+	}
+}
+
+// end writes a flow's last row and forgets it.
+func (e *Engine) end(c *conn) {
+	e.queues[c.queue].remove(c)
+	delete(e.table, c.key)
+	c.finish(e)
+	c.flow.State = StateClosed
+	e.sink.FlowClosed(&c.flow)
+}
+
+// Close hands out every flow that is still open, oldest first.
+func (e *Engine) Close() {
+	for {
+		var first *conn
+		for i := range e.queues {
+			if c := e.queues[i].oldest(); c != nil && (first == nil || c.flow.Start < first.flow.Start) {
+				first = c
+			}
+		}
+		if first == nil {
+			return
+		}
+		e.end(first)
+	}
+}
+
+// Stats returns the counters.
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	s.Malformed = make(map[string]uint64, len(e.malformed)+len(e.damaged))
+	for reason, n := range e.malformed {
+		s.Malformed[reason.Error()] = n
+	}
+	for what, n := range e.damaged {
+		s.Malformed[what] = n
+	}
+	return s
+}

@@ -1,0 +1,394 @@
+package dissect
+
+import (
+	"slices"
+
+	"netaudit/tap/decode"
+)
+
+// TCP flags (RFC 9293 §3.1).
+const (
+	flagFIN = 1
+	flagSYN = 2
+	flagRST = 4
+	flagACK = 16
+)
+
+// tcpSide is one direction of a connection. Sequence numbers wrap; they are compared by their signed difference.
+type tcpSide struct {
+	known   bool   // next is set
+	next    uint32 // the sequence number after the last byte that was counted
+	read    uint32 // the sequence number after the last byte that was handed to the protocol
+	syn     bool
+	fin     bool
+	rst     bool
+	ackSeen bool
+	holes   []span    // what is missing below next
+	pending []segment // what waits above read for a hole to close
+	held    int       // bytes in pending
+}
+
+// span is a range of sequence numbers [from, to).
+type span struct{ from, to uint32 }
+
+// segment is payload that came before its predecessor.
+type segment struct {
+	seq  uint32
+	data []byte
+}
+
+const (
+	mostHoles    = 32       // of one side; the oldest counts as missed for good
+	mostHeld     = 64 << 10 // bytes that wait for a hole to close
+	mostSegments = 64
+)
+
+// tcpState follows a TCP connection.
+type tcpState struct {
+	sides   [2]tcpSide
+	synTime int64
+	letters []byte // history
+	flipped bool   // the first packet came from the responder
+	reset   [2]bool
+	closed  bool
+}
+
+func (t *tcpState) begin(c *conn, h *decode.Headers, fromInitiator bool) {
+	t.flipped = !fromInitiator
+	c.flow.MidStream = h.Flags&flagSYN == 0
+	if t.flipped {
+		t.letters = append(t.letters, '^')
+	}
+}
+
+// note adds a letter to the history once: upper case for the initiator, lower case for the responder (Zeek's conn.log).
+func (t *tcpState) note(side int, letter byte) {
+	if side == responder {
+		letter += 'a' - 'A'
+	}
+	if !slices.Contains(t.letters, letter) {
+		t.letters = append(t.letters, letter)
+	}
+}
+
+func (t *tcpState) history() string { return string(t.letters) }
+
+// queue says where the connection waits for its end.
+func (t *tcpState) queue() queueName {
+	switch {
+	case t.closed:
+		return queueClosing
+	case t.sides[initiator].packets() && t.sides[responder].packets():
+		return queueTCP
+	default:
+		return queueHalfOpen
+	}
+}
+
+func (s *tcpSide) packets() bool { return s.known }
+
+// reused tells a SYN that begins another connection on the ports of one that is over or was never answered.
+func (c *conn) reused(h *decode.Headers) bool {
+	if h.Proto != decode.ProtoTCP || h.Flags&(flagSYN|flagACK|flagRST) != flagSYN {
+		return false
+	}
+	t := &c.tcp
+	if t.closed {
+		return true
+	}
+	side := &t.sides[responder]
+	if h.Src == c.flow.Src.Addr() && h.SrcPort == c.flow.Src.Port() {
+		side = &t.sides[initiator]
+	}
+	// A retransmitted SYN has the same number; a simultaneous open has a side that is not known yet.
+	return side.known && !(side.syn && side.next == h.Seq+1) && (side.syn || c.flow.SrcBytes+c.flow.DstBytes > 0) && int32(h.Seq-side.next) != 0
+}
+
+// packet follows one segment.
+func (t *tcpState) packet(e *Engine, c *conn, h *decode.Headers, side int, now int64) {
+	s := &t.sides[side]
+	t.flags(c, h, side, now)
+	seq := h.Seq
+	if h.Flags&flagSYN != 0 {
+		seq++
+		if !s.known {
+			s.known, s.next, s.read = true, seq, seq
+		}
+	}
+	if !s.known {
+		s.known, s.next, s.read = true, seq, seq
+	}
+	if h.PayloadLength > 0 && h.Flags&flagRST == 0 {
+		t.segment(e, c, side, seq, h, now)
+	}
+	if h.Flags&flagACK != 0 {
+		t.acknowledge(e, c, 1-side, h.Ack, now)
+	}
+	if h.Flags&flagFIN != 0 && !s.fin {
+		s.fin = true
+	}
+	if s.fin && t.sides[1-side].fin || h.Flags&flagRST != 0 {
+		t.closed = true
+	}
+}
+
+// flags notes what the segment's flags say about the connection's state.
+func (t *tcpState) flags(c *conn, h *decode.Headers, side int, now int64) {
+	s := &t.sides[side]
+	switch {
+	case h.Flags&flagSYN != 0 && h.Flags&flagACK != 0:
+		t.note(side, 'H')
+		s.syn = true
+		if t.synTime != 0 && c.flow.RTT == 0 && side == responder {
+			c.flow.RTT = now - t.synTime
+		}
+	case h.Flags&flagSYN != 0:
+		t.note(side, 'S')
+		s.syn = true
+		if t.synTime == 0 {
+			t.synTime = now
+		}
+	}
+	if h.PayloadLength > 0 && h.Flags&flagRST == 0 {
+		t.note(side, 'D')
+	} else if h.Flags&(flagACK|flagSYN|flagFIN|flagRST) == flagACK {
+		t.note(side, 'A')
+	}
+	if h.Flags&flagACK != 0 {
+		s.ackSeen = true
+	}
+	if h.Flags&flagFIN != 0 {
+		t.note(side, 'F')
+	}
+	if h.Flags&flagRST != 0 {
+		t.note(side, 'R')
+		t.reset[side] = true
+	}
+}
+
+// segment counts payload once and hands the new part to the protocol in order.
+func (t *tcpState) segment(e *Engine, c *conn, side int, seq uint32, h *decode.Headers, now int64) {
+	s := &t.sides[side]
+	length := uint32(h.PayloadLength)
+	end := seq + length
+	fresh := s.account(c, seq, end)
+	count := &c.flow.SrcBytes
+	if side == responder {
+		count = &c.flow.DstBytes
+	}
+	*count += uint64(fresh)
+	if fresh == 0 {
+		if length > 1 || int32(end-s.next) != 0 { // a keep-alive probe repeats at most the last byte (RFC 9293 §3.8.4)
+			c.flow.Retransmits++
+			t.note(side, 'T')
+		}
+		return
+	}
+	c.used(e, side, now)
+	if c.proto == nil && c.first[side].n == uint8(len(c.first[side].data)) {
+		s.read = s.next // nothing more is to be learned: no reassembly
+		s.pending, s.held = nil, 0
+		return
+	}
+	t.deliver(e, c, side, seq, h.Payload, now)
+}
+
+// account says how many bytes of [seq, end) were not seen before, and keeps the list of holes.
+func (s *tcpSide) account(c *conn, seq, end uint32) uint32 {
+	fresh := uint32(0)
+	if ahead := int32(end - s.next); ahead > 0 {
+		from := seq
+		if gap := int32(seq - s.next); gap > 0 {
+			s.holes = append(s.holes, span{s.next, seq})
+			c.flow.MissedBytes += uint64(gap)
+			if len(s.holes) > mostHoles {
+				s.holes = append(s.holes[:0], s.holes[1:]...)
+			}
+		} else {
+			from = s.next
+		}
+		fresh = end - from
+		s.next = end
+	}
+	for i := 0; i < len(s.holes); i++ {
+		h := s.holes[i]
+		from, to := later(seq, h.from), earlier(end, h.to)
+		n := int32(to - from)
+		if n <= 0 {
+			continue
+		}
+		fresh += uint32(n)
+		c.flow.MissedBytes -= uint64(n)
+		left, right := span{h.from, from}, span{to, h.to}
+		s.holes = slices.Delete(s.holes, i, i+1)
+		for _, rest := range []span{right, left} {
+			if rest.from != rest.to {
+				s.holes = slices.Insert(s.holes, i, rest)
+			}
+		}
+		if left.from != left.to {
+			i++
+		}
+		if right.from == right.to {
+			i--
+		}
+	}
+	return fresh
+}
+
+func later(a, b uint32) uint32 {
+	if int32(a-b) > 0 {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b uint32) uint32 {
+	if int32(a-b) < 0 {
+		return a
+	}
+	return b
+}
+
+// deliver hands payload to the protocol in order; what comes too early waits.
+func (t *tcpState) deliver(e *Engine, c *conn, side int, seq uint32, data []byte, now int64) {
+	s := &t.sides[side]
+	if ahead := int32(seq - s.read); ahead > 0 {
+		s.hold(seq, data)
+		if s.held > mostHeld || len(s.pending) > mostSegments {
+			t.skipHole(e, c, side, now)
+		}
+		return
+	} else if skip := int(-ahead); skip >= len(data) {
+		return
+	} else {
+		data = data[skip:]
+	}
+	t.give(e, c, side, data, now)
+	t.drain(e, c, side, now)
+}
+
+func (t *tcpState) give(e *Engine, c *conn, side int, data []byte, now int64) {
+	t.sides[side].read += uint32(len(data))
+	c.remember(side, data)
+	if c.proto != nil {
+		c.proto.data(e, c, side, data, now)
+	}
+}
+
+// hold keeps a copy of early payload, in the order of sequence numbers.
+func (s *tcpSide) hold(seq uint32, data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	i := len(s.pending)
+	for i > 0 && int32(s.pending[i-1].seq-seq) > 0 {
+		i--
+	}
+	s.pending = slices.Insert(s.pending, i, segment{seq, append([]byte(nil), data...)})
+	s.held += len(data)
+}
+
+// drain hands out what a closed hole has freed.
+func (t *tcpState) drain(e *Engine, c *conn, side int, now int64) {
+	s := &t.sides[side]
+	for len(s.pending) > 0 {
+		p := s.pending[0]
+		behind := int32(s.read - p.seq)
+		if behind < 0 {
+			return
+		}
+		s.pending = s.pending[1:]
+		s.held -= len(p.data)
+		if int(behind) < len(p.data) {
+			t.give(e, c, side, p.data[behind:], now)
+		}
+	}
+	s.pending = nil
+}
+
+// acknowledge learns from the other side's acknowledgement that bytes arrived which the capture never saw.
+func (t *tcpState) acknowledge(e *Engine, c *conn, side int, ack uint32, now int64) {
+	s := &t.sides[side]
+	if !s.known || len(s.pending) == 0 {
+		return
+	}
+	if int32(ack-s.pending[0].seq) >= 0 {
+		t.skipHole(e, c, side, now)
+	}
+}
+
+// skipHole gives up on missing bytes: the protocol is told, then gets what waited behind them.
+func (t *tcpState) skipHole(e *Engine, c *conn, side int, now int64) {
+	s := &t.sides[side]
+	if len(s.pending) == 0 {
+		return
+	}
+	missing := s.pending[0].seq - s.read
+	s.read = s.pending[0].seq
+	t.note(side, 'G')
+	if c.proto != nil {
+		c.proto.gap(e, c, side, int(missing))
+	}
+	t.drain(e, c, side, now)
+}
+
+// finish releases memory.
+func (t *tcpState) finish(*conn) {
+	for i := range t.sides {
+		t.sides[i].pending, t.sides[i].holes = nil, nil
+	}
+}
+
+// state names the connection's state in Zeek's terms (conn.log conn_state).
+func (t *tcpState) state() string {
+	o, r := &t.sides[initiator], &t.sides[responder]
+	answered := r.syn
+	switch {
+	case !o.syn && !r.syn:
+		return "OTH"
+	case !o.syn && r.syn:
+		if t.reset[responder] {
+			return "RSTRH"
+		}
+		if r.fin && !o.known {
+			return "SHR"
+		}
+		if o.known {
+			return t.established()
+		}
+		return "SHR"
+	case !answered && !r.known:
+		if t.reset[initiator] {
+			return "RSTOS0"
+		}
+		if o.fin {
+			return "SH"
+		}
+		return "S0"
+	case !answered && t.reset[responder]:
+		return "REJ"
+	case !answered && t.reset[initiator]:
+		return "RSTOS0"
+	default:
+		return t.established()
+	}
+}
+
+func (t *tcpState) established() string {
+	o, r := &t.sides[initiator], &t.sides[responder]
+	switch {
+	case o.fin && r.fin:
+		return "SF"
+	case t.reset[initiator]:
+		return "RSTO"
+	case t.reset[responder]:
+		return "RSTR"
+	case o.fin:
+		return "S2"
+	case r.fin:
+		return "S3"
+	default:
+		return "S1"
+	}
+}

@@ -1,0 +1,149 @@
+package tls
+
+import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// JA3 is the MD5 of version, ciphers, extensions, groups and point formats in the client's order, without GREASE
+// (https://github.com/salesforce/ja3). Lower-case hex.
+func (h *ClientHello) JA3() string {
+	var b []byte
+	b = strconv.AppendUint(b, uint64(h.LegacyVersion), 10)
+	for _, list := range [][]uint16{h.Ciphers, h.Extensions, h.Groups} {
+		b = append(b, ',')
+		b = appendDecimal(b, list)
+	}
+	b = append(b, ',')
+	for i, f := range h.PointFormats {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = strconv.AppendUint(b, uint64(f), 10)
+	}
+	sum := md5.Sum(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// JA3S is the server's counterpart: version, cipher, extensions.
+func (h *ServerHello) JA3S() string {
+	var b []byte
+	b = strconv.AppendUint(b, uint64(h.Legacy), 10)
+	b = append(b, ',')
+	b = strconv.AppendUint(b, uint64(h.Cipher), 10)
+	b = append(b, ',')
+	b = appendDecimal(b, h.Extensions)
+	sum := md5.Sum(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func appendDecimal(b []byte, list []uint16) []byte {
+	first := true
+	for _, v := range list {
+		if IsGREASE(v) {
+			continue
+		}
+		if !first {
+			b = append(b, '-')
+		}
+		first = false
+		b = strconv.AppendUint(b, uint64(v), 10)
+	}
+	return b
+}
+
+// JA4 is FoxIO's client fingerprint (JA4 itself is BSD-3-Clause; technical_details/JA4.md). transport is 't' TCP, 'q' QUIC, 'd' DTLS.
+func (h *ClientHello) JA4(transport byte) string {
+	ciphers, extensions := withoutGREASE(h.Ciphers), withoutGREASE(h.Extensions)
+	sni := byte('i')
+	if slices.Contains(h.Extensions, extServerName) {
+		sni = 'd'
+	}
+	head := fmt.Sprintf("%c%s%c%02d%02d%s", transport, ja4Version(h.HighestVersion()), sni, min(len(ciphers), 99), min(len(extensions), 99), ja4ALPN(h.ALPN))
+	slices.Sort(ciphers)
+	hashed := slices.DeleteFunc(extensions, func(e uint16) bool { return e == extServerName || e == extALPN })
+	slices.Sort(hashed)
+	text := hexList(hashed)
+	if algs := withoutGREASE(h.SignatureAlgs); len(algs) > 0 {
+		text += "_" + hexList(algs)
+	}
+	cipherHash, extensionHash := truncatedHash(hexList(ciphers)), truncatedHash(text)
+	if len(hashed) == 0 {
+		extensionHash = emptyHash
+	}
+	return head + "_" + cipherHash + "_" + extensionHash
+}
+
+// emptyHash stands for an empty list.
+const emptyHash = "000000000000"
+
+func truncatedHash(text string) string {
+	if text == "" {
+		return emptyHash
+	}
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:6])
+}
+
+func withoutGREASE(list []uint16) []uint16 {
+	return slices.DeleteFunc(slices.Clone(list), IsGREASE)
+}
+
+func hexList(list []uint16) string {
+	var b strings.Builder
+	for i, v := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%04x", v)
+	}
+	return b.String()
+}
+
+func ja4Version(v uint16) string {
+	switch v {
+	case 0x0304:
+		return "13"
+	case 0x0303:
+		return "12"
+	case 0x0302:
+		return "11"
+	case 0x0301:
+		return "10"
+	case 0x0300:
+		return "s3"
+	case 0x0002:
+		return "s2"
+	case 0xfeff:
+		return "d1"
+	case 0xfefd:
+		return "d2"
+	case 0xfefc:
+		return "d3"
+	default:
+		return "00"
+	}
+}
+
+// ja4ALPN is the first and last character of the first protocol; of their hex form when they are not alphanumeric.
+func ja4ALPN(list []string) string {
+	if len(list) == 0 || list[0] == "" {
+		return "00"
+	}
+	name := list[0]
+	first, last := name[0], name[len(name)-1]
+	if alphanumeric(first) && alphanumeric(last) {
+		return string([]byte{first, last})
+	}
+	text := hex.EncodeToString([]byte(name))
+	return string([]byte{text[0], text[len(text)-1]})
+}
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}

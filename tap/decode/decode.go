@@ -1,0 +1,226 @@
+package decode
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"netaudit/tap"
+)
+
+// Reason says at which layer a frame stopped making sense, and why. Reasons are package-level values, so that they can be
+// counted without an allocation.
+type Reason struct{ Layer, Text string }
+
+// Error implements error.
+func (r *Reason) Error() string { return r.Layer + ": " + r.Text }
+
+// Why a frame could not be decoded. ErrNoIP is not damage: ARP, LLDP and the like.
+var (
+	ErrNoIP       = &Reason{"link", "no IP packet"}
+	ErrLinkType   = &Reason{"link", "link type not known"}
+	ErrLinkShort  = &Reason{"link", "header cut short"}
+	ErrVLANShort  = &Reason{"vlan", "tag cut short"}
+	ErrMPLSShort  = &Reason{"mpls", "label stack cut short"}
+	ErrPPPShort   = &Reason{"ppp", "header cut short"}
+	ErrIPShort    = &Reason{"ip", "header cut short"}
+	ErrIPVersion  = &Reason{"ip", "version is neither 4 nor 6"}
+	ErrIPLength   = &Reason{"ip", "length smaller than its header"}
+	ErrIPChain    = &Reason{"ip", "too many extension headers"}
+	ErrTCPShort   = &Reason{"tcp", "header cut short"}
+	ErrUDPShort   = &Reason{"udp", "header cut short"}
+	ErrICMPShort  = &Reason{"icmp", "header cut short"}
+	ErrTunnelDeep = &Reason{"tunnel", "nested too deep"}
+	ErrTunnel     = &Reason{"tunnel", "header cut short"}
+)
+
+// IP protocol numbers (IANA).
+const (
+	ProtoICMP   = 1
+	ProtoIPIP   = 4
+	ProtoTCP    = 6
+	ProtoUDP    = 17
+	ProtoIPv6   = 41
+	ProtoGRE    = 47
+	ProtoICMPv6 = 58
+	ProtoSCTP   = 132
+)
+
+const (
+	etherIPv4     = 0x0800
+	etherIPv6     = 0x86dd
+	etherVLAN     = 0x8100
+	etherQinQ     = 0x88a8
+	etherQinQOld  = 0x9100
+	etherMPLS     = 0x8847
+	etherMPLSMC   = 0x8848
+	etherPPPoE    = 0x8864
+	etherBridge   = 0x6558 // transparent Ethernet bridging, in GRE and Geneve
+	etherERSPAN   = 0x88be
+	etherERSPAN3  = 0x22eb
+	etherMinimum  = 0x0600 // smaller values are IEEE 802.3 lengths
+	mostVLANTags  = 8
+	mostExtension = 16
+)
+
+// walk is the state of one Decode. It lives on the stack.
+type walk struct {
+	h    *Headers
+	rest []byte // what is left of the frame
+	cut  int    // bytes of the frame that were not captured
+}
+
+// Decode reads a frame of the given link type into h. wireLength is the frame's length on the wire in bytes, larger than len(frame) when
+// it was cut. It returns a *Reason; h then holds what was understood before. It allocates nothing and keeps nothing.
+func Decode(link tap.LinkType, frame []byte, wireLength int, h *Headers) error {
+	h.reset()
+	w := walk{h: h, rest: frame, cut: max(0, wireLength-len(frame))}
+	if err := w.link(link); err != nil {
+		return err
+	}
+	return nil
+}
+
+// reset clears what a frame may leave unset. Addresses and arrays are overwritten or guarded by their counts.
+func (h *Headers) reset() {
+	h.Src, h.Dst = netip.Addr{}, netip.Addr{}
+	h.SrcPort, h.DstPort, h.Proto, h.TTL, h.EtherType = 0, 0, 0, 0, 0
+	h.Seq, h.Ack, h.Flags, h.Window, h.MSS = 0, 0, 0, 0, 0
+	h.Payload, h.PayloadLength = nil, 0
+	h.VLANCount, h.Tunnel.Count, h.Fragment = 0, 0, false
+}
+
+func (w *walk) link(link tap.LinkType) error {
+	b := w.rest
+	switch link {
+	case tap.LinkEthernet:
+		return w.ethernet()
+	case tap.LinkLinuxSLL: // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html
+		if len(b) < 16 {
+			return ErrLinkShort
+		}
+		w.rest = b[16:]
+		return w.ether(binary.BigEndian.Uint16(b[14:]))
+	case tap.LinkLinuxSLL2:
+		if len(b) < 20 {
+			return ErrLinkShort
+		}
+		w.rest = b[20:]
+		return w.ether(binary.BigEndian.Uint16(b))
+	case tap.LinkRaw, tap.LinkIPv4, tap.LinkIPv6, 12, 14:
+		return w.ip()
+	case tap.LinkNull, tap.LinkLoop:
+		if len(b) < 4 {
+			return ErrLinkShort
+		}
+		w.rest = b[4:]
+		return w.ip() // the version nibble says more than the address family, whose values differ between systems
+	case tap.LinkPPP:
+		if len(b) >= 2 && b[0] == 0xff && b[1] == 0x03 {
+			w.rest = b[2:]
+		}
+		return w.ppp()
+	default:
+		return ErrLinkType
+	}
+}
+
+func (w *walk) ethernet() error {
+	if len(w.rest) < 14 {
+		return ErrLinkShort
+	}
+	kind := binary.BigEndian.Uint16(w.rest[12:])
+	w.rest = w.rest[14:]
+	return w.ether(kind)
+}
+
+// ether follows an EtherType, through VLAN tags.
+func (w *walk) ether(kind uint16) error {
+	for range mostVLANTags {
+		w.h.EtherType = kind
+		switch kind {
+		case etherIPv4, etherIPv6:
+			return w.ip()
+		case etherVLAN, etherQinQ, etherQinQOld:
+			if len(w.rest) < 4 {
+				return ErrVLANShort
+			}
+			if w.h.VLANCount < len(w.h.VLANs) {
+				w.h.VLANs[w.h.VLANCount] = binary.BigEndian.Uint16(w.rest) & 0x0fff
+				w.h.VLANCount++
+			}
+			kind = binary.BigEndian.Uint16(w.rest[2:])
+			w.rest = w.rest[4:]
+		case etherMPLS, etherMPLSMC:
+			return w.mpls()
+		case etherPPPoE:
+			if len(w.rest) < 6 {
+				return ErrPPPShort
+			}
+			session := uint32(binary.BigEndian.Uint16(w.rest[2:]))
+			if err := w.tunnel(TunnelPPPoE, netip.Addr{}, netip.Addr{}, session); err != nil {
+				return err
+			}
+			w.rest = w.rest[6:]
+			return w.ppp()
+		default:
+			return ErrNoIP
+		}
+	}
+	return ErrNoIP
+}
+
+// ppp reads the protocol field (RFC 1661 §2; it may be compressed to one byte).
+func (w *walk) ppp() error {
+	if len(w.rest) < 2 {
+		return ErrPPPShort
+	}
+	kind, n := binary.BigEndian.Uint16(w.rest), 2
+	if w.rest[0]&1 == 1 {
+		kind, n = uint16(w.rest[0]), 1
+	}
+	w.rest = w.rest[n:]
+	if kind == 0x0021 || kind == 0x0057 {
+		return w.ip()
+	}
+	return ErrNoIP
+}
+
+// mpls skips the label stack (RFC 3032); what follows is told by its first nibble, as routers do.
+func (w *walk) mpls() error {
+	var label uint32
+	for range 16 {
+		if len(w.rest) < 4 {
+			return ErrMPLSShort
+		}
+		entry := binary.BigEndian.Uint32(w.rest)
+		label, w.rest = entry>>12, w.rest[4:]
+		if entry&0x100 == 0 {
+			continue
+		}
+		if err := w.tunnel(TunnelMPLS, netip.Addr{}, netip.Addr{}, label); err != nil {
+			return err
+		}
+		if len(w.rest) < 4 {
+			return ErrMPLSShort
+		}
+		switch w.rest[0] >> 4 {
+		case 4, 6:
+			return w.ip()
+		case 0: // pseudowire control word, then Ethernet (RFC 4448)
+			w.rest = w.rest[4:]
+		}
+		return w.ethernet()
+	}
+	return ErrMPLSShort
+}
+
+// tunnel notes a stripped encapsulation.
+func (w *walk) tunnel(kind TunnelKind, src, dst netip.Addr, id uint32) error {
+	t := &w.h.Tunnel
+	if t.Count == len(t.Layers) {
+		return ErrTunnelDeep
+	}
+	t.Layers[t.Count] = TunnelLayer{Kind: kind, Src: src, Dst: dst, ID: id}
+	t.Count++
+	return nil
+}

@@ -1,0 +1,223 @@
+package decode
+
+import (
+	"encoding/binary"
+)
+
+// Ports of the tunnels over UDP (IANA).
+const (
+	portVXLAN      = 4789
+	portVXLANLinux = 8472
+	portGeneve     = 6081
+	portGTPU       = 2152
+	portTeredo     = 3544
+)
+
+// ipInIP strips IP-in-IP (RFC 2003) and 6in4 (RFC 4213).
+func (w *walk) ipInIP(proto uint8) error {
+	kind := TunnelIPIP
+	if proto == ProtoIPv6 && w.h.Src.Is4() {
+		kind = Tunnel6in4
+	}
+	if len(w.rest) == 0 {
+		return ErrTunnel
+	}
+	if err := w.tunnel(kind, w.h.Src, w.h.Dst, 0); err != nil {
+		return err
+	}
+	return w.ip()
+}
+
+// gre strips GRE (RFC 2784, RFC 2890) and ERSPAN (draft-foschiano-erspan) inside it.
+func (w *walk) gre() error {
+	b := w.rest
+	if len(b) < 4 {
+		return ErrTunnel
+	}
+	flags, proto := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	if flags&7 != 0 { // version 1 is PPTP: its payload is PPP, seldom in clear
+		w.payload(0)
+		return nil
+	}
+	n := 4
+	if flags&0xc000 != 0 { // checksum or routing: both fields are there
+		n += 4
+	}
+	var key uint32
+	if flags&0x2000 != 0 {
+		if len(b) < n+4 {
+			return ErrTunnel
+		}
+		key = binary.BigEndian.Uint32(b[n:])
+		n += 4
+	}
+	sequenced := flags&0x1000 != 0
+	if sequenced {
+		n += 4
+	}
+	if len(b) < n {
+		return ErrTunnel
+	}
+	w.rest = b[n:]
+	switch proto {
+	case etherERSPAN, etherERSPAN3:
+		return w.erspan(proto, sequenced)
+	case etherIPv4, etherIPv6, etherBridge, etherMPLS, etherMPLSMC:
+		if err := w.tunnel(TunnelGRE, w.h.Src, w.h.Dst, key); err != nil {
+			return err
+		}
+		if proto == etherBridge {
+			return w.ethernet()
+		}
+		return w.ether(proto)
+	default:
+		w.payload(0)
+		return nil
+	}
+}
+
+// erspan strips the header of types I (none), II (8 bytes) and III (12 bytes, or 20 with its optional part).
+func (w *walk) erspan(proto uint16, sequenced bool) error {
+	n, session := 0, uint32(0)
+	if sequenced {
+		n = 8
+		if proto == etherERSPAN3 {
+			n = 12
+		}
+		if len(w.rest) < n {
+			return ErrTunnel
+		}
+		session = uint32(binary.BigEndian.Uint16(w.rest[2:]) & 0x03ff)
+		if proto == etherERSPAN3 && w.rest[11]&1 != 0 {
+			n += 8
+		}
+		if len(w.rest) < n {
+			return ErrTunnel
+		}
+	}
+	if err := w.tunnel(TunnelERSPAN, w.h.Src, w.h.Dst, session); err != nil {
+		return err
+	}
+	w.rest = w.rest[n:]
+	return w.ethernet()
+}
+
+// udpTunnel strips what a UDP port announces, if the content agrees. It restores everything when it does not: then the datagram
+// is an ordinary one.
+func (w *walk) udpTunnel() bool {
+	var strip func(*walk) error
+	switch w.h.DstPort {
+	case portVXLAN, portVXLANLinux:
+		strip = (*walk).vxlan
+	case portGeneve:
+		strip = (*walk).geneve
+	case portGTPU:
+		strip = (*walk).gtpu
+	case portTeredo:
+		strip = (*walk).teredo
+	default:
+		if w.h.SrcPort != portTeredo {
+			return false
+		}
+		strip = (*walk).teredo
+	}
+	headers, place := *w.h, *w
+	if strip(w) == nil {
+		return true
+	}
+	*w = place
+	*w.h = headers
+	return false
+}
+
+// vxlan strips RFC 7348.
+func (w *walk) vxlan() error {
+	b := w.rest
+	if len(b) < 8 || b[0]&0x08 == 0 {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelVXLAN, w.h.Src, w.h.Dst, binary.BigEndian.Uint32(b[4:])>>8); err != nil {
+		return err
+	}
+	w.rest = b[8:]
+	return w.ethernet()
+}
+
+// geneve strips RFC 8926.
+func (w *walk) geneve() error {
+	b := w.rest
+	if len(b) < 8 || b[0]>>6 != 0 {
+		return ErrTunnel
+	}
+	n := 8 + int(b[0]&0x3f)*4
+	if len(b) < n {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelGeneve, w.h.Src, w.h.Dst, binary.BigEndian.Uint32(b[4:])>>8); err != nil {
+		return err
+	}
+	proto := binary.BigEndian.Uint16(b[2:])
+	w.rest = b[n:]
+	if proto == etherBridge {
+		return w.ethernet()
+	}
+	return w.ether(proto)
+}
+
+// gtpu strips G-PDUs of GTPv1-U (3GPP TS 29.281 §5).
+func (w *walk) gtpu() error {
+	b := w.rest
+	if len(b) < 8 || b[0]>>5 != 1 || b[1] != 255 {
+		return ErrTunnel
+	}
+	teid, n := binary.BigEndian.Uint32(b[4:]), 8
+	if b[0]&7 != 0 {
+		n = 12
+		if len(b) < n {
+			return ErrTunnel
+		}
+		for next := b[11]; b[0]&4 != 0 && next != 0; next = b[n-1] {
+			if len(b) <= n || b[n] == 0 || len(b) < n+int(b[n])*4 {
+				return ErrTunnel
+			}
+			n += int(b[n]) * 4
+		}
+	}
+	if err := w.tunnel(TunnelGTPU, w.h.Src, w.h.Dst, teid); err != nil {
+		return err
+	}
+	w.rest = b[n:]
+	return w.ip()
+}
+
+// teredo strips RFC 4380's optional authentication and origin headers; what remains must be IPv6.
+func (w *walk) teredo() error {
+	b := w.rest
+	if len(b) >= 4 && b[0] == 0 && b[1] == 1 {
+		n := 13 + int(b[2]) + int(b[3])
+		if len(b) < n {
+			return ErrTunnel
+		}
+		b = b[n:]
+	}
+	if len(b) >= 8 && b[0] == 0 && b[1] == 0 {
+		b = b[8:]
+	}
+	if len(b) < 40 || b[0]>>4 != 6 {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelTeredo, w.h.Src, w.h.Dst, 0); err != nil {
+		return err
+	}
+	w.rest = b
+	return w.ip()
+}
+
+// String returns the encapsulation's name as it stands in events.
+func (k TunnelKind) String() string {
+	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "unknown"
+}

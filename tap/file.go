@@ -1,0 +1,186 @@
+package tap
+
+import (
+	"compress/flate"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// largestRecord is the longest captured frame that is believed, in bytes: libpcap's own maximum (MAXIMUM_SNAPLEN). A record that
+// claims more is damage, not a packet.
+const largestRecord = 256 << 10
+
+// fileSource reads one capture file. The goroutine that calls Next owns all but the counters.
+type fileSource struct {
+	path   string
+	window *window
+	format format
+
+	mu     sync.Mutex // guards closing
+	closer func() error
+
+	total                                      uint64
+	packets, bytes, truncated, consumed, atEnd atomic.Uint64
+}
+
+// format reads the records of one file form. next fills p or returns io.EOF or a damage; a damage's place is the window's.
+type format interface {
+	next(w *window, p *Packet) error
+}
+
+// damage is what is wrong at the window's present place.
+type damage string
+
+func (d damage) Error() string { return string(d) }
+
+// OpenFile opens a capture: pcap (microseconds and nanoseconds, both byte orders) or pcapng, also gzip'd; "-" is standard input.
+// A file that is no capture gives a *FileError at offset 0.
+func OpenFile(path string) (Source, error) {
+	var in io.Reader = os.Stdin
+	s := &fileSource{path: path, closer: func() error { return nil }}
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("open the capture: %w", err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open the capture: %w", err), f.Close())
+		}
+		if info.IsDir() {
+			return nil, errors.Join(fmt.Errorf("%s is a directory: name the capture files in it", path), f.Close())
+		}
+		in, s.closer, s.total = f, f.Close, uint64(info.Size())
+	}
+	if err := s.begin(&countingReader{in, &s.consumed}); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// countingReader counts what is read from the file itself, before decompression.
+type countingReader struct {
+	r io.Reader
+	n *atomic.Uint64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(uint64(n))
+	return n, err
+}
+
+// begin looks at the first bytes: gzip, pcap, pcapng, or something else.
+func (s *fileSource) begin(in io.Reader) error {
+	s.window = newWindow(in)
+	magic, err := s.window.peek(4)
+	if err == nil && magic[0] == 0x1f && magic[1] == 0x8b { // RFC 1952
+		unzipped, err := gzip.NewReader(&windowReader{s.window})
+		if err != nil {
+			return s.fail(damage("gzip header: " + err.Error()))
+		}
+		s.window = newWindow(unzipped)
+		magic, err = s.window.peek(4)
+		if err != nil {
+			return s.fail(err)
+		}
+	} else if err != nil {
+		return s.fail(err)
+	}
+	s.format, err = recognise(magic, s.window)
+	if err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// recognise reads the file header that the magic number announces.
+func recognise(magic []byte, w *window) (format, error) {
+	switch binary.LittleEndian.Uint32(magic) {
+	case 0xa1b2c3d4, 0xa1b23c4d:
+		return newPcap(w, binary.LittleEndian)
+	case 0xd4c3b2a1, 0x4d3cb2a1:
+		return newPcap(w, binary.BigEndian)
+	case sectionHeaderBlock:
+		return &pcapng{}, nil
+	default:
+		return nil, damage(fmt.Sprintf("no capture file: it begins with % x; pcap and pcapng (also gzip'd) can be read", magic))
+	}
+}
+
+// windowReader lets the decompressor read what the window holds already.
+type windowReader struct{ w *window }
+
+func (r *windowReader) Read(p []byte) (int, error) {
+	if _, err := r.w.peek(1); err != nil {
+		return 0, err
+	}
+	n := copy(p, r.w.buffer[r.w.begin:r.w.end])
+	_, err := r.w.take(n)
+	return n, err
+}
+
+// fail wraps what went wrong with its place in the file.
+func (s *fileSource) fail(err error) error {
+	reason := err.Error()
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		reason = "the file ends in the middle of a record"
+		if s.window.offset == 0 && s.format == nil {
+			reason = "the file is empty or shorter than a capture's header"
+		}
+	case errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
+		reason = "the compressed data is damaged: " + err.Error()
+	}
+	return &FileError{Path: s.path, Offset: s.window.offset, Packets: s.packets.Load(), Reason: reason}
+}
+
+// Next implements Source.
+func (s *fileSource) Next(ctx context.Context, p *Packet) error {
+	if s.packets.Load()%1024 == 0 && ctx.Err() != nil { // asked seldom: a file is read at millions of packets a second
+		return ctx.Err()
+	}
+	if s.atEnd.Load() != 0 {
+		return io.EOF
+	}
+	if err := s.format.next(s.window, p); err != nil {
+		s.atEnd.Store(1)
+		if errors.Is(err, io.EOF) {
+			return io.EOF
+		}
+		return s.fail(err)
+	}
+	s.packets.Add(1)
+	s.bytes.Add(uint64(p.Length))
+	if len(p.Data) < p.Length {
+		s.truncated.Add(1)
+	}
+	return nil
+}
+
+// Stats implements Source.
+func (s *fileSource) Stats() Stats {
+	return Stats{
+		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Truncated: s.truncated.Load(), InterfaceUp: s.atEnd.Load() == 0,
+		FileBytesRead: s.consumed.Load(), FileBytesTotal: s.total,
+	}
+}
+
+// Close implements Source.
+func (s *fileSource) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.closer
+	s.closer = func() error { return nil }
+	s.atEnd.Store(1)
+	return c()
+}

@@ -1,0 +1,67 @@
+package tap
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+
+	"github.com/vishvananda/netns"
+)
+
+// Interface is a network interface of the present namespace.
+type Interface struct {
+	Name      string
+	Addresses []netip.Addr
+	Up        bool
+	Loopback  bool
+}
+
+// Interfaces lists the interfaces of the calling thread's network namespace, in the kernel's order.
+func Interfaces() ([]Interface, error) {
+	list, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list the network interfaces: %w", err)
+	}
+	var out []Interface
+	for _, i := range list {
+		one := Interface{Name: i.Name, Up: i.Flags&net.FlagUp != 0, Loopback: i.Flags&net.FlagLoopback != 0}
+		addresses, err := i.Addrs()
+		if err != nil {
+			continue // it went away between the two questions
+		}
+		for _, a := range addresses {
+			if n, ok := a.(*net.IPNet); ok {
+				if ip, ok := netip.AddrFromSlice(n.IP); ok {
+					one.Addresses = append(one.Addresses, ip.Unmap())
+				}
+			}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// inNamespace runs f in the network namespace at path, on a thread that is thrown away; with "" it simply runs f. A socket
+// stays in the namespace it was opened in, so the capture can be read from anywhere afterwards.
+func inNamespace(path string, f func() error) error {
+	if path == "" {
+		return f()
+	}
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		result <- func() error {
+			h, err := netns.GetFromPath(path)
+			if err != nil {
+				return fmt.Errorf("open network namespace %s: %w", path, err)
+			}
+			defer h.Close()
+			if err := netns.Set(h); err != nil {
+				return &RightsError{Doing: "enter network namespace " + path, Missing: "CAP_SYS_ADMIN", Fix: "sudo setcap cap_sys_admin,cap_net_raw+ep " + executable(), Err: err}
+			}
+			return f()
+		}()
+	}()
+	return <-result
+}

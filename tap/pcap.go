@@ -1,0 +1,64 @@
+package tap
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// classicPcap is the old form (draft-ietf-opsawg-pcap): a 24-byte header, then records of 16 bytes and the frame.
+type classicPcap struct {
+	order    binary.ByteOrder
+	little   bool
+	fraction int64 // nanoseconds in one unit of the second timestamp field
+	link     LinkType
+}
+
+const (
+	pcapHeader = 24
+	pcapRecord = 16
+)
+
+func newPcap(w *window, order binary.ByteOrder) (*classicPcap, error) {
+	h, err := w.take(pcapHeader)
+	if err != nil {
+		return nil, err
+	}
+	f := &classicPcap{order: order, little: order == binary.LittleEndian, fraction: 1000}
+	if order.Uint32(h) == 0xa1b23c4d {
+		f.fraction = 1
+	}
+	if major := order.Uint16(h[4:]); major != 2 {
+		return nil, damage(fmt.Sprintf("pcap version %d.%d; only 2.x is known", major, order.Uint16(h[6:])))
+	}
+	f.link = LinkType(order.Uint32(h[20:]) & 0xffff) // the upper bits tell of a frame check sequence
+	return f, nil
+}
+
+func (f *classicPcap) next(w *window, p *Packet) error {
+	h, err := w.peek(pcapRecord)
+	if err != nil {
+		return err
+	}
+	var sec, frac, captured, length uint32
+	if f.little { // spelt out: the interface would cost a call a field
+		sec, frac = binary.LittleEndian.Uint32(h), binary.LittleEndian.Uint32(h[4:])
+		captured, length = binary.LittleEndian.Uint32(h[8:]), binary.LittleEndian.Uint32(h[12:])
+	} else {
+		sec, frac = binary.BigEndian.Uint32(h), binary.BigEndian.Uint32(h[4:])
+		captured, length = binary.BigEndian.Uint32(h[8:]), binary.BigEndian.Uint32(h[12:])
+	}
+	if captured > largestRecord {
+		return damage(fmt.Sprintf("a record claims %d captured bytes; %d is the most a capture can hold", captured, largestRecord))
+	}
+	record, err := w.peek(pcapRecord + int(captured))
+	if err != nil {
+		return err
+	}
+	w.begin += len(record)
+	w.offset += int64(len(record))
+	p.Time = int64(sec)*1e9 + int64(frac)*f.fraction
+	p.Data = record[pcapRecord:]
+	p.Length = max(int(min(length, 1<<30)), int(captured))
+	p.Link, p.Iface = f.link, ""
+	return nil
+}
