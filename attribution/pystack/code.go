@@ -1,0 +1,82 @@
+package pystack
+
+import "netaudit/attribution/pystack/memory"
+
+// codeMax bounds the number of cached code objects of one process; the cache is emptied when it is reached.
+const codeMax = 16384
+
+// codeHead is the part of a PyCodeObject that tells it from another at the same address.
+type codeHead struct {
+	filename, name, lines uint64
+	first, argcount       int32
+}
+
+type code struct {
+	head           codeHead
+	file, function string
+	table          []byte
+}
+
+func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
+	l := &p.rt.layout
+	var b [256]byte
+	buf := b[:min(max(l.coLines, l.coName, l.coQualname, l.coFilename)+8, 256)]
+	if err := r.ReadAt(addr, buf); err != nil {
+		return nil, err
+	}
+	at := func(off uint64, n int) []byte {
+		if off+uint64(n) > uint64(len(buf)) {
+			return make([]byte, n)
+		}
+		return buf[off:]
+	}
+	name := l.coName
+	if l.coQualname != 0 {
+		name = l.coQualname
+	}
+	h := codeHead{
+		filename: le64(at(l.coFilename, 8), 0), name: le64(at(name, 8), 0), lines: le64(at(l.coLines, 8), 0),
+		first: int32(le32(at(l.coFirstline, 4), 0)), argcount: int32(le32(at(l.coArgcount, 4), 0)),
+	}
+	if c := p.codes[addr]; c != nil && c.head == h {
+		return c, nil
+	}
+	c := &code{head: h}
+	var err error
+	if c.file, err = l.str(r, h.filename); err != nil {
+		return nil, err
+	}
+	if c.function, err = l.str(r, h.name); err != nil {
+		return nil, err
+	}
+	if c.table, err = bytesObject(r, h.lines); err != nil {
+		return nil, err
+	}
+	if len(p.codes) >= codeMax {
+		clear(p.codes)
+	}
+	p.codes[addr] = c
+	return c, nil
+}
+
+type globalsKey struct{ globals, keys uint64 }
+
+func (p *Process) module(r memory.Reader, globals uint64) (string, error) {
+	keys, err := memory.Uint64(r, globals+32) // PyDictObject.ma_keys
+	if err != nil {
+		return "", err
+	}
+	key := globalsKey{globals, keys}
+	if name, ok := p.modules[key]; ok {
+		return name, nil
+	}
+	name, err := p.rt.layout.dictName(r, keys)
+	if err != nil {
+		return "", err
+	}
+	if len(p.modules) >= codeMax {
+		clear(p.modules)
+	}
+	p.modules[key] = name
+	return name, nil
+}

@@ -1,0 +1,172 @@
+package pystack
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unicode/utf16"
+
+	"netaudit/attribution/pystack/memory"
+)
+
+// Bounds on what is read of one object of the target.
+const (
+	maxString    = 4096      // characters of a Python string
+	maxTypeName  = 256       // bytes of a tp_name
+	maxLineTable = 256 << 10 // bytes of a line table
+	maxEntries   = 64        // dict entries searched for __name__
+)
+
+var errImplausible = errors.New("implausible object")
+
+func le64(b []byte, off int) uint64 { return binary.LittleEndian.Uint64(b[off:]) }
+func le32(b []byte, off int) uint32 { return binary.LittleEndian.Uint32(b[off:]) }
+
+// str decodes a compact PyUnicodeObject (cpython/unicodeobject.h).
+func (l *layout) str(r memory.Reader, addr uint64) (string, error) {
+	var head [40]byte
+	if err := r.ReadAt(addr, head[:]); err != nil {
+		return "", fmt.Errorf("reading a string: %w", err)
+	}
+	length, state := le64(head[:], 16), le32(head[:], 32)
+	kind, compact, ascii := state>>2&7, state>>5&1, state>>6&1
+	if compact == 0 || length > maxString || kind != 1 && kind != 2 && kind != 4 {
+		return "", fmt.Errorf("reading a string at %#x: %w", addr, errImplausible)
+	}
+	data := make([]byte, length*uint64(kind))
+	start := addr + l.compactSize
+	if ascii == 1 {
+		start = addr + l.asciiSize
+	}
+	if err := r.ReadAt(start, data); err != nil {
+		return "", fmt.Errorf("reading a string: %w", err)
+	}
+	return decodeString(data, kind, ascii == 1), nil
+}
+
+func decodeString(data []byte, kind uint32, ascii bool) string {
+	if ascii {
+		return string(data)
+	}
+	runes := make([]rune, 0, len(data)/int(kind))
+	for i := 0; i < len(data); i += int(kind) {
+		switch kind {
+		case 1:
+			runes = append(runes, rune(data[i]))
+		case 2:
+			runes = append(runes, rune(binary.LittleEndian.Uint16(data[i:])))
+		default:
+			runes = append(runes, rune(le32(data, i)))
+		}
+	}
+	for i, c := range runes {
+		if utf16.IsSurrogate(c) { // os.fsdecode's surrogateescape: not text
+			runes[i] = '\uFFFD'
+		}
+	}
+	return string(runes)
+}
+
+// typeName gives tp_name of an object's type. A cell (a captured argument) is looked through.
+func (l *layout) typeName(r memory.Reader, obj uint64) (string, error) {
+	for range 2 {
+		if obj == 0 {
+			return "", nil
+		}
+		typ, err := memory.Uint64(r, obj+8)
+		if err != nil {
+			return "", err
+		}
+		ptr, err := memory.Uint64(r, typ+24)
+		if err != nil {
+			return "", err
+		}
+		name, err := cString(r, ptr)
+		if err != nil || name != "cell" {
+			return name, err
+		}
+		if obj, err = memory.Uint64(r, obj+16); err != nil { // PyCellObject.ob_ref
+			return "", err
+		}
+	}
+	return "cell", nil
+}
+
+// cString reads a NUL-terminated string in pieces, so that one at the end of a mapping is still read.
+func cString(r memory.Reader, addr uint64) (string, error) {
+	var out []byte
+	var piece [32]byte
+	for len(out) < maxTypeName {
+		n := 32 - addr%32 // never crosses a page
+		if err := r.ReadAt(addr, piece[:n]); err != nil {
+			return "", fmt.Errorf("reading a name: %w", err)
+		}
+		if end := bytes.IndexByte(piece[:n], 0); end >= 0 {
+			return string(bytes.ToValidUTF8(append(out, piece[:end]...), []byte("\uFFFD"))), nil
+		}
+		out = append(out, piece[:n]...)
+		addr += n
+	}
+	return "", fmt.Errorf("reading a name: %w", errImplausible)
+}
+
+// bytesObject reads a PyBytesObject.
+func bytesObject(r memory.Reader, addr uint64) ([]byte, error) {
+	size, err := memory.Uint64(r, addr+16)
+	if err != nil {
+		return nil, err
+	}
+	if size > maxLineTable {
+		return nil, fmt.Errorf("reading a line table of %d bytes: %w", size, errImplausible)
+	}
+	buf := make([]byte, size)
+	return buf, r.ReadAt(addr+32, buf)
+}
+
+// dictName finds the string under "__name__" in the dict keys object at keys (pycore_dict.h); "" when it has none.
+func (l *layout) dictName(r memory.Reader, keys uint64) (string, error) {
+	var head [40]byte
+	if err := r.ReadAt(keys, head[:]); err != nil {
+		return "", fmt.Errorf("reading a dict: %w", err)
+	}
+	var entries, count uint64
+	stride, keyAt := uint64(24), uint64(8)
+	if l.minor <= 10 {
+		size := le64(head[:], 8)
+		count = le64(head[:], 32)
+		width := uint64(8)
+		switch {
+		case size <= 0xff:
+			width = 1
+		case size <= 0xffff:
+			width = 2
+		case size <= 0xffffffff:
+			width = 4
+		}
+		entries = keys + 40 + size*width
+	} else {
+		if head[9] > 40 {
+			return "", fmt.Errorf("reading a dict: %w", errImplausible)
+		}
+		count = le64(head[:], 24)
+		entries = keys + 32 + 1<<head[9]
+		if head[10] != 0 {
+			stride, keyAt = 16, 0
+		}
+	}
+	table := make([]byte, min(count, maxEntries)*stride)
+	if err := r.ReadAt(entries, table); err != nil {
+		return "", fmt.Errorf("reading a dict: %w", err)
+	}
+	for off := uint64(0); off < uint64(len(table)); off += stride {
+		key, value := le64(table, int(off+keyAt)), le64(table, int(off+keyAt+8))
+		if key == 0 || value == 0 {
+			continue
+		}
+		if name, err := l.str(r, key); err == nil && name == "__name__" {
+			return l.str(r, value)
+		}
+	}
+	return "", nil
+}

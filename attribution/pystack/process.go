@@ -1,0 +1,173 @@
+package pystack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"netaudit/attribution/pystack/memory"
+)
+
+// Bounds on the lists of the target.
+const (
+	maxInterpreters = 256
+	maxThreads      = 4096
+)
+
+// Thread is one thread that runs Python.
+type Thread struct {
+	TID       int     // as the host sees it
+	NativeID  int     // in its own pid namespace
+	Name      string  // comm of the thread
+	HoldsGIL  bool    // held its interpreter's lock when looked at, just before its stack was read
+	Frames    []Frame // innermost first
+	Truncated bool    // more frames than the bound of 4096
+}
+
+// Frame is one Python frame.
+type Frame struct {
+	File     string
+	Line     int
+	Function string // qualified name from 3.11, else the plain name
+	Module   string // f_globals['__name__'], "" when absent
+	Arg0Type string // tp_name of the first argument's type, "" when there is none or it is unreadable
+}
+
+// Process is an open CPython process. Its methods may be called by several goroutines; they take turns.
+type Process struct {
+	pid int
+	mem memory.Reader
+	rt  runtimeAt
+
+	mu      sync.Mutex // guards the caches below
+	codes   map[uint64]*code
+	modules map[globalsKey]string
+}
+
+// Open finds the CPython runtime of a process. Errors: ErrNotPython, *UnsupportedError, *PermissionError, and
+// os.ErrNotExist or os.ErrProcessDone when the process is gone.
+func Open(pid int) (*Process, error) {
+	p := &Process{pid: pid, mem: memory.Process(pid), codes: map[uint64]*code{}, modules: map[globalsKey]string{}}
+	var err error
+	if p.rt, err = findRuntime(pid, p.mem); err != nil {
+		return nil, asPermission(pid, err)
+	}
+	return p, nil
+}
+
+// Version is the interpreter's version, such as "3.11.2"; "3.N" when the patch level is not to be found.
+func (p *Process) Version() string { return p.rt.version }
+
+// Close forgets what was cached. It has no other resources to free and never fails.
+func (p *Process) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.codes)
+	clear(p.modules)
+	return nil
+}
+
+func gone(err error) bool {
+	return errors.Is(err, os.ErrProcessDone) || errors.Is(err, os.ErrPermission)
+}
+
+// threadState is a PyThreadState found in the target.
+type threadState struct {
+	addr   uint64
+	native int
+	gil    bool
+}
+
+// Thread reads the stack of the thread with this id, as the host sees it. Errors: ErrNoThread, ErrTorn, *PermissionError,
+// os.ErrNotExist or os.ErrProcessDone when it is gone.
+func (p *Process) Thread(tid int) (Thread, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	native, err := p.nativeID(tid)
+	if err != nil {
+		return Thread{}, err
+	}
+	states, err := p.states()
+	if err != nil {
+		return Thread{}, asPermission(p.pid, err)
+	}
+	for _, s := range states {
+		if s.native == native {
+			return p.read(s, tid)
+		}
+	}
+	return Thread{}, fmt.Errorf("thread %d of process %d: %w", tid, p.pid, ErrNoThread)
+}
+
+// Threads reads the stacks of all threads that run Python, newest first. When some could not be read, those that were
+// are returned together with the joined errors of the others.
+func (p *Process) Threads() ([]Thread, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states, err := p.states()
+	if err != nil {
+		return nil, asPermission(p.pid, err)
+	}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.pid))
+	if err != nil {
+		return nil, fmt.Errorf("listing threads: %w", err)
+	}
+	tids := map[int]int{}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(filepath.Base(task))
+		if err != nil {
+			continue // not a thread
+		}
+		if native, err := p.nativeID(tid); err == nil { // else it just ended
+			tids[native] = tid
+		}
+	}
+	var out []Thread
+	var errs []error
+	for _, s := range states {
+		tid, ok := tids[s.native]
+		if !ok {
+			continue // ended, or a thread state left by a fork
+		}
+		t, err := p.read(s, tid)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, t)
+	}
+	return out, errors.Join(errs...)
+}
+
+func (p *Process) read(s threadState, tid int) (Thread, error) {
+	t := Thread{TID: tid, NativeID: s.native, HoldsGIL: s.gil}
+	var err error
+	if t.Frames, t.Truncated, err = p.stack(s.addr); err != nil {
+		return Thread{}, asPermission(p.pid, fmt.Errorf("reading thread %d of process %d: %w", tid, p.pid, err))
+	}
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/comm", p.pid, tid))
+	if err != nil {
+		return Thread{}, fmt.Errorf("naming thread %d of process %d: %w", tid, p.pid, err)
+	}
+	t.Name = strings.TrimSuffix(string(comm), "\n")
+	return t, nil
+}
+
+// nativeID translates a thread id of the host to the innermost pid namespace, which is what CPython stores.
+func (p *Process) nativeID(tid int) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", p.pid, tid))
+	if err != nil {
+		return 0, fmt.Errorf("finding thread %d of process %d: %w", tid, p.pid, err)
+	}
+	_, rest, found := strings.Cut(string(status), "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	fields := strings.Fields(line)
+	if !found || len(fields) == 0 {
+		return tid, nil
+	}
+	return strconv.Atoi(fields[len(fields)-1])
+}

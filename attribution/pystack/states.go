@@ -1,0 +1,75 @@
+package pystack
+
+import (
+	"fmt"
+	"runtime"
+
+	"netaudit/attribution/pystack/memory"
+)
+
+// states lists the thread states of all interpreters.
+func (p *Process) states() ([]threadState, error) {
+	l := &p.rt.layout
+	interp, err := memory.Uint64(p.mem, p.rt.addr+l.interpretersHead)
+	if err != nil {
+		return nil, fmt.Errorf("reading the interpreters: %w", err)
+	}
+	var out []threadState
+	for n := 0; interp != 0 && n < maxInterpreters; n++ {
+		holder, err := p.gilHolder(interp)
+		if err != nil {
+			return nil, fmt.Errorf("reading the GIL: %w", err)
+		}
+		ts, err := memory.Uint64(p.mem, interp+l.threadsHead)
+		for err == nil && ts != 0 && len(out) < maxThreads {
+			var s threadState
+			if s, err = p.state(ts); err != nil {
+				break
+			}
+			s.gil = ts == holder
+			out = append(out, s)
+			ts, err = memory.Uint64(p.mem, ts+l.tsNext)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the thread states: %w", err)
+		}
+		if interp, err = memory.Uint64(p.mem, interp+l.interpNext); err != nil {
+			return nil, fmt.Errorf("reading the interpreters: %w", err)
+		}
+	}
+	return out, nil
+}
+
+func (p *Process) state(ts uint64) (threadState, error) {
+	l := &p.rt.layout
+	if l.tsNativeID != 0 {
+		id, err := memory.Uint64(p.mem, ts+l.tsNativeID)
+		return threadState{addr: ts, native: int(uint32(id))}, err
+	}
+	pthread, err := memory.Uint64(p.mem, ts+l.tsThreadID)
+	if err != nil {
+		return threadState{}, err
+	}
+	id, err := memory.Uint32(p.mem, pthread+pthreadTID[runtime.GOARCH])
+	if err != nil && !gone(err) {
+		return threadState{addr: ts}, nil // a thread that ended: its stack is unmapped, its state not yet freed
+	}
+	return threadState{addr: ts, native: int(id)}, err
+}
+
+// gilHolder is the thread state that holds the interpreter's lock, 0 when nobody does (struct _gil_runtime_state).
+func (p *Process) gilHolder(interp uint64) (uint64, error) {
+	l := &p.rt.layout
+	if l.minor <= 11 {
+		return memory.Uint64(p.mem, p.rt.addr+l.tstateCurrent)
+	}
+	gil, err := memory.Uint64(p.mem, interp+l.gil)
+	if err != nil || gil == 0 {
+		return 0, err
+	}
+	locked, err := memory.Uint32(p.mem, gil+16)
+	if err != nil || locked != 1 {
+		return 0, err
+	}
+	return memory.Uint64(p.mem, gil+8)
+}

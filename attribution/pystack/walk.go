@@ -1,0 +1,229 @@
+package pystack
+
+import (
+	"fmt"
+
+	"netaudit/attribution/pystack/memory"
+)
+
+// Bounds on one walk.
+const (
+	maxFrames = 4096
+	maxChunks = 256
+	maxChunk  = 1 << 20 // bytes; CPython's is 16 KiB
+	attempts  = 16      // readings of a stack before it is given up as torn
+)
+
+// rawFrame is a frame before its code object was looked at.
+type rawFrame struct{ addr, code, globals, lasti, arg0 uint64 }
+
+func (p *Process) stack(tstate uint64) (frames []Frame, truncated bool, err error) {
+	var last error
+	for range attempts {
+		if frames, truncated, last = p.tryStack(tstate); last == nil {
+			return frames, truncated, nil
+		}
+		if gone(last) {
+			return nil, false, last
+		}
+	}
+	return nil, false, fmt.Errorf("%w (%d readings, the last: %w)", ErrTorn, attempts, last)
+}
+
+func (p *Process) top(tstate uint64) (uint64, error) {
+	l := &p.rt.layout
+	switch {
+	case l.tsFrame != 0:
+		return memory.Uint64(p.mem, tstate+l.tsFrame)
+	case l.tsCframe != 0:
+		cframe, err := memory.Uint64(p.mem, tstate+l.tsCframe)
+		if err != nil || cframe == 0 {
+			return 0, err
+		}
+		return memory.Uint64(p.mem, cframe+l.cframeCurrent)
+	}
+	return memory.Uint64(p.mem, tstate+l.tsCurrentFrame)
+}
+
+func (p *Process) tryStack(tstate uint64) ([]Frame, bool, error) {
+	top, err := p.top(tstate)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the current frame: %w", err)
+	}
+	view := &memory.Overlay{Below: p.mem}
+	if err := p.copyChunks(view, tstate); err != nil {
+		return nil, false, err
+	}
+	raw, truncated, err := p.chain(view, top)
+	if err != nil {
+		return nil, false, err
+	}
+	frames := make([]Frame, 0, len(raw))
+	for _, f := range raw {
+		frame, err := p.frame(view, f)
+		if err != nil {
+			return nil, false, err
+		}
+		frames = append(frames, frame)
+	}
+	if p.rt.layout.minor <= 10 { // no chunks: the chain itself is read again
+		again, _, err := p.chain(p.mem, top)
+		if err != nil || !sameChain(raw, again) {
+			return nil, false, fmt.Errorf("the chain of frames changed: %w", errImplausible)
+		}
+	}
+	now, err := p.top(tstate)
+	if err != nil || now != top {
+		return nil, false, fmt.Errorf("the current frame changed: %w", errImplausible)
+	}
+	if n := len(frames); n > 0 && !truncated && p.rt.layout.minor <= 10 && !knownRoot(frames[n-1]) {
+		return nil, false, fmt.Errorf("the stack ends in %s, not in a root: %w", frames[n-1].Function, errImplausible)
+	}
+	return frames, truncated, nil
+}
+
+// knownRoot tells a thread's outermost frame. To 3.10 a frame that is popped while it is read loses f_back, and the
+// stack would end there without any error.
+func knownRoot(f Frame) bool {
+	return f.Function == "<module>" || f.Module == "threading" && f.Function == "_bootstrap"
+}
+
+func sameChain(a, b []rawFrame) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].addr != b[i].addr || a[i].code != b[i].code {
+			return false
+		}
+	}
+	return true
+}
+
+// copyChunks takes the thread's data stack (3.11+), newest chunk first, so that frames are walked in one snapshot.
+func (p *Process) copyChunks(view *memory.Overlay, tstate uint64) error {
+	if p.rt.layout.tsChunk == 0 {
+		return nil
+	}
+	chunk, err := memory.Uint64(p.mem, tstate+p.rt.layout.tsChunk)
+	for n := 0; err == nil && chunk != 0 && n < maxChunks; n++ {
+		var head [16]byte
+		if err = p.mem.ReadAt(chunk, head[:]); err != nil {
+			break
+		}
+		size := le64(head[:], 8)
+		if size > maxChunk {
+			return fmt.Errorf("a stack chunk of %d bytes: %w", size, errImplausible)
+		}
+		if err = view.Copy(chunk, int(size)); err == nil {
+			chunk = le64(head[:], 0)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("copying the data stack: %w", err)
+	}
+	return nil
+}
+
+func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) {
+	l := &p.rt.layout
+	var out []rawFrame
+	seen := map[uint64]bool{}
+	buf := make([]byte, min(max(l.fLocals, l.fState, l.fOwner, l.fLasti, l.fGlobals)+8, 512))
+	for steps := 0; addr != 0; steps++ {
+		if steps >= maxFrames {
+			return out, true, nil
+		}
+		if seen[addr] {
+			return nil, false, fmt.Errorf("the frames form a circle: %w", errImplausible)
+		}
+		seen[addr] = true
+		n := len(buf)
+		if l.minor >= 12 { // a shim on the C stack ends before localsplus
+			n = int(min(l.fLocals, uint64(len(buf))))
+		}
+		if err := r.ReadAt(addr, buf[:n]); err != nil {
+			return nil, false, fmt.Errorf("reading a frame: %w", err)
+		}
+		f := rawFrame{addr: addr, code: le64(buf, int(l.fCode)), globals: le64(buf, int(l.fGlobals))}
+		shim := false
+		if l.minor <= 10 {
+			f.lasti, f.arg0 = uint64(le32(buf, int(l.fLasti))), le64(buf, int(l.fLocals))
+			if !executing(l.minor, buf[l.fState]) {
+				return nil, false, fmt.Errorf("a frame that does not execute: %w", errImplausible)
+			}
+		} else {
+			f.lasti = le64(buf, int(l.fLasti))
+			shim = buf[l.fOwner] >= 3
+		}
+		if l.minor >= 14 {
+			f.code &^= 3
+			shim = shim || f.code == 0
+		}
+		if !shim {
+			out = append(out, f)
+		}
+		addr = le64(buf, int(l.fBack))
+	}
+	return out, false, nil
+}
+
+// executing: f_executing to 3.9, f_state FRAME_EXECUTING == 0 in 3.10.
+func executing(minor int, state byte) bool {
+	if minor <= 9 {
+		return state == 1
+	}
+	return state == 0
+}
+
+func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
+	l := &p.rt.layout
+	c, err := p.code(p.mem, f.code)
+	if err != nil {
+		return Frame{}, fmt.Errorf("reading a code object: %w", err)
+	}
+	out := Frame{File: c.file, Function: c.function}
+	off := 0
+	switch {
+	case l.minor <= 9:
+		off = int(int32(f.lasti))
+	case l.minor == 10:
+		off = int(int32(f.lasti)) * 2
+	default:
+		off = int(int64(f.lasti - f.code - l.coAdaptive))
+		if off < -2 || off > 16<<20 {
+			return Frame{}, fmt.Errorf("an instruction outside its code: %w", errImplausible)
+		}
+	}
+	out.Line = lineAt(l.minor, c.table, int(c.head.first), off)
+	if out.Module, err = p.module(p.mem, f.globals); err != nil {
+		return Frame{}, fmt.Errorf("reading a module name: %w", err)
+	}
+	if c.head.argcount > 0 {
+		out.Arg0Type = p.arg0(r, f)
+	}
+	return out, nil
+}
+
+// arg0 is "" when unreadable: it may be deleted or rebound at any time, which makes no stack wrong.
+func (p *Process) arg0(r memory.Reader, f rawFrame) string {
+	l := &p.rt.layout
+	obj := f.arg0
+	if l.minor >= 11 {
+		var err error
+		if obj, err = memory.Uint64(r, f.addr+l.fLocals); err != nil {
+			return ""
+		}
+	}
+	if l.minor >= 14 {
+		if obj&3 == 3 {
+			return "int"
+		}
+		obj &^= 3
+	}
+	name, err := l.typeName(p.mem, obj)
+	if err != nil {
+		return ""
+	}
+	return name
+}
