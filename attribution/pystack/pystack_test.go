@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const script = `
@@ -69,9 +70,15 @@ func TestStackNamesGeneratorCalledFromSortInAThread(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			threads, err := p.Threads()
-			if err != nil || len(threads) != 2 {
-				t.Fatalf("got %d threads, %v", len(threads), err)
+			var threads []Thread
+			for range 1000 { // the line before sleep is still running when its output arrives
+				if threads, err = p.Threads(); err != nil || len(threads) != 2 {
+					t.Fatalf("got %d threads, %v", len(threads), err)
+				}
+				if !printing(threads) {
+					break
+				}
+				time.Sleep(time.Millisecond)
 			}
 			for _, th := range threads {
 				if th.TID == cmd.Process.Pid {
@@ -85,6 +92,15 @@ func TestStackNamesGeneratorCalledFromSortInAThread(t *testing.T) {
 			}
 		})
 	}
+}
+
+func printing(threads []Thread) bool {
+	for _, th := range threads {
+		if len(th.Frames) > 0 && th.Frames[0].File == "<string>" && th.Frames[0].Line == 5 {
+			return true
+		}
+	}
+	return false
 }
 
 func TestOpenSaysThatAShellIsNotPython(t *testing.T) {
