@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// formatVersion is the version of everything on disk: keys, rows, files. Another major version is refused, never guessed at.
+const formatVersion = 1
+
+// identity is who a log is: its name, its key, its beginning. It is made once and never changes.
+type identity struct {
+	origin   string
+	vkey     string
+	genesis  []byte        // the genesis record as stored
+	verifier note.Verifier // of checkpoints
+	signer   note.Signer   // nil when the log is only read
+}
+
+// genesis is the record that the chain of row hashes begins with.
+type genesis struct {
+	Format  int    `json:"format"`
+	Origin  string `json:"origin"`
+	VKey    string `json:"vkey"`
+	Created string `json:"created"`
+}
+
+// chainStart is R of the row before the first: the hash of the genesis record.
+func (id *identity) chainStart() [32]byte { return sha256.Sum256(id.genesis) }
+
+// Paths under the state directory.
+func badgerPath(dir string) string  { return filepath.Join(dir, "badger") }
+func anchorPath(dir string) string  { return filepath.Join(dir, "anchor", "checkpoint") }
+func genesisPath(dir string) string { return filepath.Join(dir, "anchor", "genesis.json") }
+func signerPath(dir string) string  { return filepath.Join(dir, "keys", "checkpoint") }
+func vkeyPath(dir string) string    { return filepath.Join(dir, "keys", "checkpoint.pub") }
+
+// newIdentity makes a key and a genesis record, and the directories of a new log.
+func newIdentity(dir, origin string, now time.Time) (*identity, error) {
+	if origin == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		var id [4]byte
+		if _, err := rand.Read(id[:]); err != nil {
+			return nil, fmt.Errorf("choose the log's name: %w", err)
+		}
+		origin = "netaudit/" + host + "-" + hex.EncodeToString(id[:])
+	}
+	skey, vkey, err := note.GenerateKey(rand.Reader, origin)
+	if err != nil {
+		return nil, fmt.Errorf("make the log's key: %w", err)
+	}
+	record, err := json.Marshal(genesis{formatVersion, origin, vkey, now.UTC().Format(time.RFC3339)})
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{"badger", "anchor", "seal", "vault", "keys"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("make the state directory: %w", err)
+		}
+	}
+	err = errors.Join(
+		writeDurably(signerPath(dir), []byte(skey+"\n"), 0o600),
+		writeDurably(vkeyPath(dir), []byte(vkey+"\n"), 0o644),
+		writeDurably(genesisPath(dir), record, 0o644))
+	if err != nil {
+		return nil, fmt.Errorf("write the log's identity: %w", err)
+	}
+	return loadIdentity(dir, true)
+}
+
+// loadIdentity reads who the log is; with the secret key only when it is to be written.
+func loadIdentity(dir string, withSigner bool) (*identity, error) {
+	record, err := os.ReadFile(genesisPath(dir))
+	if err != nil {
+		return nil, fmt.Errorf("read the genesis record: %w", err)
+	}
+	var g genesis
+	if err := json.Unmarshal(record, &g); err != nil {
+		return nil, &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: err.Error()}
+	}
+	if g.Format != formatVersion {
+		return nil, &VersionError{Dir: dir, Got: g.Format}
+	}
+	stored, err := os.ReadFile(vkeyPath(dir))
+	if err != nil {
+		return nil, fmt.Errorf("read the log's public key: %w", err)
+	}
+	id := &identity{origin: g.Origin, vkey: g.VKey, genesis: record}
+	if got := string(bytes.TrimSuffix(stored, []byte("\n"))); got != g.VKey {
+		return nil, &DamagedError{Dir: dir, Where: "keys/checkpoint.pub", Detail: "it is not the key that the genesis record names"}
+	}
+	if id.verifier, err = note.NewVerifier(g.VKey); err != nil {
+		return nil, &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: err.Error()}
+	}
+	if id.verifier.Name() != g.Origin {
+		return nil, &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: "origin and key name differ"}
+	}
+	if withSigner {
+		secret, err := os.ReadFile(signerPath(dir))
+		if err != nil {
+			return nil, fmt.Errorf("read the log's key: %w", err)
+		}
+		if id.signer, err = note.NewSigner(strings.TrimSuffix(string(secret), "\n")); err != nil {
+			return nil, &DamagedError{Dir: dir, Where: "keys/checkpoint", Detail: err.Error()}
+		}
+		if id.signer.KeyHash() != id.verifier.KeyHash() || id.signer.Name() != id.origin {
+			return nil, &DamagedError{Dir: dir, Where: "keys/checkpoint", Detail: "it does not belong to keys/checkpoint.pub"}
+		}
+	}
+	return id, nil
+}
+
+// writeDurably replaces a file so that after a crash it is either the old or the new one: temporary file, fsync, rename, fsync of
+// the directory.
+func writeDurably(path string, text []byte, mode os.FileMode) error {
+	if err := renameio.WriteFile(path, text, mode, renameio.IgnoreUmask()); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

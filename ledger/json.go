@@ -1,0 +1,273 @@
+package ledger
+
+// AppendJSON appends the event's canonical form to dst. An event that is not in a log (Salt is empty) has no seq, salt and
+// logged. Keys are in sorted order at every level; the order of the calls below is that order.
+func (ev *Event) AppendJSON(dst []byte) []byte {
+	e := &encoder{b: dst}
+	e.open()
+	e.addon(ev.Addon)
+	e.text("channel", ev.Channel)
+	e.text("community_id", ev.CommunityID)
+	e.text("direction", ev.Direction)
+	e.dns(ev.DNS)
+	e.endpoint("dst", ev.Dst)
+	if ev.HasCounts {
+		e.always("dst_bytes", ev.DstBytes)
+		e.always("dst_packets", ev.DstPackets)
+	}
+	e.number("duration_us", ev.DurationUS)
+	e.time("end", ev.End)
+	e.evidence(ev.Evidence)
+	e.text("fingerprint", ev.Fingerprint)
+	e.text("flow_id", ev.FlowID)
+	e.gap(ev.Gap)
+	e.heartbeat(ev.Heartbeat)
+	e.http(ev.HTTP)
+	e.text("iface", ev.Iface)
+	e.text("kind", ev.Kind)
+	if ev.Salt != "" {
+		e.time("logged", ev.Logged)
+	}
+	e.mail(ev.Mail)
+	e.text("message", ev.Message)
+	if ev.HasNew {
+		e.always("new_dst_bytes", ev.NewDstBytes)
+		e.always("new_src_bytes", ev.NewSrcBytes)
+	}
+	e.party(ev.Party)
+	e.process(ev.Process)
+	e.number("rtt_us", ev.RTTUS)
+	e.text("rule", ev.Rule)
+	if ev.Salt != "" {
+		e.text("salt", ev.Salt)
+		e.always("seq", int64(ev.Seq))
+	}
+	e.endpoint("src", ev.Src)
+	if ev.HasCounts {
+		e.always("src_bytes", ev.SrcBytes)
+		e.always("src_packets", ev.SrcPackets)
+	}
+	e.time("start", ev.Start)
+	e.text("state", ev.State)
+	e.text("tcp_history", ev.History)
+	e.text("tcp_state", ev.TCPState)
+	e.tls(ev.TLS)
+	e.text("tunnel", ev.Tunnel)
+	e.always("v", int64(ev.V))
+	e.vlans(ev.VLAN)
+	e.close()
+	return e.b
+}
+
+func (e *encoder) addon(a *Addon) {
+	if a == nil {
+		return
+	}
+	e.object("addon")
+	e.text("author", a.Author)
+	e.text("call_site", a.CallSite)
+	e.texts("chain", a.Chain)
+	e.text("license", a.License)
+	e.text("method", a.Method)
+	e.text("model", a.Model)
+	e.text("name", a.Name)
+	e.text("on_behalf_of", a.OnBehalfOf)
+	e.text("version", a.Version)
+	e.close()
+}
+
+func (e *encoder) dns(d *DNS) {
+	if d == nil {
+		return
+	}
+	e.object("dns")
+	e.texts("answers", d.Answers)
+	e.always("id", d.ID)
+	e.number("latency_us", d.LatencyUS)
+	e.text("name", d.Name)
+	e.text("rcode", d.RCode)
+	if len(d.Answers) > 0 {
+		e.always("ttl", d.TTL)
+	}
+	e.text("type", d.Type)
+	e.close()
+}
+
+func (e *encoder) endpoint(k string, p *Endpoint) {
+	if p == nil {
+		return
+	}
+	e.object(k)
+	e.text("host", p.Host)
+	e.text("host_source", p.HostSource)
+	e.text("ip", p.IP)
+	if p.HasPort {
+		e.always("port", int64(p.Port))
+	}
+	e.close()
+}
+
+func (e *encoder) evidence(v *Evidence) {
+	if v == nil {
+		return
+	}
+	e.object("evidence")
+	e.texts("candidates", v.Candidates)
+	e.text("confidence", v.Confidence)
+	e.texts("conflicts", v.Conflicts)
+	e.number("latency_us", v.LatencyUS)
+	e.text("reason", v.Reason)
+	e.text("source", v.Source)
+	if len(v.Stack) > 0 {
+		e.key("stack")
+		e.b = append(e.b, '[')
+		for i := range v.Stack {
+			if i > 0 {
+				e.b = append(e.b, ',')
+			}
+			e.frame(&v.Stack[i])
+		}
+		e.b = append(e.b, ']')
+	}
+	e.number("tid", v.TID)
+	e.close()
+}
+
+func (e *encoder) frame(f *Frame) {
+	e.open()
+	e.text("addon", f.Addon)
+	e.text("file", f.File)
+	e.text("function", f.Function)
+	e.number("line", int64(f.Line))
+	e.text("module", f.Module)
+	e.close()
+}
+
+func (e *encoder) gap(g *Gap) {
+	if g == nil {
+		return
+	}
+	e.object("gap")
+	e.number("count", g.Count)
+	e.text("iface", g.Iface)
+	e.text("reason", g.Reason)
+	e.close()
+}
+
+func (e *encoder) heartbeat(h *Heartbeat) {
+	if h == nil {
+		return
+	}
+	e.object("heartbeat")
+	e.always("bytes", h.Bytes)
+	e.texts("channels_off", h.ChannelsOff)
+	e.always("dropped", h.Dropped)
+	e.always("flows", h.Flows)
+	e.text("install", h.Install)
+	e.texts("interfaces", h.Interfaces)
+	e.texts("interfaces_down", h.InterfacesDown)
+	e.always("packets", h.Packets)
+	e.always("processes_watched", h.ProcessesWatched)
+	e.always("queue_dropped", h.QueueDropped)
+	e.always("unattributed", h.Unattributed)
+	e.close()
+}
+
+func (e *encoder) http(h *HTTP) {
+	if h == nil {
+		return
+	}
+	e.object("http")
+	e.texts("headers", h.Headers)
+	e.text("host", h.Host)
+	e.text("method", h.Method)
+	e.text("path", h.Path)
+	e.number("status", int64(h.Status))
+	e.text("user_agent", h.UserAgent)
+	e.close()
+}
+
+func (e *encoder) mail(m *Mail) {
+	if m == nil {
+		return
+	}
+	e.object("mail")
+	e.text("greeting_host", m.GreetingHost)
+	e.text("protocol", m.Protocol)
+	e.flag("starttls", m.StartTLS)
+	e.close()
+}
+
+func (e *encoder) party(p *Party) {
+	if p == nil {
+		return
+	}
+	e.object("party")
+	e.text("class", p.Class)
+	e.text("name", p.Name)
+	e.text("rule", p.Rule)
+	e.close()
+}
+
+func (e *encoder) process(p *Process) {
+	if p == nil {
+		return
+	}
+	e.object("process")
+	e.text("container", p.Container)
+	e.text("exe", p.Exe)
+	e.text("name", p.Name)
+	e.number("netns", p.NetNS)
+	e.always("pid", int64(p.PID))
+	e.text("role", p.Role)
+	e.time("start", p.Start)
+	e.always("uid", p.UID)
+	e.close()
+}
+
+func (e *encoder) tls(t *TLS) {
+	if t == nil {
+		return
+	}
+	e.object("tls")
+	e.text("alpn", t.ALPN)
+	e.cert(t.Cert)
+	e.text("cipher", t.Cipher)
+	e.flag("ech", t.ECH)
+	e.text("ja3", t.JA3)
+	e.text("ja3s", t.JA3S)
+	e.text("ja4", t.JA4)
+	e.flag("resumed", t.Resumed)
+	e.text("sni", t.SNI)
+	e.text("starttls", t.StartTLS)
+	e.text("version", t.Version)
+	e.close()
+}
+
+func (e *encoder) cert(c *Cert) {
+	if c == nil {
+		return
+	}
+	e.object("cert")
+	e.text("issuer", c.Issuer)
+	e.time("not_after", c.NotAfter)
+	e.texts("san", c.SAN)
+	e.text("sha256", c.SHA256)
+	e.text("subject", c.Subject)
+	e.close()
+}
+
+func (e *encoder) vlans(list []int) {
+	if len(list) == 0 {
+		return
+	}
+	e.key("vlan")
+	e.b = append(e.b, '[')
+	for i, v := range list {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.b = appendInt(e.b, v)
+	}
+	e.b = append(e.b, ']')
+}

@@ -1,0 +1,90 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// openStore opens Badger with the options that were measured to be right for one writer and honest damage reports: every table's
+// checksum is verified when it is opened, because later Badger would return wrong or missing rows without a word.
+func openStore(dir string, readOnly bool, log *slog.Logger) (*badger.DB, error) {
+	path := badgerPath(dir)
+	if _, err := os.Stat(filepath.Join(path, "MANIFEST")); readOnly && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoLedger)
+	}
+	if !readOnly {
+		removeEmptyLogs(path, log)
+	}
+	o := badger.DefaultOptions(path).
+		WithReadOnly(readOnly).
+		WithSyncWrites(!readOnly).
+		WithMemTableSize(16 << 20).WithNumMemtables(3).
+		WithChecksumVerificationMode(options.OnTableRead).
+		WithDetectConflicts(false).WithNumVersionsToKeep(1).WithMetricsEnabled(false).
+		WithCompression(options.ZSTD).WithZSTDCompressionLevel(1).
+		WithBlockCacheSize(32 << 20).WithIndexCacheSize(16 << 20).
+		WithNumCompactors(2).WithValueLogFileSize(16 << 20).WithCompactL0OnClose(!readOnly).
+		WithLogger(badgerLog{log})
+	db, err := badger.Open(o)
+	if err != nil {
+		if lockTaken(err) {
+			return nil, &LockedError{Dir: dir, PID: lockHolder(path), Err: err}
+		}
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	return db, nil
+}
+
+// removeEmptyLogs takes away 0-byte write-ahead logs: a crash between creating and sizing one leaves it behind, and Badger
+// then refuses to open (dgraph-io/badger#2207). An empty file holds nothing that could be lost.
+func removeEmptyLogs(path string, log *slog.Logger) {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		files, _ := filepath.Glob(filepath.Join(path, pattern)) // the patterns are constants: no error is possible
+		for _, f := range files {
+			if info, err := os.Stat(f); err == nil && info.Size() == 0 {
+				if err := os.Remove(f); err != nil {
+					log.Warn("an empty write-ahead log could not be removed", "file", f, "error", err)
+				}
+			}
+		}
+	}
+}
+
+func lockTaken(err error) bool {
+	return strings.Contains(err.Error(), "Cannot acquire directory lock")
+}
+
+// lockHolder reads the process id that Badger leaves in its lock file.
+func lockHolder(path string) int {
+	text, err := os.ReadFile(filepath.Join(path, "LOCK"))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// badgerLog passes on what Badger has to say; its chatter only in detail.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any) {
+	l.log.Error("store: " + strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+
+func (l badgerLog) Warningf(f string, a ...any) {
+	l.log.Warn("store: " + strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (l badgerLog) Infof(string, ...any)  {}
+func (l badgerLog) Debugf(string, ...any) {}
