@@ -1,0 +1,300 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Options tunes a Ledger. The zero value opens an existing one for writing.
+type Options struct {
+	Create   bool             // make the ledger if there is none
+	Continue bool             // keep a damaged ledger aside and begin a new log that records the break, instead of failing
+	ReadOnly bool             // no rows can be appended, nothing on disk changes
+	Origin   string           // name of a new log; default netaudit/<host>-<8 hex>
+	Logger   *slog.Logger     // nil: slog.Default
+	MaxBatch int              // rows in one transaction at most, default 1024
+	MaxDelay time.Duration    // how long a row waits for company, default 250 ms
+	Queue    int              // rows that wait for the sequencer at most, default 8192
+	Clock    func() time.Time // nil: time.Now
+}
+
+// Row is one sealed row.
+type Row struct {
+	Seq   uint64
+	JSON  []byte   // the exact bytes that are hashed
+	Leaf  [32]byte // RFC 6962 leaf hash: SHA-256(0x00 || JSON)
+	Chain [32]byte // row hash, which covers every row before it
+}
+
+// Checkpoint is the signed state of the log.
+type Checkpoint struct {
+	Size uint64
+	Root [32]byte
+	Note []byte    // C2SP signed note
+	Time time.Time // when it was signed, as far as this process knows
+}
+
+// Recovery is what Open had to do.
+type Recovery struct {
+	Status string // created, clean, recovered (rows after the anchor were proved and anchored), restarted (a damaged log was kept aside)
+	Rows   uint64 // rows that were anchored anew
+	Detail string // one sentence
+}
+
+// Ledger is an open log. All methods are safe for concurrent use; rows are written by one goroutine, the sequencer.
+type Ledger struct {
+	dir      string
+	options  Options
+	id       *identity
+	db       *badger.DB
+	recovery Recovery
+	log      *slog.Logger
+
+	queue    chan request
+	finished chan struct{} // closed when the sequencer has ended
+	failed   chan struct{} // closed at the first commit error
+
+	mu      sync.Mutex // guards closing against appending
+	closing bool
+
+	failure atomic.Pointer[error]
+	state   atomic.Pointer[published]
+}
+
+// published is what readers see: only rows that are committed and anchored.
+type published struct {
+	checkpoint Checkpoint
+	days       []dayRange
+}
+
+// dayRange is a day (days since the Unix epoch, UTC, of the ingest time) and its rows.
+type dayRange struct {
+	day         uint32
+	first, last uint64
+}
+
+// Open opens the ledger in a state directory, after checking that what is stored agrees with the anchor. It returns a
+// *LockedError, *VersionError, *DamagedError, or ErrNoLedger; on error nothing was changed.
+func Open(dir string, o Options) (*Ledger, error) {
+	o.defaults()
+	l := &Ledger{dir: dir, options: o, log: o.Logger, failed: make(chan struct{}), finished: make(chan struct{})}
+	if err := l.openOrCreate(); err != nil {
+		return nil, err
+	}
+	if o.ReadOnly {
+		close(l.finished)
+		return l, nil
+	}
+	l.queue = make(chan request, o.Queue)
+	s, err := newSequencer(l)
+	if err != nil {
+		return nil, errors.Join(err, l.db.Close())
+	}
+	go s.run()
+	return l, nil
+}
+
+func (o *Options) defaults() {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MaxBatch <= 0 {
+		o.MaxBatch = 1024
+	}
+	if o.MaxDelay <= 0 {
+		o.MaxDelay = 250 * time.Millisecond
+	}
+	if o.Queue <= 0 {
+		o.Queue = 8192
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+}
+
+func (l *Ledger) openOrCreate() error {
+	_, err := os.Stat(genesisPath(l.dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := refuseOrphan(l.dir); err != nil {
+			return err
+		}
+		if !l.options.Create || l.options.ReadOnly {
+			return fmt.Errorf("%s: %w", l.dir, ErrNoLedger)
+		}
+		return l.create()
+	}
+	if err != nil {
+		return fmt.Errorf("look for a ledger: %w", err)
+	}
+	err = l.recover()
+	var damaged *DamagedError
+	if errors.As(err, &damaged) && l.options.Continue && !l.options.ReadOnly {
+		return l.restart(damaged)
+	}
+	return err
+}
+
+// refuseOrphan keeps a new log from being begun over the remains of one whose genesis record is gone.
+func refuseOrphan(dir string) error {
+	for _, path := range []string{anchorPath(dir), vkeyPath(dir)} {
+		if _, err := os.Stat(path); err == nil {
+			return &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: "it is missing, but " + path + " is there"}
+		}
+	}
+	return nil
+}
+
+// create begins a new log with an empty, signed and anchored tree.
+func (l *Ledger) create() error {
+	id, err := newIdentity(l.dir, l.options.Origin, l.options.Clock())
+	if err != nil {
+		return err
+	}
+	db, err := openStore(l.dir, false, l.log)
+	if err != nil {
+		return err
+	}
+	l.id, l.db = id, db
+	note, err := signCheckpoint(id, 0, emptyRoot)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	err = db.Update(func(txn *badger.Txn) error {
+		version := binary.BigEndian.AppendUint32(nil, formatVersion)
+		return errors.Join(txn.Set(metaKey("format"), version), txn.Set(metaKey("genesis"), id.genesis), txn.Set(headKey, note))
+	})
+	if err == nil {
+		err = writeDurably(anchorPath(l.dir), note, 0o644)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("begin the ledger: %w", err), db.Close())
+	}
+	l.recovery = Recovery{Status: "created", Detail: "A new log was begun."}
+	l.state.Store(&published{checkpoint: Checkpoint{Root: emptyRoot, Note: note, Time: l.options.Clock()}})
+	return nil
+}
+
+// Append takes a row. It blocks while the queue is full, until ctx ends or the ledger fails. The row is durable after the next Flush,
+// or by itself within Options.MaxDelay.
+func (l *Ledger) Append(ctx context.Context, e Event) error {
+	return l.send(ctx, request{event: &e})
+}
+
+// TryAppend takes a row if there is room in the queue.
+func (l *Ledger) TryAppend(e Event) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing || l.options.ReadOnly {
+		return false
+	}
+	select {
+	case l.queue <- request{event: &e}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Flush returns when every row appended before is committed and anchored.
+func (l *Ledger) Flush(ctx context.Context) error {
+	done := make(chan error, 1)
+	if err := l.send(ctx, request{flushed: done}); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-l.finished:
+		select {
+		case err := <-done:
+			return err
+		default:
+			return l.errOr(ErrClosed)
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *Ledger) send(ctx context.Context, r request) error {
+	l.mu.Lock()
+	closing := l.closing || l.options.ReadOnly
+	l.mu.Unlock()
+	if closing {
+		return ErrClosed
+	}
+	select {
+	case l.queue <- r:
+		return nil
+	case <-l.finished:
+		return l.errOr(ErrClosed)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Failed is closed when a commit failed. The ledger then takes no rows; opening it anew recovers.
+func (l *Ledger) Failed() <-chan struct{} { return l.failed }
+
+// Err returns what failed, or nil.
+func (l *Ledger) Err() error {
+	if p := l.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (l *Ledger) errOr(other error) error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	return other
+}
+
+// Close writes what was appended, anchors it, and gives the ledger free. It may be called twice.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	again := l.closing
+	l.closing = true
+	l.mu.Unlock()
+	if again {
+		return nil
+	}
+	if l.options.ReadOnly {
+		return l.db.Close()
+	}
+	select {
+	case l.queue <- request{stop: true}:
+	case <-l.finished:
+	}
+	<-l.finished
+	if err := l.db.Close(); err != nil {
+		return errors.Join(l.Err(), fmt.Errorf("close the store: %w", err))
+	}
+	return l.Err()
+}
+
+// Size is the number of rows that are committed and anchored.
+func (l *Ledger) Size() uint64 { return l.state.Load().checkpoint.Size }
+
+// Origin is the log's name.
+func (l *Ledger) Origin() string { return l.id.origin }
+
+// VerifierKey is the log's public key as a C2SP vkey.
+func (l *Ledger) VerifierKey() string { return l.id.vkey }
+
+// Checkpoint returns the newest anchored checkpoint.
+func (l *Ledger) Checkpoint() Checkpoint { return l.state.Load().checkpoint }
+
+// Recovery says what Open had to do.
+func (l *Ledger) Recovery() Recovery { return l.recovery }

@@ -1,0 +1,198 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"netaudit/ledger/proof"
+)
+
+// Row returns a row; ErrNoRow when it is not (yet) anchored.
+func (l *Ledger) Row(seq uint64) (Row, error) {
+	if seq >= l.Size() {
+		return Row{}, fmt.Errorf("row %d: %w", seq, ErrNoRow)
+	}
+	var row Row
+	err := l.db.View(func(txn *badger.Txn) (err error) {
+		row, err = l.row(txn, seq)
+		return err
+	})
+	return row, err
+}
+
+// row reads a row that must exist.
+func (l *Ledger) row(txn *badger.Txn, seq uint64) (Row, error) {
+	day, ok := dayOf(l.state.Load().days, seq)
+	if !ok {
+		return Row{}, fmt.Errorf("row %d: %w", seq, ErrNoRow)
+	}
+	item, err := txn.Get(rowKey(day, seq))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return Row{}, fmt.Errorf("row %d is missing from the store: %w", seq, ErrNoRow)
+	}
+	if err != nil {
+		return Row{}, fmt.Errorf("read row %d: %w", seq, err)
+	}
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return Row{}, fmt.Errorf("read row %d: %w", seq, err)
+	}
+	return newRow(seq, value)
+}
+
+// newRow splits what is stored: row hash and row.
+func newRow(seq uint64, value []byte) (Row, error) {
+	if len(value) < 32 {
+		return Row{}, fmt.Errorf("row %d has %d bytes in the store, fewer than its hash", seq, len(value))
+	}
+	return Row{Seq: seq, JSON: value[32:], Leaf: tlog.RecordHash(value[32:]), Chain: [32]byte(value[:32])}, nil
+}
+
+func dayOf(days []dayRange, seq uint64) (uint32, bool) {
+	i := sort.Search(len(days), func(i int) bool { return days[i].last >= seq })
+	if i == len(days) || days[i].first > seq {
+		return 0, false
+	}
+	return days[i].day, true
+}
+
+// Rows calls yield for the rows from seq `from` on, in order, until it returns false or the anchored rows end. A row is valid during the
+// call only in so far as its JSON is a copy: it may be kept.
+func (l *Ledger) Rows(ctx context.Context, from uint64, yield func(Row) bool) error {
+	state := l.state.Load()
+	day, ok := dayOf(state.days, from)
+	if !ok {
+		return ctx.Err()
+	}
+	return l.walk(ctx, rowKey(day, from), false, func(r Row) bool {
+		return r.Seq < state.checkpoint.Size && yield(r)
+	})
+}
+
+// RowsBackward calls yield for the rows below seq `before`, newest first.
+func (l *Ledger) RowsBackward(ctx context.Context, before uint64, yield func(Row) bool) error {
+	state := l.state.Load()
+	before = min(before, state.checkpoint.Size)
+	if before == 0 {
+		return ctx.Err()
+	}
+	day, ok := dayOf(state.days, before-1)
+	if !ok {
+		return ctx.Err()
+	}
+	return l.walk(ctx, rowKey(day, before-1), true, yield)
+}
+
+// rowsBetweenChecks is how many rows a walk reads between two looks at its context.
+const rowsBetweenChecks = 256
+
+func (l *Ledger) walk(ctx context.Context, from []byte, backward bool, yield func(Row) bool) error {
+	return l.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix, o.Reverse = []byte{tableRow}, backward
+		it := txn.NewIterator(o)
+		defer it.Close()
+		n := 0
+		for it.Seek(from); it.Valid(); it.Next() {
+			if n++; n%rowsBetweenChecks == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			_, seq, ok := parseRowKey(it.Item().Key())
+			if !ok {
+				return fmt.Errorf("a key of the row table is malformed: %x", it.Item().Key())
+			}
+			value, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return fmt.Errorf("read row %d: %w", seq, err)
+			}
+			row, err := newRow(seq, value)
+			if err != nil {
+				return err
+			}
+			if !yield(row) {
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
+// Since returns the first row that the ledger took at or after t; Size when there is none. The time index finds the minute, the rest is
+// a walk through that minute.
+func (l *Ledger) Since(t time.Time) uint64 {
+	size := l.Size()
+	if t.UnixNano() <= 0 {
+		return 0
+	}
+	start := uint64(0)
+	err := l.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix, o.Reverse = []byte{tableMinute}, true
+		it := txn.NewIterator(o)
+		defer it.Close()
+		it.Seek(minuteKey(uint64(t.UnixNano() / int64(time.Minute))))
+		if !it.Valid() {
+			return nil
+		}
+		return it.Item().Value(func(v []byte) error {
+			if len(v) == 8 {
+				start = binary.BigEndian.Uint64(v)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return 0 // everything is a safe answer
+	}
+	found := size
+	err = l.Rows(context.Background(), start, func(r Row) bool {
+		if e, err := ParseEvent(r.JSON); err == nil && e.Logged >= t.UnixNano() {
+			found = r.Seq
+			return false
+		}
+		return true
+	})
+	if err != nil {
+		return start
+	}
+	return found
+}
+
+// Proof returns a C2SP tlog-proof (c2sp.org/tlog-proof@v1) that the row is in the log under the newest checkpoint.
+func (l *Ledger) Proof(seq uint64) ([]byte, error) {
+	c := l.Checkpoint()
+	if seq >= c.Size {
+		return nil, fmt.Errorf("row %d: %w", seq, ErrNoRow)
+	}
+	var hashes tlog.RecordProof
+	err := l.db.View(func(txn *badger.Txn) (err error) {
+		hashes, err = tlog.ProveRecord(int64(c.Size), int64(seq), tileReader(txn))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prove row %d: %w", seq, err)
+	}
+	return proof.Marshal(seq, hashes, c.Note), nil
+}
+
+// Tile returns a tile of hashes (C2SP tlog-tiles): level and index, and how many hashes, 256 for a full one.
+func (l *Ledger) Tile(level int, n int64, width int) ([]byte, error) {
+	size := l.Size()
+	have := int64(size>>(level*tileHeight)) - n*256
+	if level < 0 || level > 7 || n < 0 || width < 1 || width > 256 || have < int64(width) {
+		return nil, fmt.Errorf("tile %d/%d of %d hashes: %w", level, n, width, ErrNoRow)
+	}
+	var data []byte
+	err := l.db.View(func(txn *badger.Txn) (err error) {
+		data, err = readTile(txn, tlog.Tile{H: tileHeight, L: level, N: n, W: width})
+		return err
+	})
+	return data, err
+}

@@ -1,0 +1,311 @@
+package ledger
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sys/unix"
+)
+
+// largestBatch bounds the rows of one transaction, in bytes: Badger takes 15 % of a memtable in one.
+const largestBatch = 1 << 20
+
+// leastFree is what must stay free on the disk, in bytes: Badger dies of SIGBUS when a disk is full, so we stop before.
+const leastFree = 256 << 20
+
+// request is a row, a wish to know when everything before is durable, or the end.
+type request struct {
+	event   *Event
+	flushed chan error
+	stop    bool
+}
+
+// sequencer gives rows their numbers and seals them. One goroutine owns it.
+type sequencer struct {
+	l      *Ledger
+	tree   *tree
+	chain  [32]byte // row hash of the newest row
+	logged int64    // its ingest time; time never goes back in the log
+	minute uint64   // newest minute in the time index
+	days   []dayRange
+	salts  [16 * 64]byte // random bytes in stock
+	used   int
+	batch  []*Event
+	wait   []chan error
+}
+
+func newSequencer(l *Ledger) (*sequencer, error) {
+	s := &sequencer{l: l, chain: l.id.chainStart()}
+	s.used = len(s.salts)
+	size := l.Size()
+	err := l.db.View(func(txn *badger.Txn) (err error) {
+		if s.tree, err = loadTree(txn, int64(size)); err != nil {
+			return err
+		}
+		s.days = l.state.Load().days
+		if size == 0 {
+			return nil
+		}
+		row, err := l.row(txn, size-1)
+		if err != nil {
+			return err
+		}
+		e, err := ParseEvent(row.JSON)
+		if err != nil {
+			return err
+		}
+		s.chain, s.logged, s.minute = row.Chain, e.Logged, uint64(e.Logged/int64(time.Minute))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the end of the log: %w", err)
+	}
+	return s, nil
+}
+
+// run collects rows into batches and commits them. A batch ends when it is full, when its oldest row waited MaxDelay, or
+// when somebody flushes.
+func (s *sequencer) run() {
+	defer close(s.l.finished)
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	for {
+		var r request
+		select {
+		case r = <-s.l.queue:
+		case <-timer.C:
+			r = request{flushed: make(chan error, 1)}
+		}
+		switch {
+		case r.event != nil:
+			if len(s.batch) == 0 {
+				timer.Reset(s.l.options.MaxDelay)
+			}
+			s.batch = append(s.batch, r.event)
+			if len(s.batch) < s.l.options.MaxBatch {
+				continue
+			}
+		case r.flushed != nil:
+			s.wait = append(s.wait, r.flushed)
+		}
+		timer.Stop()
+		err := s.commitAll()
+		for _, w := range s.wait {
+			w <- err
+		}
+		s.wait = s.wait[:0]
+		if err != nil {
+			s.l.failure.Store(&err)
+			close(s.l.failed)
+			return
+		}
+		if r.stop {
+			return
+		}
+	}
+}
+
+// commitAll commits the batch, in several transactions if its rows are large.
+func (s *sequencer) commitAll() error {
+	for len(s.batch) > 0 {
+		if err := s.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealedRow is a row on its way to the disk.
+type sealedRow struct {
+	event *Event
+	day   uint32
+	json  []byte
+	leaf  tlog.Hash
+	chain [32]byte
+}
+
+// commit seals as many rows as fit into one transaction. Any error is fatal: whether the transaction is on disk is not known
+// then, and trying again could fork the log. Opening the ledger anew decides by what is stored.
+func (s *sequencer) commit() error {
+	if err := s.diskGuard(); err != nil {
+		return err
+	}
+	rows, err := s.seal()
+	if err != nil {
+		return err
+	}
+	leaves := make([]tlog.Hash, len(rows))
+	for i := range rows {
+		leaves[i] = rows[i].leaf
+	}
+	g, err := s.tree.grow(leaves)
+	if err != nil {
+		return err
+	}
+	signed, err := signCheckpoint(s.l.id, uint64(g.size), g.root)
+	if err != nil {
+		return err
+	}
+	days, err := s.write(rows, g, signed)
+	if err != nil {
+		return fmt.Errorf("commit rows %d to %d: %w", s.tree.size, g.size-1, err)
+	}
+	// If we crash here, the store holds more than the anchor says: recovery proves the difference and anchors it.
+	if err := writeDurably(anchorPath(s.l.dir), signed, 0o644); err != nil {
+		return fmt.Errorf("anchor the checkpoint of %d rows: %w", g.size, err)
+	}
+	last := rows[len(rows)-1]
+	s.tree.adopt(g)
+	s.chain, s.days = last.chain, days
+	s.batch = slices.Delete(s.batch, 0, len(rows))
+	checkpoint := Checkpoint{Size: uint64(g.size), Root: g.root, Note: signed, Time: time.Unix(0, s.logged)}
+	s.l.state.Store(&published{checkpoint: checkpoint, days: days})
+	return nil
+}
+
+// seal numbers, salts, encodes and hashes the next rows of the batch.
+func (s *sequencer) seal() ([]sealedRow, error) {
+	now := max(s.l.options.Clock().UnixNano(), s.logged) // a clock that steps back must not reopen a day
+	s.logged = now
+	var rows []sealedRow
+	chain, size := s.chain, 0
+	for i, e := range s.batch {
+		salt, err := s.salt()
+		if err != nil {
+			return nil, err
+		}
+		e.V, e.Seq, e.Salt, e.Logged = 1, uint64(s.tree.size)+uint64(i), salt, now
+		text := e.AppendJSON(nil)
+		if len(text) > LargestRow {
+			shorten(e)
+			text = e.AppendJSON(text[:0])
+		}
+		if size += len(text); size > largestBatch && i > 0 {
+			break
+		}
+		leaf := tlog.RecordHash(text)
+		chain = chainHash(e.Seq, chain, leaf)
+		rows = append(rows, sealedRow{e, uint32(now / int64(24*time.Hour)), text, leaf, chain})
+	}
+	return rows, nil
+}
+
+// shorten takes away what may be long in a row that would not fit into a tile entry. What stays still says who, where and how much.
+func shorten(e *Event) {
+	if e.Evidence != nil {
+		e.Evidence.Stack, e.Evidence.Candidates, e.Evidence.Conflicts = nil, nil, nil
+		e.Evidence.Reason = "row was too long: stack left out"
+	}
+	if e.DNS != nil {
+		e.DNS.Answers = nil
+	}
+	if e.HTTP != nil {
+		e.HTTP.Headers = nil
+	}
+	if e.TLS != nil && e.TLS.Cert != nil {
+		e.TLS.Cert.SAN = nil
+	}
+	const longest = 4096
+	for _, text := range []*string{&e.Message, &e.Tunnel, &e.Iface} {
+		*text = (*text)[:min(len(*text), longest)]
+	}
+	if e.Addon != nil {
+		e.Addon.Chain = e.Addon.Chain[:min(len(e.Addon.Chain), 32)]
+	}
+}
+
+// chainHash is the row hash: it covers the row's leaf and, through the previous row hash, everything before. It is computed from
+// leaf hashes only, so the chain survives when a row's content is removed by retention.
+func chainHash(seq uint64, previous [32]byte, leaf tlog.Hash) [32]byte {
+	b := make([]byte, 0, 128)
+	b = append(b, "netaudit/row/v1\n"...)
+	b = binary.BigEndian.AppendUint64(b, seq)
+	b = append(b, previous[:]...)
+	b = append(b, leaf[:]...)
+	return sha256.Sum256(b)
+}
+
+func (s *sequencer) salt() (string, error) {
+	if s.used == len(s.salts) {
+		if _, err := rand.Read(s.salts[:]); err != nil {
+			return "", fmt.Errorf("make a salt: %w", err)
+		}
+		s.used = 0
+	}
+	salt := base64.RawURLEncoding.EncodeToString(s.salts[s.used : s.used+16])
+	s.used += 16
+	return salt, nil
+}
+
+// write commits rows, index, tiles and checkpoint in one transaction: after a crash all of it is there, or none.
+func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte) ([]dayRange, error) {
+	days := slices.Clone(s.days)
+	txn := s.l.db.NewTransaction(true)
+	defer txn.Discard()
+	set := func(k, v []byte) error { return txn.Set(k, v) }
+	for i := range rows {
+		r := &rows[i]
+		value := append(append(make([]byte, 0, 32+len(r.json)), r.chain[:]...), r.json...)
+		if err := set(rowKey(r.day, r.event.Seq), value); err != nil {
+			return nil, err
+		}
+		for _, k := range indexKeys(r.day, r.event) {
+			if err := set(k, nil); err != nil {
+				return nil, err
+			}
+		}
+		days = extendDays(days, r.day, r.event.Seq)
+	}
+	if minute := uint64(s.logged / int64(time.Minute)); minute != s.minute {
+		if err := set(minuteKey(minute), binary.BigEndian.AppendUint64(nil, rows[0].event.Seq)); err != nil {
+			return nil, err
+		}
+		s.minute = minute
+	}
+	d := days[len(days)-1]
+	bounds := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.first), d.last)
+	if err := set(dayKey(d.day), bounds); err != nil {
+		return nil, err
+	}
+	for tile, data := range g.tiles {
+		if err := set(tileKey(tile), data); err != nil {
+			return nil, err
+		}
+	}
+	for _, tile := range g.stale {
+		if err := txn.Delete(tileKey(tile)); err != nil {
+			return nil, err
+		}
+	}
+	if err := set(headKey, signed); err != nil {
+		return nil, err
+	}
+	return days, txn.Commit()
+}
+
+func extendDays(days []dayRange, day uint32, seq uint64) []dayRange {
+	if n := len(days); n > 0 && days[n-1].day == day {
+		days[n-1].last = seq
+		return days
+	}
+	return append(days, dayRange{day, seq, seq})
+}
+
+// diskGuard stops before the disk is full.
+func (s *sequencer) diskGuard() error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.l.dir, &fs); err != nil {
+		return fmt.Errorf("look at the free space: %w", err)
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); free < leastFree {
+		return fmt.Errorf("only %d MiB are free in %s; the ledger needs %d MiB: free some space and start again", free>>20, s.l.dir, leastFree>>20)
+	}
+	return nil
+}

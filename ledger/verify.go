@@ -1,0 +1,219 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Status is the result of a verification.
+type Status int
+
+// What a verification can say.
+const (
+	CannotTell Status = iota
+	Intact
+	Tampered
+)
+
+// Damage is the first bad place that a verification found.
+type Damage struct {
+	Seq    uint64
+	HasSeq bool   // Seq names a row
+	Where  string // file, when it is not a row
+	Detail string // what is wrong with it
+}
+
+// Verification says what was found, what was checked, and what was not.
+type Verification struct {
+	Status     Status
+	Origin     string
+	Size       uint64
+	Root       [32]byte
+	Damage     *Damage
+	Checked    []string
+	NotChecked []string
+	Elapsed    time.Duration
+}
+
+var notChecked = []string{
+	"Whether the log's key was stolen: who holds it and the disk can write another history. Only a copy held elsewhere shows that.",
+	"Whether everything was deleted together with its anchor: only a copy held elsewhere shows that.",
+	"Whether a row was true when it was written: the log proves that it was not changed since.",
+}
+
+// Verify recomputes everything up to the newest anchored checkpoint. progress may be nil; it is called now and then.
+func (l *Ledger) Verify(ctx context.Context, progress func(done, total uint64)) (Verification, error) {
+	begin := time.Now()
+	v := verifyStore(ctx, l.db, l.id, l.Checkpoint(), progress)
+	v.Elapsed = time.Since(begin)
+	return v, ctx.Err()
+}
+
+// verifyStore compares every stored row with the tree and the chain, and the tree with the checkpoint. It shares no code with the tree
+// that was built while writing: the root is computed by another library.
+func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkpoint, progress func(done, total uint64)) Verification {
+	w := &walker{
+		v:     Verification{Status: Intact, Origin: id.origin, Size: anchor.Size, Root: anchor.Root, NotChecked: notChecked},
+		chain: id.chainStart(), anchor: anchor, progress: progress,
+		tree: (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0),
+	}
+	if w.progress == nil {
+		w.progress = func(uint64, uint64) {}
+	}
+	err := db.View(func(txn *badger.Txn) error { return w.walk(ctx, txn) })
+	var bad *badPlace
+	switch {
+	case errors.As(err, &bad):
+		w.v.Status, w.v.Damage = Tampered, &Damage{Seq: bad.seq, HasSeq: bad.isRow, Where: bad.where, Detail: bad.detail}
+	case err != nil:
+		w.v.Status, w.v.Damage = CannotTell, &Damage{Where: "badger", Detail: err.Error()}
+	default:
+		w.v.Checked = []string{
+			fmt.Sprintf("Each of %d rows hashes to the leaf that the tree holds for it.", anchor.Size),
+			"Every row hash follows from the one before, back to the genesis record.",
+			"The tree's root is the one in the signed checkpoint, and the anchor file outside the store says the same.",
+			"The checkpoint's signature is that of the log's key.",
+		}
+	}
+	return w.v
+}
+
+// badPlace stops a walk at the first damage.
+type badPlace struct {
+	seq    uint64
+	isRow  bool
+	where  string
+	detail string
+}
+
+func (b *badPlace) Error() string { return b.where + ": " + b.detail }
+
+func badRow(seq uint64, format string, a ...any) error {
+	return &badPlace{seq: seq, isRow: true, detail: fmt.Sprintf(format, a...)}
+}
+
+// walker goes through all rows once.
+type walker struct {
+	v        Verification
+	anchor   Checkpoint
+	chain    [32]byte
+	tree     *compact.Range
+	tile     []byte // leaf hashes of the tile being filled
+	next     uint64
+	progress func(done, total uint64)
+}
+
+// rowsBetweenProgress is how many rows pass between two reports of progress.
+const rowsBetweenProgress = 4096
+
+func (w *walker) walk(ctx context.Context, txn *badger.Txn) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix, o.PrefetchSize = []byte{tableRow}, 1000
+	it := txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid() && w.next < w.anchor.Size; it.Next() {
+		if w.next%rowsBetweenProgress == 0 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			w.progress(w.next, w.anchor.Size)
+		}
+		_, seq, ok := parseRowKey(it.Item().Key())
+		if !ok || seq != w.next {
+			return badRow(w.next, "it is missing: the store goes on with row %d", seq)
+		}
+		if err := it.Item().Value(func(value []byte) error { return w.row(txn, value) }); err != nil {
+			return err
+		}
+	}
+	if w.next < w.anchor.Size {
+		return badRow(w.next, "it is missing: the anchor speaks of %d rows", w.anchor.Size)
+	}
+	w.progress(w.anchor.Size, w.anchor.Size)
+	return w.end(txn)
+}
+
+// row checks one row's number, chain and leaf.
+func (w *walker) row(txn *badger.Txn, value []byte) error {
+	seq := w.next
+	row, err := newRow(seq, value)
+	if err != nil {
+		return badRow(seq, "%v", err)
+	}
+	leaf := rfc6962.DefaultHasher.HashLeaf(row.JSON)
+	w.tile = append(w.tile, leaf...)
+	if w.chain = chainHash(seq, w.chain, tlog.Hash(leaf)); w.chain != row.Chain {
+		if err := w.compareTile(txn); err != nil {
+			return err // the leaf is wrong too: that names the row exactly
+		}
+		return badRow(seq, "its row hash does not follow from the row before")
+	}
+	if err := w.tree.Append(leaf, nil); err != nil {
+		return err
+	}
+	w.next++
+	if len(w.tile) == 256*tlog.HashSize {
+		if err := w.compareTile(txn); err != nil {
+			return err
+		}
+		w.tile = w.tile[:0]
+	}
+	return nil
+}
+
+// compareTile compares the leaves computed from the rows with the stored ones, to name the row that differs.
+func (w *walker) compareTile(txn *badger.Txn) error {
+	n := len(w.tile) / tlog.HashSize
+	if n == 0 {
+		return nil
+	}
+	first := w.next - w.next%256
+	if w.next%256 == 0 && n == 256 {
+		first = w.next - 256
+	}
+	tile := tlog.Tile{H: tileHeight, L: 0, N: int64(first / 256), W: n}
+	stored, err := readTile(txn, tile)
+	if err != nil {
+		return &badPlace{where: "tile " + tile.Path(), detail: err.Error()}
+	}
+	for i := range n {
+		at := i * tlog.HashSize
+		if !bytes.Equal(stored[at:at+tlog.HashSize], w.tile[at:at+tlog.HashSize]) {
+			return badRow(first+uint64(i), "its bytes do not hash to the leaf that the tree holds")
+		}
+	}
+	return nil
+}
+
+// end compares the root with the anchor, and the anchor with the store's own checkpoint.
+func (w *walker) end(txn *badger.Txn) error {
+	if err := w.compareTile(txn); err != nil {
+		return err
+	}
+	root := emptyRoot[:]
+	if w.anchor.Size > 0 {
+		var err error
+		if root, err = w.tree.GetRootHash(nil); err != nil {
+			return err
+		}
+	}
+	if !bytes.Equal(root, w.anchor.Root[:]) {
+		return &badPlace{where: "anchor/checkpoint", detail: "the rows do not hash to the root that it names"}
+	}
+	stored, err := tlog.TreeHash(int64(w.anchor.Size), tileReader(txn))
+	if err != nil {
+		return &badPlace{where: "tiles", detail: err.Error()}
+	}
+	if w.anchor.Size > 0 && stored != tlog.Hash(w.anchor.Root) {
+		return &badPlace{where: "tiles", detail: "the stored tree does not hash to the checkpoint's root"}
+	}
+	return nil
+}
