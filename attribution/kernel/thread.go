@@ -1,0 +1,140 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Blocked is a thread that waits in the kernel, and the state it was seen in.
+type Blocked struct {
+	TID  int
+	line string // /proc/PID/task/TID/syscall
+}
+
+// Threads lists the threads of a process.
+func Threads(pid int) ([]int, error) {
+	d, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list the threads of process %d: %w", pid, err)
+	}
+	var list []int
+	for _, name := range names {
+		if tid, err := strconv.Atoi(name); err == nil {
+			list = append(list, tid)
+		}
+	}
+	return list, nil
+}
+
+// Waiting finds the thread that waits on a file descriptor: it is an argument of the system call the thread is blocked in. ok is false when
+// no thread does at this moment.
+func Waiting(pid, fd int) (b Blocked, ok bool) {
+	tids, err := Threads(pid)
+	if err != nil {
+		return b, false
+	}
+	for _, tid := range tids {
+		line := syscallLine(pid, tid)
+		if waitsOn(pid, line, fd) {
+			return Blocked{tid, line}, true
+		}
+	}
+	return b, false
+}
+
+// Still says whether the thread is in the very same system call as when it was found: same number, arguments, stack pointer.
+func (b Blocked) Still(pid int) bool { return syscallLine(pid, b.TID) == b.line }
+
+func syscallLine(pid, tid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", pid, tid))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// waitsOn reads "number arg0 … arg5 sp pc" (proc_pid_syscall(5)); "running" and "-1 …" are no waits.
+func waitsOn(pid int, line string, fd int) bool {
+	fields := strings.Fields(line)
+	if len(fields) < 9 {
+		return false
+	}
+	number, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return false
+	}
+	var args [6]uint64
+	for i := range args {
+		if args[i], err = strconv.ParseUint(strings.TrimPrefix(fields[i+1], "0x"), 16, 64); err != nil {
+			return false
+		}
+	}
+	switch waits[number] {
+	case waitFD:
+		return args[0] == uint64(fd)
+	case waitPoll:
+		return pollHas(pid, args[0], args[1], fd)
+	case waitSelect:
+		return selectHas(pid, args, fd)
+	default:
+		return false
+	}
+}
+
+// How a system call names what it waits for.
+const (
+	waitFD     = 1 // first argument
+	waitPoll   = 2 // an array of struct pollfd
+	waitSelect = 3 // bit sets
+)
+
+// maxPolled bounds how many descriptors of one poll are looked at.
+const maxPolled = 256
+
+func pollHas(pid int, addr, n uint64, fd int) bool {
+	n = min(n, maxPolled)
+	b := make([]byte, 8*n)
+	if !readMemory(pid, addr, b) {
+		return false
+	}
+	for i := uint64(0); i < n; i++ {
+		if int32(binary.NativeEndian.Uint32(b[8*i:])) == int32(fd) {
+			return true
+		}
+	}
+	return false
+}
+
+func selectHas(pid int, args [6]uint64, fd int) bool {
+	if uint64(fd) >= args[0] || fd >= 1024 {
+		return false
+	}
+	for _, set := range args[1:4] {
+		var b [128]byte
+		if set != 0 && readMemory(pid, set, b[:(fd/64+1)*8]) && b[fd/8]&(1<<(fd%8)) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// readMemory reads another process's memory with process_vm_readv(2): the process does not notice.
+func readMemory(pid int, addr uint64, b []byte) bool {
+	if len(b) == 0 || addr == 0 {
+		return false
+	}
+	local := []unix.Iovec{{Base: &b[0]}}
+	local[0].SetLen(len(b))
+	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(b)}}, 0)
+	return err == nil && n == len(b)
+}

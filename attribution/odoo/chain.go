@@ -1,0 +1,130 @@
+// Package odoo knows what Odoo looks like from outside: which addon a Python frame belongs to, who made a call and on whose behalf, what an
+// addon's manifest says, what a process is for.
+package odoo
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Frame is one Python stack frame, as the stack reader gives it.
+type Frame struct {
+	File     string
+	Line     int
+	Function string // qualified name where known
+	Module   string
+	Arg0Type string // type of the first argument; for methods of models the model's name
+}
+
+// Step is one addon on the way from the call outwards.
+type Step struct {
+	Addon string
+	Frame Frame  // the innermost frame of this step
+	Path  string // directory of the addon, "" when the frame's file does not tell
+}
+
+// AddonOf names the addon a frame belongs to: by its module (odoo.addons.X), then by its path under an addons directory.
+func AddonOf(f Frame, addonsPaths []string) (name, dir string) {
+	if rest, ok := cutAny(f.Module, "odoo.addons.", "openerp.addons."); ok {
+		name, _, _ = strings.Cut(rest, ".")
+	}
+	byPath, dir := addonByPath(f.File, addonsPaths)
+	if name == "" {
+		return byPath, dir
+	}
+	if byPath != name {
+		dir = "" // the file does not lie where the module says: do not read a manifest there
+	}
+	return name, dir
+}
+
+func cutAny(s string, prefixes ...string) (string, bool) {
+	for _, p := range prefixes {
+		if rest, ok := strings.CutPrefix(s, p); ok && rest != "" {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
+// addonByPath reads …/addons/X/… or <addons path>/X/….
+func addonByPath(file string, addonsPaths []string) (name, dir string) {
+	if !filepath.IsAbs(file) {
+		return "", ""
+	}
+	for _, base := range addonsPaths {
+		if rest, ok := strings.CutPrefix(file, strings.TrimSuffix(base, "/")+"/"); ok {
+			if name, _, ok := strings.Cut(rest, "/"); ok {
+				return name, filepath.Join(base, name)
+			}
+		}
+	}
+	if i := strings.LastIndex(file, "/odoo/addons/"); i >= 0 {
+		base := file[:i+len("/odoo/addons")]
+		if name, _, ok := strings.Cut(file[len(base)+1:], "/"); ok {
+			return name, filepath.Join(base, name)
+		}
+	}
+	return "", ""
+}
+
+// Chain lists the addons on a stack (innermost frame first), one step for each run of frames of the same addon.
+func Chain(frames []Frame, addonsPaths []string) []Step {
+	var steps []Step
+	for _, f := range frames {
+		name, dir := AddonOf(f, addonsPaths)
+		if name == "" {
+			continue
+		}
+		if n := len(steps); n > 0 && steps[n-1].Addon == name {
+			if steps[n-1].Path == "" {
+				steps[n-1].Path = dir
+			}
+			continue
+		}
+		steps = append(steps, Step{name, f, dir})
+	}
+	return steps
+}
+
+// Names are the distinct addons of a chain, innermost first.
+func Names(steps []Step) []string {
+	var names []string
+	for _, s := range steps {
+		if !slices.Contains(names, s.Addon) {
+			names = append(names, s.Addon)
+		}
+	}
+	return names
+}
+
+// OnBehalfOf is the next addon outwards that is neither part of the framework nor an innocent override: a method of the same name on the same model as
+// the one it calls only passes the call on.
+func OnBehalfOf(steps []Step, framework func(Step) bool) string {
+	if len(steps) == 0 {
+		return ""
+	}
+	for i, s := range steps[1:] {
+		inner := steps[i].Frame
+		override := methodOf(s.Frame) == methodOf(inner) && s.Frame.Arg0Type != "" && s.Frame.Arg0Type == inner.Arg0Type
+		if s.Addon != steps[0].Addon && !framework(s) && !override {
+			return s.Addon
+		}
+	}
+	return ""
+}
+
+// methodOf is the last part of a qualified name.
+func methodOf(f Frame) string { return f.Function[strings.LastIndexByte(f.Function, '.')+1:] }
+
+// Method is the method that made the call.
+func Method(f Frame) string { return methodOf(f) }
+
+// Model is the first argument's type when it looks like a model's name (sale.order), else "".
+func Model(f Frame) string {
+	if strings.Contains(f.Arg0Type, ".") && !strings.HasPrefix(f.Arg0Type, "odoo.") && f.Arg0Type == strings.ToLower(f.Arg0Type) {
+		return f.Arg0Type
+	}
+	return ""
+}

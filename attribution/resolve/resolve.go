@@ -1,0 +1,278 @@
+// Package resolve answers who opened a socket: it asks the kernel for the inode, finds the process and the thread that waits on the socket, reads
+// that thread's Python stack from outside and names the Odoo addon. It never guesses: what it cannot witness is said to be
+// unknown, with the reason.
+//
+// Questions come from the capture's goroutine and never block it; workers answer them, because a witness may need several looks
+// while the connection is being made.
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"netaudit/attribution"
+	"netaudit/attribution/kernel"
+	"netaudit/attribution/odoo"
+)
+
+// Config tunes a Resolver. The zero value works.
+type Config struct {
+	AddonsPaths []string     // extra addons directories; those of the processes are found
+	Logger      *slog.Logger // nil: slog.Default
+	Workers     int          // default 4: a worker sleeps most of the time
+	Queue       int          // questions that wait at most, default 1024
+	MarkBefore  time.Time    // reserved for sockets that existed before the start
+}
+
+// Resolver answers questions. Ask, AskInbound and Stats are safe for concurrent use; Run is called once.
+type Resolver struct {
+	config    Config
+	questions chan question
+	holders   kernel.Holders
+	manifests odoo.Manifests
+	stacks    stackCache
+	diags     diagCache
+
+	closing sync.RWMutex // held for reading while a question is queued
+	closed  bool
+
+	stats statistics
+}
+
+type question struct {
+	tuple   attribution.Tuple
+	inbound bool
+	asked   time.Time
+	done    func(attribution.Owner)
+}
+
+// Stats counts answers since the start.
+type Stats struct {
+	Asked, QueueFull uint64
+	BySource         map[string]uint64
+	P50, P99         time.Duration // from question to answer, of the latest answers
+}
+
+// New returns a Resolver; its answers begin when Run is called.
+func New(c Config) (*Resolver, error) {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Workers <= 0 {
+		c.Workers = 4
+	}
+	if c.Queue <= 0 {
+		c.Queue = 1024
+	}
+	r := &Resolver{config: c, questions: make(chan question, c.Queue)}
+	r.stats.bySource = map[string]uint64{}
+	return r, nil
+}
+
+// Run answers questions until ctx ends. Every question that was taken is answered, the last ones with what a single look shows.
+func (r *Resolver) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	for range r.config.Workers {
+		workers.Go(func() { r.work(ctx) })
+	}
+	<-ctx.Done()
+	r.closing.Lock()
+	r.closed = true
+	close(r.questions)
+	r.closing.Unlock()
+	workers.Wait()
+	return errors.Join(r.diags.close(), r.stacks.close())
+}
+
+func (r *Resolver) work(ctx context.Context) {
+	for q := range r.questions {
+		o := r.answer(ctx, q)
+		o.Evidence.Latency = time.Since(q.asked)
+		r.stats.add(o)
+		q.done(o)
+	}
+}
+
+// Ask asks who opened the socket at the local end. It never blocks; false means that the queue is full and done will not be called. Otherwise
+// done is called exactly once, from a worker.
+func (r *Resolver) Ask(t attribution.Tuple, done func(attribution.Owner)) bool {
+	return r.ask(question{t, false, time.Now(), done})
+}
+
+// AskInbound asks who serves an accepted connection: the process is named, no Python stack is claimed.
+func (r *Resolver) AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool {
+	return r.ask(question{t, true, time.Now(), done})
+}
+
+func (r *Resolver) ask(q question) bool {
+	r.closing.RLock()
+	defer r.closing.RUnlock()
+	if r.closed {
+		return false
+	}
+	select {
+	case r.questions <- q:
+		r.stats.asked.Add(1)
+		return true
+	default:
+		r.stats.full.Add(1)
+		return false
+	}
+}
+
+// Stats returns the counters.
+func (r *Resolver) Stats() Stats { return r.stats.snapshot() }
+
+// patience is how long a worker looks for the waiting thread: a handshake and the first part of a response. Between two looks it sleeps, a
+// little longer each time.
+const (
+	patience  = 60 * time.Millisecond
+	firstNap  = 100 * time.Microsecond
+	longerNap = 3 // numerator of the growth by 3/2
+)
+
+func unknown(reason string) attribution.Owner {
+	return attribution.Owner{Evidence: attribution.Evidence{
+		Source: attribution.SourceNone, Confidence: attribution.ConfidenceUnknown, Reason: reason,
+	}}
+}
+
+// answer goes from socket to inode, process, thread, stack, addon, as far as there are witnesses.
+func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
+	socket, err := r.socket(ctx, q)
+	if err != nil {
+		return unknown(err.Error())
+	}
+	holder, ok := r.holders.Find(socket.Inode, q.tuple.NetNS)
+	if !ok {
+		return unknown("no visible process holds the socket")
+	}
+	p, err := kernel.Describe(holder.PID)
+	if err != nil {
+		return unknown("the process ended")
+	}
+	w := &witness{r: r, q: q, socket: socket, holder: holder, process: p}
+	return w.testify(ctx)
+}
+
+// socket asks the kernel, and once more for a socket that is just being made.
+func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error) {
+	diag, err := r.diags.get(q.tuple.NetNS)
+	if err != nil {
+		return kernel.Socket{}, err
+	}
+	var s kernel.Socket
+	for attempt := range 3 {
+		if s, err = diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote); err == nil && s.Inode != 0 {
+			return s, nil
+		}
+		if q.inbound && attempt < 2 && pause(ctx, 2*time.Millisecond) {
+			continue // a connection that was not accepted yet has no inode
+		}
+		break
+	}
+	switch {
+	case err == nil:
+		return s, errors.New("the socket was closed before it could be looked up")
+	case errors.Is(err, kernel.ErrNoSocket):
+		return s, errors.New("the socket was gone before it could be looked up")
+	default:
+		return s, fmt.Errorf("the kernel could not be asked: %w", err)
+	}
+}
+
+// pause sleeps; it returns false at once when ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// diagCache keeps one sock_diag handle a namespace.
+type diagCache struct {
+	mu    sync.Mutex
+	known map[uint64]*kernel.Diag
+}
+
+func (c *diagCache) get(netns uint64) (*kernel.Diag, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.known[netns]; d != nil {
+		return d, nil
+	}
+	path := ""
+	if netns != 0 {
+		var err error
+		if path, err = kernel.FindNetNS(netns); err != nil {
+			return nil, err
+		}
+	}
+	d, err := kernel.OpenDiag(path)
+	if err != nil {
+		return nil, err
+	}
+	if c.known == nil {
+		c.known = map[uint64]*kernel.Diag{}
+	}
+	c.known[netns] = d
+	return d, nil
+}
+
+func (c *diagCache) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, d := range c.known {
+		errs = append(errs, d.Close())
+	}
+	c.known = nil
+	return errors.Join(errs...)
+}
+
+// statistics count answers; the latest latencies are kept for the percentiles.
+type statistics struct {
+	asked, full atomic.Uint64
+
+	mu       sync.Mutex
+	bySource map[string]uint64
+	latest   [1024]time.Duration
+	n        int
+}
+
+func (s *statistics) add(o attribution.Owner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bySource[o.Evidence.Source]++
+	s.latest[s.n%len(s.latest)] = o.Evidence.Latency
+	s.n++
+}
+
+func (s *statistics) snapshot() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := Stats{Asked: s.asked.Load(), QueueFull: s.full.Load(), BySource: map[string]uint64{}}
+	for k, v := range s.bySource {
+		out.BySource[k] = v
+	}
+	if n := min(s.n, len(s.latest)); n > 0 {
+		sorted := slices.Clone(s.latest[:n])
+		slices.Sort(sorted)
+		out.P50, out.P99 = sorted[n/2], sorted[n*99/100]
+	}
+	return out
+}
+
+// ownPID is this process: a call of its own would be the worst finding.
+var ownPID = os.Getpid()

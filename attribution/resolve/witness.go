@@ -1,0 +1,224 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"netaudit/attribution"
+	"netaudit/attribution/kernel"
+	"netaudit/attribution/odoo"
+	"netaudit/attribution/pystack"
+)
+
+// witness looks for the caller of one socket whose process is known.
+type witness struct {
+	r       *Resolver
+	q       question
+	socket  kernel.Socket
+	holder  kernel.Holder
+	process kernel.Process
+}
+
+// testify says who made the call, with the best evidence there is.
+func (w *witness) testify(ctx context.Context) attribution.Owner {
+	o := attribution.Owner{Process: w.describe(w.process, nil)}
+	o.Evidence = attribution.Evidence{Source: attribution.SourceProcess, Confidence: attribution.ConfidenceExact}
+	if w.process.PID == ownPID {
+		o.Process.Role = odoo.RoleSelf
+		return o
+	}
+	if w.q.inbound {
+		o.Evidence.Reason = "inbound: the process that accepted the connection"
+		return o
+	}
+	stacks, err := w.r.stacks.get(w.process)
+	switch {
+	case errors.Is(err, pystack.ErrNotPython):
+		return w.child(o)
+	case err != nil:
+		o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceUnknown, "stack not readable: "+err.Error()
+		return o
+	}
+	thread, ok, gone := w.blockedThread(ctx, stacks)
+	if ok {
+		return w.fromThread(o, thread)
+	}
+	return w.fromAll(o, stacks, gone)
+}
+
+// describe turns what /proc says into the owner's process.
+func (w *witness) describe(p kernel.Process, frames []odoo.Frame) *attribution.Process {
+	role := odoo.RoleOther
+	if odoo.LooksLikeOdoo(p.Args) {
+		role = odoo.Role(p.Args, frames)
+	}
+	return &attribution.Process{
+		PID: p.PID, Start: p.Start, Exe: p.Exe, UID: p.UID, Name: p.Name, Container: p.Container, NetNS: p.NetNS, Role: role,
+	}
+}
+
+// blockedThread finds the thread that waits on the socket and reads its stack. Before and after the reading the descriptor must be the same
+// socket and the thread in the same system call: then the stack is the stack of this call, not of the next one.
+func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t pystack.Thread, ok, gone bool) {
+	deadline := time.Now().Add(patience)
+	for nap := firstNap; ; nap = nap * longerNap / 2 {
+		if b, found := kernel.Waiting(w.holder.PID, w.holder.FD); found {
+			t, err := stacks.Thread(b.TID)
+			if err == nil && w.holder.Holds(w.socket.Inode) && b.Still(w.holder.PID) {
+				return t, true, false
+			}
+		}
+		if !w.holder.Holds(w.socket.Inode) {
+			return t, false, true
+		}
+		if time.Now().After(deadline) || !pause(ctx, nap) {
+			return t, false, false
+		}
+	}
+}
+
+// fromThread names the addon by the stack of the thread that was caught.
+func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.Owner {
+	frames := framesOf(t)
+	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID}
+	o.Process = w.describe(w.process, frames)
+	w.nameAddon(&o, frames)
+	if o.Addon == nil {
+		o.Evidence.Reason = "no addon on the stack of the calling thread"
+	}
+	return o
+}
+
+// fromAll is for a call whose thread could not be caught: if only one thread has addon code on its stack it made the call; else the
+// addons are candidates.
+func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone bool) attribution.Owner {
+	reason := "the calling thread could not be caught waiting on the socket"
+	if gone {
+		reason = "the socket was closed before its thread could be caught"
+	}
+	threads, err := stacks.Threads()
+	var with []pystack.Thread
+	for _, t := range threads {
+		if len(odoo.Chain(framesOf(t), w.addonsPaths())) > 0 {
+			with = append(with, t)
+		}
+	}
+	// One thread is proof only if all could be read and the socket still is there: a closed call's thread may have moved on.
+	if len(with) == 1 && err == nil && !gone {
+		o = w.fromThread(o, with[0])
+		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceHigh
+		o.Evidence.Reason = "the only thread with addon code"
+		return o
+	}
+	for _, t := range with {
+		steps := odoo.Chain(framesOf(t), w.addonsPaths())
+		if name := steps[0].Addon; !slices.Contains(o.Evidence.Candidates, name) {
+			o.Evidence.Candidates = append(o.Evidence.Candidates, name)
+		}
+	}
+	slices.Sort(o.Evidence.Candidates)
+	o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceUnknown, reason
+	return o
+}
+
+// nameAddon fills in the addon, its manifest and the stack.
+func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
+	paths := w.addonsPaths()
+	for _, f := range frames {
+		name, _ := odoo.AddonOf(f, paths)
+		o.Stack = append(o.Stack, attribution.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Addon: name})
+	}
+	steps := odoo.Chain(frames, paths)
+	if len(steps) == 0 {
+		return
+	}
+	root := fmt.Sprintf("/proc/%d/root", w.process.PID)
+	manifest := func(s odoo.Step) odoo.Manifest { return w.r.manifests.Read(root, s.Path) }
+	first := steps[0]
+	m := manifest(first)
+	o.Addon = &attribution.Addon{
+		Name: first.Addon, Version: m.Version, Author: m.Author, License: m.License, Chain: odoo.Names(steps),
+		OnBehalfOf: odoo.OnBehalfOf(steps, func(s odoo.Step) bool { return manifest(s).Framework(s.Addon) }),
+		CallSite:   callSite(first), Model: odoo.Model(first.Frame), Method: odoo.Method(first.Frame),
+	}
+}
+
+// callSite is file:line function, the file relative to the addons directory.
+func callSite(s odoo.Step) string {
+	file := s.Frame.File
+	if s.Path != "" {
+		file = strings.TrimPrefix(file, filepath.Dir(s.Path)+"/")
+	}
+	return fmt.Sprintf("%s:%d %s", file, s.Frame.Line, s.Frame.Function)
+}
+
+func framesOf(t pystack.Thread) []odoo.Frame {
+	frames := make([]odoo.Frame, len(t.Frames))
+	for i, f := range t.Frames {
+		frames[i] = odoo.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Arg0Type: f.Arg0Type}
+	}
+	return frames
+}
+
+func (w *witness) addonsPaths() []string {
+	return append(slices.Clone(w.r.config.AddonsPaths), odoo.AddonsPaths(w.process.Args)...)
+}
+
+// mostAncestors bounds how far up a child's parents are followed: sh -c "curl …" is two.
+const mostAncestors = 3
+
+// child joins a program that an Odoo process started (curl, wkhtmltopdf) to the thread that waits for it.
+func (w *witness) child(o attribution.Owner) attribution.Owner {
+	at := w.process
+	for range mostAncestors {
+		parent, err := kernel.Describe(at.Parent)
+		if err != nil || at.Parent <= 1 {
+			return o
+		}
+		stacks, err := w.r.stacks.get(parent)
+		if err != nil {
+			at = parent
+			continue
+		}
+		return w.fromParent(o, parent, stacks)
+	}
+	return o
+}
+
+func (w *witness) fromParent(o attribution.Owner, parent kernel.Process, stacks *pystack.Process) attribution.Owner {
+	threads, err := stacks.Threads()
+	var waiting []pystack.Thread
+	for _, t := range threads {
+		if slices.ContainsFunc(t.Frames, waitsForChild) {
+			waiting = append(waiting, t)
+		}
+	}
+	if odoo.LooksLikeOdoo(parent.Args) || len(waiting) > 0 {
+		o.Process.Role = odoo.RoleChild
+	}
+	if len(waiting) != 1 || err != nil {
+		o.Evidence.Reason = fmt.Sprintf("started by process %d; %d of its threads wait for a child", parent.PID, len(waiting))
+		return o
+	}
+	frames := framesOf(waiting[0])
+	named := *w
+	named.process = parent
+	named.nameAddon(&o, frames)
+	o.Evidence.Confidence, o.Evidence.TID = attribution.ConfidenceHigh, waiting[0].TID
+	o.Evidence.Reason = fmt.Sprintf("started by the only thread of process %d that waits for a child", parent.PID)
+	return o
+}
+
+// waitsForChild knows the functions of CPython's subprocess module that wait.
+func waitsForChild(f pystack.Frame) bool {
+	if f.Module != "subprocess" {
+		return false
+	}
+	name := f.Function[strings.LastIndexByte(f.Function, '.')+1:]
+	return name == "communicate" || name == "_communicate" || name == "wait" || name == "_wait" || name == "_try_wait"
+}
