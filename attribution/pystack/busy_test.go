@@ -1,9 +1,7 @@
 package pystack
 
 import (
-	"bufio"
 	"errors"
-	"os/exec"
 	"testing"
 )
 
@@ -18,44 +16,28 @@ while True: ping(20)
 // program can have: ping and pong in turn, down to <module>.
 func TestBusyRecursionIsNeverReportedWrong(t *testing.T) {
 	const samples = 2000
-	for _, python := range interpreters(t) {
-		t.Run(python, func(t *testing.T) {
-			cmd := exec.Command(python, "-c", busyScript)
-			out, err := cmd.StdoutPipe()
-			if err != nil {
+	each(t, func(t *testing.T, py python) {
+		pid, _ := py.start(t, busyScript)
+		p := open(t, pid)
+		wrong, torn := 0, 0
+		for range samples {
+			th, err := p.Thread(pid)
+			switch {
+			case errors.Is(err, ErrTorn):
+				torn++
+			case err != nil:
 				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-			if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-				t.Fatal(err)
-			}
-			p, err := Open(cmd.Process.Pid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wrong, torn := 0, 0
-			for range samples {
-				th, err := p.Thread(cmd.Process.Pid)
-				switch {
-				case errors.Is(err, ErrTorn):
-					torn++
-				case err != nil:
-					t.Fatal(err)
-				case !possible(th.Frames):
-					if wrong++; wrong < 3 {
-						t.Errorf("impossible: %+v", th.Frames)
-					}
+			case !possible(th.Frames):
+				if wrong++; wrong < 3 {
+					t.Errorf("impossible: %+v", th.Frames)
 				}
 			}
-			t.Logf("%s: %d samples, %d wrong, %d given up", p.Version(), samples, wrong, torn)
-			if torn == samples {
-				t.Error("no stack was ever read")
-			}
-		})
-	}
+		}
+		t.Logf("%s: %d samples, %d wrong, %d given up", p.Version(), samples, wrong, torn)
+		if torn == samples {
+			t.Error("no stack was ever read")
+		}
+	})
 }
 
 func possible(frames []Frame) bool {

@@ -2,8 +2,11 @@ package pystack
 
 import "netaudit/attribution/pystack/memory"
 
-// codeMax bounds the number of cached code objects of one process; the cache is emptied when it is reached.
-const codeMax = 16384
+// The caches of one process are emptied when one of these bounds is reached.
+const (
+	codeMax   = 16384    // entries of each cache
+	cacheSize = 64 << 20 // bytes of line tables and names
+)
 
 // codeHead is the part of a PyCodeObject that tells it from another at the same address.
 type codeHead struct {
@@ -52,9 +55,7 @@ func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
 	if c.table, err = bytesObject(r, h.lines); err != nil {
 		return nil, err
 	}
-	if len(p.codes) >= codeMax {
-		clear(p.codes)
-	}
+	p.reserve(len(c.file) + len(c.function) + len(c.table))
 	p.codes[addr] = c
 	return c, nil
 }
@@ -74,9 +75,17 @@ func (p *Process) module(r memory.Reader, globals uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(p.modules) >= codeMax {
-		clear(p.modules)
-	}
+	p.reserve(len(name))
 	p.modules[key] = name
 	return name, nil
+}
+
+// reserve makes room for n bytes in the caches.
+func (p *Process) reserve(n int) {
+	if len(p.codes) >= codeMax || len(p.modules) >= codeMax || p.cached+n > cacheSize {
+		clear(p.codes)
+		clear(p.modules)
+		p.cached = 0
+	}
+	p.cached += n
 }

@@ -15,6 +15,8 @@ type elfFacts struct {
 	runtime   uint64 // _PyRuntime, 0 when absent
 	pyVersion uint64 // Py_Version (3.11+), 0 when absent
 	text      string // PY_VERSION literal from .rodata, "" when absent
+	bss       uint64 // address and size of .bss, where Py_GetVersion keeps its text
+	bssSize   uint64
 }
 
 type elfKey struct {
@@ -35,6 +37,9 @@ const (
 )
 
 var versionText = regexp.MustCompile(`\x00(3\.(?:8|9|10|11|12|13|14)\.\d{1,3}\+?)\x00`)
+
+// runningText is how Py_GetVersion begins the text it keeps in .bss; compilers fold the literal away.
+var runningText = regexp.MustCompile(`\x00(3\.(?:8|9|10)\.\d{1,3}\+?) \(`)
 
 // readELF gives the facts of the file at path, which may be a link under /proc.
 func readELF(path string) (elfFacts, error) {
@@ -93,6 +98,9 @@ func parseELF(f *os.File) (elfFacts, error) {
 	}
 	if s := e.Section(".PyRuntime"); facts.runtime == 0 && s != nil {
 		facts.runtime = s.Addr
+	}
+	if s := e.Section(".bss"); s != nil {
+		facts.bss, facts.bssSize = s.Addr, s.Size
 	}
 	if s := e.Section(".rodata"); facts.runtime != 0 && s != nil && s.FileSize <= rodataMax {
 		data, err := s.Data()

@@ -46,6 +46,7 @@ type Process struct {
 	mu      sync.Mutex // guards the caches below
 	codes   map[uint64]*code
 	modules map[globalsKey]string
+	cached  int // bytes in both
 }
 
 // Open finds the CPython runtime of a process. Errors: ErrNotPython, *UnsupportedError, *PermissionError, and
@@ -68,6 +69,7 @@ func (p *Process) Close() error {
 	defer p.mu.Unlock()
 	clear(p.codes)
 	clear(p.modules)
+	p.cached = 0
 	return nil
 }
 
@@ -134,6 +136,9 @@ func (p *Process) Threads() ([]Thread, error) {
 			continue // ended, or a thread state left by a fork
 		}
 		t, err := p.read(s, tid)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // ended meanwhile
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -146,7 +151,7 @@ func (p *Process) Threads() ([]Thread, error) {
 func (p *Process) read(s threadState, tid int) (Thread, error) {
 	t := Thread{TID: tid, NativeID: s.native, HoldsGIL: s.gil}
 	var err error
-	if t.Frames, t.Truncated, err = p.stack(s.addr); err != nil {
+	if t.Frames, t.Truncated, err = p.stack(s.addr, tid); err != nil {
 		return Thread{}, asPermission(p.pid, fmt.Errorf("reading thread %d of process %d: %w", tid, p.pid, err))
 	}
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/comm", p.pid, tid))

@@ -30,6 +30,11 @@ type runtimeAt struct {
 // maxMaps bounds the lines of /proc/PID/maps that are looked at.
 const maxMaps = 65536
 
+// mayHoldPython: a shared libpython, or an interpreter started through the dynamic loader.
+func mayHoldPython(base string) bool {
+	return strings.HasPrefix(base, "libpython3") || strings.HasPrefix(base, "python3")
+}
+
 // images lists where a runtime may be: the executable first, then any libpython.
 func images(pid int) ([]image, error) {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
@@ -52,7 +57,7 @@ func images(pid int) ([]image, error) {
 		}
 		name := strings.TrimSuffix(strings.TrimLeft(fields[5], " "), " (deleted)")
 		isExe := name == exe
-		if seen[name] || !isExe && !strings.HasPrefix(path.Base(name), "libpython3") {
+		if seen[name] || !isExe && !mayHoldPython(path.Base(name)) {
 			continue
 		}
 		low, _, _ := strings.Cut(fields[0], "-")
@@ -68,7 +73,10 @@ func images(pid int) ([]image, error) {
 			continue
 		}
 		// map_files survives deletion and mount namespaces, but needs more rights than root/.
-		im.files = []string{fmt.Sprintf("/proc/%d/map_files/%s", pid, fields[0]), fmt.Sprintf("/proc/%d/root%s", pid, name)}
+		im.files = []string{fmt.Sprintf("/proc/%d/map_files/%s", pid, fields[0])}
+		if !strings.HasSuffix(fields[5], " (deleted)") { // else another file may have taken the name
+			im.files = append(im.files, fmt.Sprintf("/proc/%d/root%s", pid, name))
+		}
 		rest = append(rest, im)
 	}
 	if err := sc.Err(); err != nil {
@@ -128,6 +136,10 @@ func identify(r memory.Reader, im image, facts elfFacts) (runtimeAt, error) {
 	case facts.text != "":
 		rt.version, minor = facts.text, minorOf(facts.text)
 	default:
+		if rt.version = runningVersion(r, facts, bias); rt.version != "" {
+			minor = minorOf(rt.version)
+			break
+		}
 		rt.version, minor = nameVersion(im.path)
 	}
 	var ok bool
@@ -141,6 +153,24 @@ func identify(r memory.Reader, im image, facts elfFacts) (runtimeAt, error) {
 		return rt, &UnsupportedError{Version: rt.version + " (free-threaded)"}
 	}
 	return rt, rt.layout.describedBy(r, rt.addr)
+}
+
+// maxBSS bounds the .bss searched for a version; CPython's is below 1 MiB.
+const maxBSS = 4 << 20
+
+// runningVersion is the version text in the target's memory, "" when there is none.
+func runningVersion(r memory.Reader, facts elfFacts, bias uint64) string {
+	if facts.bssSize == 0 || facts.bssSize > maxBSS {
+		return ""
+	}
+	buf := make([]byte, facts.bssSize)
+	if err := r.ReadAt(facts.bss+bias, buf); err != nil {
+		return ""
+	}
+	if m := runningText.FindSubmatch(buf); m != nil {
+		return string(m[1])
+	}
+	return ""
 }
 
 // hexVersion decodes PY_VERSION_HEX (patchlevel.h).

@@ -15,13 +15,22 @@ func (p *Process) states() ([]threadState, error) {
 		return nil, fmt.Errorf("reading the interpreters: %w", err)
 	}
 	var out []threadState
+	seen := map[uint64]bool{}
 	for n := 0; interp != 0 && n < maxInterpreters; n++ {
+		if seen[interp] {
+			return nil, fmt.Errorf("the interpreters form a circle: %w", errImplausible)
+		}
+		seen[interp] = true
 		holder, err := p.gilHolder(interp)
 		if err != nil {
 			return nil, fmt.Errorf("reading the GIL: %w", err)
 		}
 		ts, err := memory.Uint64(p.mem, interp+l.threadsHead)
 		for err == nil && ts != 0 && len(out) < maxThreads {
+			if seen[ts] {
+				return nil, fmt.Errorf("the thread states form a circle: %w", errImplausible)
+			}
+			seen[ts] = true
 			var s threadState
 			if s, err = p.state(ts); err != nil {
 				break

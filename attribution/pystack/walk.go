@@ -2,6 +2,7 @@ package pystack
 
 import (
 	"fmt"
+	"time"
 
 	"netaudit/attribution/pystack/memory"
 )
@@ -10,24 +11,27 @@ import (
 const (
 	maxFrames = 4096
 	maxChunks = 256
-	maxChunk  = 1 << 20 // bytes; CPython's is 16 KiB
-	attempts  = 16      // readings of a stack before it is given up as torn
+	maxChunk  = 1 << 20     // bytes; CPython's is 16 KiB
+	maxCopy   = 8 << 20     // bytes copied of one data stack; the oldest frames beyond are read one by one
+	attempts  = 16          // readings of a stack before it is given up as torn
+	patience  = time.Second // for all of them; only a hostile stack takes longer
 )
 
 // rawFrame is a frame before its code object was looked at.
 type rawFrame struct{ addr, code, globals, lasti, arg0 uint64 }
 
-func (p *Process) stack(tstate uint64) (frames []Frame, truncated bool, err error) {
+func (p *Process) stack(tstate uint64, tid int) (frames []Frame, truncated bool, err error) {
 	var last error
-	for range attempts {
-		if frames, truncated, last = p.tryStack(tstate); last == nil {
+	began := time.Now()
+	for n := 0; n < attempts && time.Since(began) < patience; n++ {
+		if frames, truncated, last = p.tryStack(tstate, tid); last == nil {
 			return frames, truncated, nil
 		}
 		if gone(last) {
 			return nil, false, last
 		}
 	}
-	return nil, false, fmt.Errorf("%w (%d readings, the last: %w)", ErrTorn, attempts, last)
+	return nil, false, fmt.Errorf("%w (the last of several readings: %w)", ErrTorn, last)
 }
 
 func (p *Process) top(tstate uint64) (uint64, error) {
@@ -45,7 +49,8 @@ func (p *Process) top(tstate uint64) (uint64, error) {
 	return memory.Uint64(p.mem, tstate+l.tsCurrentFrame)
 }
 
-func (p *Process) tryStack(tstate uint64) ([]Frame, bool, error) {
+func (p *Process) tryStack(tstate uint64, tid int) ([]Frame, bool, error) {
+	before := restOf(p.pid, tid)
 	top, err := p.top(tstate)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading the current frame: %w", err)
@@ -66,24 +71,28 @@ func (p *Process) tryStack(tstate uint64) ([]Frame, bool, error) {
 		}
 		frames = append(frames, frame)
 	}
-	if p.rt.layout.minor <= 10 { // no chunks: the chain itself is read again
-		again, _, err := p.chain(p.mem, top)
-		if err != nil || !sameChain(raw, again) {
-			return nil, false, fmt.Errorf("the chain of frames changed: %w", errImplausible)
-		}
+	// A copy of a running thread's chunks is not one moment either: frames of two moments can fit together.
+	second := &memory.Overlay{Below: p.mem}
+	if err := p.copyChunks(second, tstate); err != nil {
+		return nil, false, err
+	}
+	again, _, err := p.chain(second, top)
+	if err != nil || !sameChain(raw, again) {
+		return nil, false, fmt.Errorf("the chain of frames changed: %w", errImplausible)
 	}
 	now, err := p.top(tstate)
 	if err != nil || now != top {
 		return nil, false, fmt.Errorf("the current frame changed: %w", errImplausible)
 	}
-	if n := len(frames); n > 0 && !truncated && p.rt.layout.minor <= 10 && !knownRoot(frames[n-1]) {
+	if n := len(frames); n > 0 && !truncated && p.rt.layout.minor <= 10 && !knownRoot(frames[n-1]) && !before.lasts(p.pid, tid) {
 		return nil, false, fmt.Errorf("the stack ends in %s, not in a root: %w", frames[n-1].Function, errImplausible)
 	}
 	return frames, truncated, nil
 }
 
 // knownRoot tells a thread's outermost frame. To 3.10 a frame that is popped while it is read loses f_back, and the
-// stack would end there without any error.
+// stack would end there without any error. Other roots (greenlets, callbacks from C, threading._shutdown) are believed
+// when the thread slept throughout.
 func knownRoot(f Frame) bool {
 	return f.Function == "<module>" || f.Module == "threading" && f.Function == "_bootstrap"
 }
@@ -106,6 +115,7 @@ func (p *Process) copyChunks(view *memory.Overlay, tstate uint64) error {
 		return nil
 	}
 	chunk, err := memory.Uint64(p.mem, tstate+p.rt.layout.tsChunk)
+	copied := uint64(0)
 	for n := 0; err == nil && chunk != 0 && n < maxChunks; n++ {
 		var head [16]byte
 		if err = p.mem.ReadAt(chunk, head[:]); err != nil {
@@ -114,6 +124,9 @@ func (p *Process) copyChunks(view *memory.Overlay, tstate uint64) error {
 		size := le64(head[:], 8)
 		if size > maxChunk {
 			return fmt.Errorf("a stack chunk of %d bytes: %w", size, errImplausible)
+		}
+		if copied += size; copied > maxCopy {
+			return nil
 		}
 		if err = view.Copy(chunk, int(size)); err == nil {
 			chunk = le64(head[:], 0)
@@ -158,7 +171,12 @@ func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) 
 		}
 		if l.minor >= 14 {
 			f.code &^= 3
-			shim = shim || f.code == 0
+			if f.code == 0 && !shim {
+				if len(out) > 0 { // only the innermost frame may be about to begin or just cleared
+					return nil, false, fmt.Errorf("a cleared frame has called another: %w", errImplausible)
+				}
+				shim = true
+			}
 		}
 		if !shim {
 			out = append(out, f)
