@@ -101,7 +101,7 @@ func interpreters(t testing.TB) []python {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for minor := range layouts {
+	for minor := 8; minor <= 14; minor++ { // in order, so that a fuzz input keeps its meaning
 		found, err := filepath.Glob(filepath.Join(home, fmt.Sprintf(".pyenv/versions/3.%d.*/bin/python3", minor)))
 		if err != nil {
 			t.Fatal(err)

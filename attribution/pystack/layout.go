@@ -80,8 +80,11 @@ var armTstateCurrent = map[int]uint64{8: 1384, 9: 584, 10: 584, 11: 592}
 // glibc's struct pthread.tid, as published by its _thread_db_pthread_tid descriptor (2.31 to 2.43).
 var pthreadTID = map[string]uint64{"amd64": 720, "arm64": 208}
 
-// maxOffset bounds an offset read from the target; the largest struct they point into is below 1 MiB.
-const maxOffset = 1 << 20
+// Bounds on the offsets read from the target.
+const (
+	maxOffset = 1 << 20 // the largest struct they point into is below 1 MiB
+	maxHead   = 240     // frames and code objects are read up to their last field of interest
+)
 
 func layoutFor(minor int) (layout, bool) {
 	l, ok := layouts[minor]
@@ -132,6 +135,10 @@ func (l *layout) describedBy(r memory.Reader, runtimeAddr uint64) error {
 			return fmt.Errorf("reading _Py_DebugOffsets: offset %d is beyond %d", v, maxOffset)
 		}
 		*d.field(l) = v
+	}
+	heads := max(l.fBack, l.fCode, l.fLasti, l.fOwner, l.coFilename, l.coName, l.coQualname, l.coLines, l.coFirstline, l.asciiSize)
+	if heads > maxHead {
+		return fmt.Errorf("reading _Py_DebugOffsets: offset %d in a frame, code or string is beyond %d", heads, maxHead)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf16"
 
 	"netaudit/attribution/pystack/memory"
@@ -47,7 +48,7 @@ func (l *layout) str(r memory.Reader, addr uint64) (string, error) {
 
 func decodeString(data []byte, kind uint32, ascii bool) string {
 	if ascii {
-		return string(data)
+		return strings.ToValidUTF8(string(data), "\uFFFD") // a target that lies about it
 	}
 	runes := make([]rune, 0, len(data)/int(kind))
 	for i := 0; i < len(data); i += int(kind) {

@@ -142,7 +142,7 @@ func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) 
 	l := &p.rt.layout
 	var out []rawFrame
 	seen := map[uint64]bool{}
-	buf := make([]byte, min(max(l.fLocals, l.fState, l.fOwner, l.fLasti, l.fGlobals)+8, 512))
+	buf := make([]byte, min(max(l.fLocals, l.fState, l.fOwner, l.fLasti, l.fGlobals, l.fBack, l.fCode)+8, 512))
 	for steps := 0; addr != 0; steps++ {
 		if steps >= maxFrames {
 			return out, true, nil
