@@ -24,11 +24,14 @@ type fileSource struct {
 	window *window
 	format format
 
+	ctx context.Context // of the call of Next under way; for pipes
+
 	mu     sync.Mutex // guards closing
 	closer func() error
 
-	total                                      uint64
-	packets, bytes, truncated, consumed, atEnd atomic.Uint64
+	total                               uint64
+	packets, bytes, truncated, consumed atomic.Uint64
+	atEnd                               atomic.Bool
 }
 
 // format reads the records of one file form. next fills p or returns io.EOF or a damage; a damage's place is the window's.
@@ -44,26 +47,40 @@ func (d damage) Error() string { return string(d) }
 // OpenFile opens a capture: pcap (microseconds and nanoseconds, both byte orders) or pcapng, also gzip'd; "-" is standard input.
 // A file that is no capture gives a *FileError at offset 0.
 func OpenFile(path string) (Source, error) {
-	var in io.Reader = os.Stdin
-	s := &fileSource{path: path, closer: func() error { return nil }}
+	s := &fileSource{path: path, ctx: context.Background(), closer: func() error { return nil }}
+	f := os.Stdin
 	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
+		var err error
+		if f, err = os.Open(path); err != nil {
 			return nil, fmt.Errorf("open the capture: %w", err)
 		}
-		info, err := f.Stat()
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open the capture: %w", err), f.Close())
-		}
-		if info.IsDir() {
-			return nil, errors.Join(fmt.Errorf("%s is a directory: name the capture files in it", path), f.Close())
-		}
-		in, s.closer, s.total = f, f.Close, uint64(info.Size())
+		s.closer = f.Close
 	}
-	if err := s.begin(&countingReader{in, &s.consumed}); err != nil {
+	in, err := s.reader(f)
+	if err == nil {
+		err = s.begin(&countingReader{in, &s.consumed})
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// reader chooses how f is read: a regular file directly, anything that can keep a reader waiting so that the wait can end.
+func (s *fileSource) reader(f *os.File) (io.Reader, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open the capture: %w", err)
+	}
+	switch {
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a directory: name the capture files in it", s.path)
+	case info.Mode().IsRegular():
+		s.total = uint64(info.Size())
+		return f, nil
+	default:
+		return &pipeReader{file: f, source: s}, nil
+	}
 }
 
 // countingReader counts what is read from the file itself, before decompression.
@@ -130,6 +147,9 @@ func (r *windowReader) Read(p []byte) (int, error) {
 
 // fail wraps what went wrong with its place in the file.
 func (s *fileSource) fail(err error) error {
+	if s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()) {
+		return err
+	}
 	reason := err.Error()
 	var corrupt flate.CorruptInputError
 	switch {
@@ -146,20 +166,22 @@ func (s *fileSource) fail(err error) error {
 
 // Next implements Source.
 func (s *fileSource) Next(ctx context.Context, p *Packet) error {
-	if s.packets.Load()%1024 == 0 && ctx.Err() != nil { // asked seldom: a file is read at millions of packets a second
+	packets := s.packets.Load()
+	if packets%1024 == 0 && ctx.Err() != nil { // asked seldom: a file is read at millions of packets a second
 		return ctx.Err()
 	}
-	if s.atEnd.Load() != 0 {
+	if s.atEnd.Load() {
 		return io.EOF
 	}
+	s.ctx = ctx
 	if err := s.format.next(s.window, p); err != nil {
-		s.atEnd.Store(1)
-		if errors.Is(err, io.EOF) {
+		closed := s.atEnd.Swap(true)
+		if closed || errors.Is(err, io.EOF) {
 			return io.EOF
 		}
 		return s.fail(err)
 	}
-	s.packets.Add(1)
+	s.packets.Store(packets + 1)
 	s.bytes.Add(uint64(p.Length))
 	if len(p.Data) < p.Length {
 		s.truncated.Add(1)
@@ -170,7 +192,7 @@ func (s *fileSource) Next(ctx context.Context, p *Packet) error {
 // Stats implements Source.
 func (s *fileSource) Stats() Stats {
 	return Stats{
-		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Truncated: s.truncated.Load(), InterfaceUp: s.atEnd.Load() == 0,
+		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Truncated: s.truncated.Load(), InterfaceUp: !s.atEnd.Load(),
 		FileBytesRead: s.consumed.Load(), FileBytesTotal: s.total,
 	}
 }
@@ -181,6 +203,6 @@ func (s *fileSource) Close() error {
 	defer s.mu.Unlock()
 	c := s.closer
 	s.closer = func() error { return nil }
-	s.atEnd.Store(1)
+	s.atEnd.Store(true)
 	return c()
 }

@@ -1,12 +1,14 @@
 package tap
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Interface is a network interface of the present namespace.
@@ -57,8 +59,10 @@ func inNamespace(path string, f func() error) error {
 				return fmt.Errorf("open network namespace %s: %w", path, err)
 			}
 			defer h.Close()
-			if err := netns.Set(h); err != nil {
-				return &RightsError{Doing: "enter network namespace " + path, Missing: "CAP_SYS_ADMIN", Fix: "sudo setcap cap_sys_admin,cap_net_raw+ep " + executable(), Err: err}
+			if err := netns.Set(h); errors.Is(err, unix.EPERM) {
+				return &RightsError{Doing: "enter network namespace " + path, Missing: "CAP_SYS_ADMIN", Fix: grant("cap_sys_admin"), Err: err}
+			} else if err != nil {
+				return fmt.Errorf("enter network namespace %s: %w", path, err)
 			}
 			return f()
 		}()

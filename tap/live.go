@@ -3,12 +3,9 @@ package tap
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"os"
-	"strings"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,34 +20,40 @@ type LiveConfig struct {
 	NetNS       string // path of the network namespace the interface is in (/run/netns/x, /proc/PID/ns/net), "" = own
 	Filter      string // BPF filter in tcpdump's language, "" = everything
 	BufferBytes int    // kernel buffer, default 64 MiB
-	SnapLen     int    // most bytes taken of one frame, default 256 KiB: segmentation offload makes frames of 64 KiB and more
-	Promiscuous bool   // also frames for other machines: for mirror ports
+	SnapLen     int    // most bytes taken of one frame, default 65280; it sets how many frames the buffer holds, see defaultSnapLen
+	Promiscuous bool   // also frames for other machines: for mirror ports. Only then the kernel tells IfaceDropped
 	Logger      *slog.Logger
 }
 
 const (
-	defaultBuffer  = 64 << 20
-	defaultSnapLen = largestRecord
-	idleAfter      = 100 * time.Millisecond // how long Next waits before it says ErrIdle
-	reopenEvery    = 500 * time.Millisecond // how often an interface that went away is tried again
-	statsEvery     = 512                    // packets between two looks at the kernel's drop counters
+	defaultBuffer = 64 << 20
+	idleAfter     = 100 * time.Millisecond // how long Next waits before it says ErrIdle
+	reopenEvery   = 500 * time.Millisecond // how often an interface that went away is tried again
+	statsEvery    = 512                    // packets between two looks at the kernel's drop counters
 )
+
+// defaultSnapLen takes a whole segment of segmentation offload (45 × 1448 bytes and headers) and with the kernel's own header stays
+// just below 64 KiB. In immediate mode (TPACKET_V2) every frame occupies a slot of the snap length, in blocks of a power of two: 64 MiB
+// hold 1,024 frames with this value, 511 in twice the memory with 65,536 or on "any" even 128 with libpcap's 256 KiB, 4,096
+// with 16,128 and 32,768 with 1,920. A slot too few is a packet lost while the reader is off the processor.
+const defaultSnapLen = 65280
 
 // liveSource captures from one interface in immediate mode: the kernel hands every packet over at once. Without it packets
 // arrive 5 to 500 ms late and the calling thread is gone.
 type liveSource struct {
 	config LiveConfig
 
-	mu     sync.Mutex // guards handle against Close
-	handle *pcap.Handle
-	closed bool
+	mu      sync.Mutex // guards the four below: Close comes from any goroutine
+	handle  *pcap.Handle
+	closed  bool
+	reading bool // Next is inside libpcap
+	lent    bool // the last packet's Data lies in the kernel's ring, which ends with the handle
 
 	// Owned by the goroutine that calls Next.
-	info         gopacket.CaptureInfo
-	link         LinkType
-	nextOpen     time.Time
-	kernelBefore kernelDrops // the kernel's 32-bit counters when they were last looked at
-	sinceStats   int
+	link       LinkType
+	nextOpen   time.Time
+	sinceStats int
+	seen       kernelDrops // the kernel's 32-bit counters when they were last looked at
 
 	packets, bytes, truncated, kernelDropped, ifaceDropped, lost atomic.Uint64
 	up                                                           atomic.Bool
@@ -61,10 +64,13 @@ type kernelDrops struct{ dropped, ifDropped uint32 }
 // OpenLive begins to capture. It returns a *RightsError when a capability is missing, an *InterfaceError when there is no such
 // interface, and an error that quotes libpcap when the filter does not compile.
 func OpenLive(c LiveConfig) (Source, error) {
-	if c.BufferBytes == 0 {
+	if c.Iface == "" {
+		return nil, &InterfaceError{Exists: existing(), Err: errors.New("no name given")}
+	}
+	if c.BufferBytes <= 0 {
 		c.BufferBytes = defaultBuffer
 	}
-	if c.SnapLen == 0 {
+	if c.SnapLen <= 0 {
 		c.SnapLen = defaultSnapLen
 	}
 	if c.Logger == nil {
@@ -93,105 +99,79 @@ func (s *liveSource) open() error {
 		handle.Close()
 		return io.EOF
 	}
-	s.handle, s.kernelBefore = handle, kernelDrops{}
-	s.link = linkOf(int(handle.LinkType()))
+	s.handle, s.seen = handle, kernelDrops{}
+	s.link = linkOf(uint32(handle.LinkType()))
 	s.up.Store(true)
 	return nil
 }
 
-// linkOf maps a DLT to the LINKTYPE of capture files; they differ for raw IP only (DLT_RAW is 12 on Linux).
-func linkOf(dlt int) LinkType {
-	if dlt == 12 || dlt == 14 {
-		return LinkRaw
-	}
-	return LinkType(dlt)
-}
-
-func activate(c LiveConfig) (*pcap.Handle, error) {
-	inactive, err := pcap.NewInactiveHandle(c.Iface)
-	if err != nil {
-		return nil, fmt.Errorf("prepare a capture on %s: %w", c.Iface, err)
-	}
-	defer inactive.CleanUp()
-	err = errors.Join(
-		inactive.SetImmediateMode(true), inactive.SetTimeout(idleAfter), inactive.SetSnapLen(c.SnapLen),
-		inactive.SetBufferSize(c.BufferBytes), inactive.SetPromisc(c.Promiscuous))
-	if err != nil {
-		return nil, fmt.Errorf("set up the capture on %s: %w", c.Iface, err)
-	}
-	handle, err := inactive.Activate()
-	if err != nil {
-		return nil, explainActivation(c.Iface, err, inactive.Error())
-	}
-	if c.Filter != "" {
-		if err := handle.SetBPFFilter(c.Filter); err != nil {
-			handle.Close()
-			return nil, fmt.Errorf("filter %q (write it as for tcpdump): %w", c.Filter, err)
-		}
-	}
-	return handle, nil
-}
-
-// explainActivation turns libpcap's answer into what the user can do about it.
-func explainActivation(iface string, err, detail error) error {
-	text := err.Error()
-	if detail != nil && !strings.Contains(text, detail.Error()) {
-		text += " " + detail.Error()
-	}
-	lower := strings.ToLower(text)
-	if strings.Contains(lower, "permission") || strings.Contains(lower, "not permitted") {
-		return &RightsError{Doing: "capture on " + iface, Missing: "CAP_NET_RAW", Fix: "sudo setcap cap_net_raw,cap_net_admin,cap_sys_ptrace,cap_dac_read_search+ep " + executable(), Err: errors.New(text)}
-	}
-	gone := &InterfaceError{Iface: iface, Err: errors.New(text)}
-	if list, err := net.Interfaces(); err == nil {
-		for _, i := range list {
-			gone.Exists = append(gone.Exists, i.Name)
-		}
-	}
-	return gone
-}
-
-func executable() string {
-	path, err := os.Executable()
-	if err != nil {
-		return "netaudit"
-	}
-	return path
-}
-
 // Next implements Source.
 func (s *liveSource) Next(ctx context.Context, p *Packet) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !s.up.Load() {
-		return s.reopen(ctx)
-	}
-	handle := s.current()
-	if handle == nil {
+	handle, closed := s.enter()
+	if closed {
 		return io.EOF
 	}
-	data, info, err := handle.ZeroCopyReadPacketData()
-	switch {
-	case err == nil:
+	if handle == nil {
+		return s.reopen(ctx)
+	}
+	var data []byte
+	var info gopacket.CaptureInfo
+	err := ctx.Err()
+	if err == nil {
+		data, info, err = handle.ZeroCopyReadPacketData()
+	}
+	if err == nil {
 		s.count(handle, info)
 		p.Time, p.Data, p.Length = info.Timestamp.UnixNano(), data, info.Length
 		p.Link, p.Iface = s.link, s.config.Iface
-		return nil
-	case errors.Is(err, pcap.NextErrorTimeoutExpired):
+	} else if errors.Is(err, pcap.NextErrorTimeoutExpired) {
 		s.readDrops(handle)
+	}
+	closed = s.leave(err == nil)
+	switch {
+	case closed:
+		return io.EOF
+	case err == nil, ctx.Err() != nil:
+		return err
+	case errors.Is(err, pcap.NextErrorTimeoutExpired):
 		return ErrIdle
-	case s.current() == nil:
-		return io.EOF // closed from another goroutine
 	default:
 		return s.wentAway(handle, err)
 	}
 }
 
-func (s *liveSource) current() *pcap.Handle {
+// enter begins a call of Next: what was lent before comes back.
+func (s *liveSource) enter() (handle *pcap.Handle, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.handle
+	s.lent = false
+	if s.closed {
+		s.release()
+		return nil, true
+	}
+	s.reading = s.handle != nil
+	return s.handle, false
+}
+
+// leave ends it. A Close that came meanwhile is carried out now.
+func (s *liveSource) leave(lent bool) (closed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = false
+	if s.closed {
+		s.release()
+		return true
+	}
+	s.lent = lent
+	return false
+}
+
+// release gives the handle back to libpcap. The caller holds mu.
+func (s *liveSource) release() {
+	if s.handle != nil {
+		s.handle.Close()
+		s.handle = nil
+	}
 }
 
 func (s *liveSource) count(handle *pcap.Handle, info gopacket.CaptureInfo) {
@@ -213,9 +193,11 @@ func (s *liveSource) readDrops(handle *pcap.Handle) {
 		return // the interface is going away; wentAway will hear of it
 	}
 	now := kernelDrops{uint32(stats.PacketsDropped), uint32(stats.PacketsIfDropped)}
-	s.kernelDropped.Add(uint64(now.dropped - s.kernelBefore.dropped))
-	s.ifaceDropped.Add(uint64(now.ifDropped - s.kernelBefore.ifDropped))
-	s.kernelBefore = now
+	s.kernelDropped.Add(uint64(now.dropped - s.seen.dropped))
+	if s.config.NetNS == "" { // libpcap reads them from /sys, which shows the interfaces of our own namespace
+		s.ifaceDropped.Add(uint64(now.ifDropped - s.seen.ifDropped))
+	}
+	s.seen = now
 }
 
 // wentAway gives the handle up; later calls of Next try to open the interface again.
@@ -225,10 +207,7 @@ func (s *liveSource) wentAway(handle *pcap.Handle, err error) error {
 	}
 	s.readDrops(handle)
 	s.mu.Lock()
-	if s.handle == handle {
-		s.handle = nil
-		handle.Close()
-	}
+	s.release()
 	s.mu.Unlock()
 	s.up.Store(false)
 	s.lost.Add(1)
@@ -238,11 +217,8 @@ func (s *liveSource) wentAway(handle *pcap.Handle, err error) error {
 
 // reopen tries to capture again, at most every reopenEvery, and says ErrIdle meanwhile.
 func (s *liveSource) reopen(ctx context.Context) error {
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		return io.EOF
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if wait := time.Until(s.nextOpen); wait > 0 {
 		select {
@@ -253,7 +229,9 @@ func (s *liveSource) reopen(ctx context.Context) error {
 		}
 	}
 	s.nextOpen = time.Now().Add(reopenEvery)
-	if err := s.open(); err != nil {
+	if err := s.open(); errors.Is(err, io.EOF) {
+		return err
+	} else if err != nil {
 		s.config.Logger.Debug("interface is not back yet", "interface", s.config.Iface, "error", err)
 	}
 	return ErrIdle
@@ -268,15 +246,22 @@ func (s *liveSource) Stats() Stats {
 	}
 }
 
-// Close implements Source.
+// Close implements Source. It does not wait: a Next under way returns within idleAfter and gives the kernel's buffer back. While a
+// packet is lent the buffer stays until the owner calls Next, or until nobody holds the source any more.
 func (s *liveSource) Close() error {
 	s.mu.Lock()
-	handle := s.handle
-	s.handle, s.closed = nil, true
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	s.up.Store(false)
-	if handle != nil {
-		handle.Close()
+	switch {
+	case s.reading: // leave releases it
+	case s.lent:
+		runtime.SetFinalizer(s, func(s *liveSource) { s.release() })
+	default:
+		s.release()
 	}
 	return nil
 }

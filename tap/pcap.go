@@ -30,7 +30,7 @@ func newPcap(w *window, order binary.ByteOrder) (*classicPcap, error) {
 	if major := order.Uint16(h[4:]); major != 2 {
 		return nil, damage(fmt.Sprintf("pcap version %d.%d; only 2.x is known", major, order.Uint16(h[6:])))
 	}
-	f.link = LinkType(order.Uint32(h[20:]) & 0xffff) // the upper bits tell of a frame check sequence
+	f.link = linkOf(order.Uint32(h[20:]) & 0xffff) // the upper bits tell of a frame check sequence
 	return f, nil
 }
 
@@ -61,4 +61,13 @@ func (f *classicPcap) next(w *window, p *Packet) error {
 	p.Length = max(int(min(length, 1<<30)), int(captured))
 	p.Link, p.Iface = f.link, ""
 	return nil
+}
+
+// linkOf maps a DLT to the LINKTYPE of capture files. On Linux they differ for raw IP only (12, and 14 on OpenBSD); some writers put
+// the DLT into files too.
+func linkOf(dlt uint32) LinkType {
+	if dlt == 12 || dlt == 14 {
+		return LinkRaw
+	}
+	return LinkType(dlt)
 }

@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -19,13 +20,15 @@ const (
 
 const (
 	byteOrderMagic      = 0x1a2b3c4d
-	mostInterfaces      = 4096           // of one section; more is damage
-	largestKnownBlock   = windowSize / 2 // a packet or interface block longer than this is damage
+	mostInterfaces      = 4096                    // of one section; more is damage
+	largestKnownBlock   = largestRecord + 128<<10 // of packet and interface blocks, options included; longer is damage
+	longestName         = 256                     // of an interface; the rest is cut off
 	optionIfName        = 2
 	optionTimeRes       = 9
 	optionTimeOffset    = 14
 	endOfOptions        = 0
 	fixedInterfaceBlock = 8
+	latestSecond        = math.MaxInt64/1_000_000_000 - 1 // the year 2262
 )
 
 // pcapng reads sections of blocks; each section has its own byte order and interfaces.
@@ -80,7 +83,7 @@ func (f *pcapng) next(w *window, p *Packet) error {
 
 // known reads a block whose content matters; done says that it held a packet.
 func (f *pcapng) known(w *window, p *Packet, kind, length uint32) (done bool, err error) {
-	if length > largestKnownBlock+largestRecord/2 {
+	if length > largestKnownBlock {
 		return false, damage(fmt.Sprintf("a block of type %d claims a length of %d", kind, length))
 	}
 	block, err := w.peek(int(length))
@@ -134,7 +137,7 @@ func (f *pcapng) iface(body []byte) error {
 	if len(f.ifaces) >= mostInterfaces {
 		return damage(fmt.Sprintf("more than %d interfaces in one section", mostInterfaces))
 	}
-	i := ngInterface{link: LinkType(f.order.Uint16(body)), snapLen: f.order.Uint32(body[4:]), perSec: 1e6}
+	i := ngInterface{link: linkOf(uint32(f.order.Uint16(body))), snapLen: f.order.Uint32(body[4:]), perSec: 1e6}
 	for options := body[fixedInterfaceBlock:]; len(options) >= 4; {
 		code, n := f.order.Uint16(options), int(f.order.Uint16(options[2:]))
 		padded := (n + 3) &^ 3
@@ -144,7 +147,7 @@ func (f *pcapng) iface(body []byte) error {
 		value := options[4 : 4+n]
 		switch {
 		case code == optionIfName:
-			i.name = strings.ToValidUTF8(strings.TrimRight(string(value), "\x00"), "?")
+			i.name = strings.ToValidUTF8(string(bytes.TrimRight(value[:min(n, longestName)], "\x00")), "?")
 		case code == optionTimeRes && n == 1:
 			i.perSec = unitsPerSecond(value[0])
 		case code == optionTimeOffset && n == 8:
@@ -174,9 +177,12 @@ func unitsPerSecond(resolution byte) uint64 {
 // time turns a timestamp into nanoseconds since the Unix epoch, in 128 bits so that nothing overflows on the way.
 func (i *ngInterface) time(stamp uint64) int64 {
 	sec, rest := stamp/i.perSec, stamp%i.perSec
+	if sec > uint64(latestSecond) || i.offset < -latestSecond || i.offset > latestSecond {
+		return 0 // far beyond what 64 bits of nanoseconds hold: not a time
+	}
 	hi, lo := bits.Mul64(rest, 1e9)
 	nanos, _ := bits.Div64(hi, lo, i.perSec) // rest < perSec, so the quotient fits
-	return (int64(sec)+i.offset)*1e9 + int64(nanos)
+	return min(max(int64(sec)+i.offset, -latestSecond), latestSecond)*1e9 + int64(nanos)
 }
 
 func (f *pcapng) packet(p *Packet, iface, captured, length uint32, stamp uint64, data []byte) error {

@@ -8,6 +8,9 @@ import (
 // windowSize is the read buffer in bytes: large enough that a system call fetches many packets, small enough to stay in cache.
 const windowSize = 512 << 10
 
+// mostEmptyReads is how many reads in a row may return neither bytes nor an error before the stream counts as broken.
+const mostEmptyReads = 100
+
 // window gives contiguous pieces of a stream without copying them out. One goroutine owns it.
 type window struct {
 	from       io.Reader
@@ -43,10 +46,15 @@ func (w *window) take(n int) ([]byte, error) {
 func (w *window) fill(n int) error {
 	copy(w.buffer, w.buffer[w.begin:w.end])
 	w.begin, w.end = 0, w.end-w.begin
-	for w.end < n && w.err == nil {
+	for idle := 0; w.end < n && w.err == nil; idle++ {
 		var m int
 		m, w.err = w.from.Read(w.buffer[w.end:])
 		w.end += m
+		if m > 0 {
+			idle = 0
+		} else if idle > mostEmptyReads && w.err == nil {
+			w.err = io.ErrNoProgress
+		}
 	}
 	switch {
 	case w.end >= n:
@@ -60,11 +68,13 @@ func (w *window) fill(n int) error {
 	}
 }
 
-// skip consumes n bytes, however many.
+// skip consumes n bytes, however many. When the stream ends before, the offset stays where skipping began: that is the place to report.
 func (w *window) skip(n int64) error {
+	from := w.offset
 	for n > 0 {
 		step := min(n, windowSize)
 		if _, err := w.take(int(step)); err != nil {
+			w.offset = from
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}

@@ -1,0 +1,81 @@
+package tap
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gopacket/gopacket/pcap"
+)
+
+// activate opens a capture in the calling thread's network namespace.
+func activate(c LiveConfig) (*pcap.Handle, error) {
+	inactive, err := pcap.NewInactiveHandle(c.Iface)
+	if err != nil {
+		return nil, fmt.Errorf("prepare a capture on %s: %w", c.Iface, err)
+	}
+	defer inactive.CleanUp()
+	err = errors.Join(
+		inactive.SetImmediateMode(true), inactive.SetTimeout(idleAfter), inactive.SetSnapLen(c.SnapLen),
+		inactive.SetBufferSize(c.BufferBytes), inactive.SetPromisc(c.Promiscuous))
+	if err != nil {
+		return nil, fmt.Errorf("set up the capture on %s: %w", c.Iface, err)
+	}
+	handle, err := inactive.Activate()
+	if err != nil {
+		return nil, explainActivation(c.Iface, err, inactive.Error())
+	}
+	if c.Filter != "" {
+		if err := handle.SetBPFFilter(c.Filter); err != nil {
+			handle.Close()
+			return nil, fmt.Errorf("filter %q (write it as for tcpdump): %w", c.Filter, err)
+		}
+	}
+	return handle, nil
+}
+
+// explainActivation turns libpcap's answer into what the user can do about it.
+func explainActivation(iface string, err, detail error) error {
+	text := err.Error()
+	if detail != nil && !strings.Contains(text, detail.Error()) {
+		text += " " + detail.Error()
+	}
+	lower := strings.ToLower(text)
+	if strings.Contains(lower, "permission") || strings.Contains(lower, "not permitted") {
+		return &RightsError{Doing: "capture on " + iface, Missing: "CAP_NET_RAW", Fix: grant("cap_net_raw"), Err: errors.New(text)}
+	}
+	gone := &InterfaceError{Iface: iface, Err: errors.New(text)}
+	if names := existing(); !slices.Contains(names, iface) {
+		gone.Exists = names
+	}
+	return gone
+}
+
+// existing lists the interfaces of the calling thread's network namespace; empty when the kernel does not tell.
+func existing() []string {
+	list, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(list))
+	for _, i := range list {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// grant is the command that gives the running program the capabilities it asks for at most, so that one grant is enough.
+func grant(needed string) string {
+	path, err := os.Executable()
+	if err != nil {
+		path = "netaudit"
+	}
+	all := []string{"cap_net_raw", "cap_net_admin", "cap_sys_ptrace", "cap_dac_read_search"}
+	if !slices.Contains(all, needed) {
+		all = append(all, needed)
+	}
+	return "sudo setcap " + strings.Join(all, ",") + "+ep " + path
+}
