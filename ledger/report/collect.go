@@ -1,0 +1,264 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"netaudit/ledger"
+)
+
+// timelineBuckets is how many steps a timeline has.
+const timelineBuckets = 60
+
+// collector adds up rows. One goroutine owns it.
+type collector struct {
+	rules        Rules
+	from, to     time.Time
+	report       Report
+	findings     map[string]*Finding
+	flows        map[string]bool // flow ids that were counted as a call
+	destinations map[string]*Destination
+	modules      map[string]*Module
+	budget       map[string]int64 // bytes of declared license traffic by UTC day
+	known        map[string]bool  // destinations before the window; nil: no baseline yet
+	coverage     coverageCollector
+}
+
+func newCollector(from, to time.Time, r Rules) *collector {
+	return &collector{
+		rules: r, from: from, to: to, findings: map[string]*Finding{}, flows: map[string]bool{},
+		destinations: map[string]*Destination{}, modules: map[string]*Module{}, budget: map[string]int64{},
+		coverage: coverageCollector{from: from, to: earlier(to, r.Now)},
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// baseline learns which destinations are old, once the log is old enough to say.
+func (c *collector) baseline(ctx context.Context, src Source, first uint64) error {
+	limit := c.from.AddDate(0, 0, -c.rules.BaselineDays).UnixNano()
+	known, old := map[string]bool{}, false
+	err := src.Rows(ctx, 0, func(row ledger.Row) bool {
+		if row.Seq >= first {
+			return false
+		}
+		e, err := ledger.ParseEvent(row.JSON)
+		if err != nil {
+			return true // the window's own reading reports damage
+		}
+		if row.Seq == 0 {
+			if e.Logged > limit {
+				return false
+			}
+			old = true
+		}
+		if e.Kind == "flow" && e.Dst != nil {
+			known[hostOf(&e)] = true
+		}
+		return true
+	})
+	if old {
+		c.known = known
+	}
+	return err
+}
+
+func hostOf(e *ledger.Event) string {
+	if e.Dst.Host != "" {
+		return e.Dst.Host
+	}
+	return e.Dst.IP
+}
+
+// add takes one row.
+func (c *collector) add(e *ledger.Event) {
+	c.coverage.add(e)
+	switch e.Kind {
+	case "flow":
+		if e.Src != nil && e.Dst != nil {
+			c.flow(e)
+		}
+	case "gap":
+		c.gapRow(e)
+	case "lifecycle":
+		switch e.Rule {
+		case "recovered":
+			c.fire("T8", e.Seq)
+		case "restarted":
+			c.fire("A1", e.Seq)
+		}
+	}
+}
+
+// flow counts a call once, however many rows it has, and its bytes as they grow.
+func (c *collector) flow(e *ledger.Event) {
+	out, in := e.SrcBytes, e.DstBytes
+	if e.HasNew {
+		out, in = e.NewSrcBytes, e.NewDstBytes
+	}
+	if e.Direction == "inbound" {
+		out, in = in, out
+	}
+	fresh := e.FlowID == "" || !c.flows[e.FlowID]
+	if e.FlowID != "" {
+		c.flows[e.FlowID] = true
+	}
+	calls := 0
+	if fresh {
+		calls = 1
+	}
+	v := Volume{calls, out, in}
+	class := ""
+	if e.Party != nil {
+		class = e.Party.Class
+	}
+	c.report.Calls.Total += calls
+	c.classOf(class).add(v)
+	c.timeline(e, class, calls)
+	c.destination(e, class, v)
+	c.module(e, class, v)
+	if fresh {
+		c.judge(e, class)
+	}
+	c.license(e, class, out)
+}
+
+func (v *Volume) add(o Volume) {
+	v.Calls += o.Calls
+	v.Out += o.Out
+	v.In += o.In
+}
+
+func (c *collector) classOf(class string) *Volume {
+	switch class {
+	case "mit_bound":
+		return &c.report.Calls.MIT
+	case "internal":
+		return &c.report.Calls.Internal
+	default:
+		return &c.report.Calls.ThirdParty
+	}
+}
+
+func (c *collector) timeline(e *ledger.Event, class string, calls int) {
+	if c.report.Timeline == nil {
+		c.report.Timeline = make([]Bucket, timelineBuckets)
+		for i := range c.report.Timeline {
+			c.report.Timeline[i].Start = c.bucketStart(i)
+		}
+	}
+	span := c.to.Sub(c.from)
+	if span <= 0 {
+		return
+	}
+	at := time.Unix(0, e.Logged).Sub(c.from)
+	b := &c.report.Timeline[max(0, min(timelineBuckets-1, int(at*timelineBuckets/span)))]
+	switch class {
+	case "mit_bound":
+		b.MIT += calls
+	case "internal":
+		b.Internal += calls
+	default:
+		b.ThirdParty += calls
+	}
+}
+
+func (c *collector) bucketStart(i int) time.Time {
+	return c.from.Add(c.to.Sub(c.from) / timelineBuckets * time.Duration(i)).UTC()
+}
+
+// mostListed bounds the names that are kept of one destination or module.
+const mostListed = 32
+
+func (c *collector) destination(e *ledger.Event, class string, v Volume) {
+	host := hostOf(e)
+	if e.Direction == "inbound" {
+		host = e.Src.IP
+	}
+	key := class + "\x00" + host
+	d := c.destinations[key]
+	at := time.Unix(0, e.Logged).UTC()
+	if d == nil {
+		d = &Destination{Class: class, Host: host, First: at}
+		if e.Party != nil {
+			d.Party = e.Party.Name
+		}
+		c.destinations[key] = d
+	}
+	d.Last = at
+	d.add(v)
+	d.Addons = keep(d.Addons, moduleName(e))
+}
+
+func keep(list []string, name string) []string {
+	if name == "" || slices.Contains(list, name) || len(list) >= mostListed {
+		return list
+	}
+	return append(list, name)
+}
+
+// moduleName is the addon, else the program in parentheses.
+func moduleName(e *ledger.Event) string {
+	switch {
+	case e.Addon != nil:
+		return e.Addon.Name
+	case e.Process != nil && e.Process.Name != "":
+		return "(" + e.Process.Name + ")"
+	case e.Evidence != nil:
+		return "(unknown)"
+	default:
+		return "" // packets only: nothing is claimed
+	}
+}
+
+func (c *collector) module(e *ledger.Event, class string, v Volume) {
+	name := moduleName(e)
+	if name == "" || e.Direction == "inbound" {
+		return
+	}
+	m := c.modules[name]
+	if m == nil {
+		m = &Module{Name: name, Addon: e.Addon != nil}
+		c.modules[name] = m
+	}
+	if e.Addon != nil && m.Version == "" {
+		m.Version, m.Author = e.Addon.Version, e.Addon.Author
+	}
+	m.add(v)
+	if class == "mit_bound" {
+		m.MIT += v.Calls
+	}
+	m.Hosts = keep(m.Hosts, hostOf(e))
+}
+
+func (c *collector) finish() Report {
+	r := c.report
+	r.From, r.To, r.Generated, r.Install = c.from.UTC(), c.to.UTC(), c.rules.Now.UTC(), c.rules.Install
+	r.Coverage = c.coverage.finish()
+	for i := range r.Timeline {
+		r.Timeline[i].Covered = r.Coverage.coversAt(r.Timeline[i].Start, c.to.Sub(c.from)/timelineBuckets)
+	}
+	for _, d := range c.destinations {
+		slices.Sort(d.Addons)
+		r.Destinations = append(r.Destinations, *d)
+	}
+	slices.SortFunc(r.Destinations, func(a, b Destination) int {
+		return cmp.Or(cmp.Compare(b.Out+b.In, a.Out+a.In), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Class, b.Class))
+	})
+	for _, m := range c.modules {
+		slices.Sort(m.Hosts)
+		r.Modules = append(r.Modules, *m)
+	}
+	slices.SortFunc(r.Modules, func(a, b Module) int {
+		return cmp.Or(cmp.Compare(b.MIT, a.MIT), cmp.Compare(b.Out+b.In, a.Out+a.In), cmp.Compare(a.Name, b.Name))
+	})
+	c.verdict(&r)
+	return r
+}

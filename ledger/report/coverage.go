@@ -1,0 +1,150 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"netaudit/ledger"
+)
+
+// Coverage says when the watcher was awake: silence is only proof if it was.
+type Coverage struct {
+	Percent  float64 `json:"percent"` // of the time since the log's first row in the window
+	Known    bool    `json:"known"`   // false: the rows come from capture files, or there are none
+	Dropped  int64   `json:"dropped"` // packets lost by kernel or interface
+	Awake    []Span  `json:"awake"`
+	Watching bool    `json:"watching"` // awake at the window's end
+}
+
+// Span is a stretch of time.
+type Span struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// heartbeatGrace is how long after a sign of life the watcher still counts as awake: a heartbeat is due every minute.
+const heartbeatGrace = 90 * time.Second
+
+type coverageCollector struct {
+	from, to time.Time
+	first    int64 // ingest time of the first row
+	awake    []Span
+	blind    []Span
+	dropped  int64
+	signs    bool
+	lastSign time.Time
+	stopped  bool
+}
+
+func (c *coverageCollector) add(e *ledger.Event) {
+	if c.first == 0 {
+		c.first = e.Logged
+	}
+	start, end := time.Unix(0, e.Start), time.Unix(0, e.End)
+	switch {
+	case e.Kind == "heartbeat" && e.Heartbeat != nil:
+		c.signs, c.stopped = true, false
+		c.awake = append(c.awake, Span{start, end})
+		c.lastSign = end
+		c.dropped += e.Heartbeat.Dropped
+	case e.Kind == "lifecycle" && e.Rule == "start":
+		c.signs, c.stopped, c.lastSign = true, false, start
+	case e.Kind == "lifecycle" && e.Rule == "stop":
+		c.stopped = true
+	case e.Kind == "gap" && e.Gap != nil && e.Gap.Reason == "interface_down" && e.End != 0:
+		c.blind = append(c.blind, Span{start, end})
+	}
+}
+
+func (c *coverageCollector) finish() Coverage {
+	if !c.signs {
+		return Coverage{}
+	}
+	out := Coverage{Known: true, Dropped: c.dropped}
+	if !c.stopped && c.to.Sub(c.lastSign) <= heartbeatGrace {
+		c.awake = append(c.awake, Span{c.lastSign, c.to})
+		out.Watching = true
+	}
+	begin := c.from
+	if first := time.Unix(0, c.first); first.After(begin) {
+		begin = first
+	}
+	out.Awake = subtract(merge(clip(c.awake, begin, c.to)), c.blind)
+	total, seen := c.to.Sub(begin), time.Duration(0)
+	for _, s := range out.Awake {
+		seen += s.To.Sub(s.From)
+	}
+	out.Percent = 100
+	if total > 0 {
+		out.Percent = 100 * float64(seen) / float64(total)
+	}
+	// The first row is logged a moment after the start it tells of: less than a second is no gap.
+	if total-seen < time.Second {
+		out.Percent = 100
+	}
+	return out
+}
+
+func clip(list []Span, from, to time.Time) []Span {
+	var out []Span
+	for _, s := range list {
+		if s.From.Before(from) {
+			s.From = from
+		}
+		if s.To.After(to) {
+			s.To = to
+		}
+		if s.To.After(s.From) {
+			out = append(out, Span{s.From.UTC(), s.To.UTC()})
+		}
+	}
+	return out
+}
+
+// joinWithin is the distance below which two stretches count as one.
+const joinWithin = time.Second
+
+func merge(list []Span) []Span {
+	slices.SortFunc(list, func(a, b Span) int { return cmp.Compare(a.From.UnixNano(), b.From.UnixNano()) })
+	var out []Span
+	for _, s := range list {
+		if n := len(out); n > 0 && s.From.Sub(out[n-1].To) <= joinWithin {
+			if s.To.After(out[n-1].To) {
+				out[n-1].To = s.To
+			}
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func subtract(list, holes []Span) []Span {
+	for _, h := range holes {
+		var out []Span
+		for _, s := range list {
+			if !h.To.After(s.From) || !s.To.After(h.From) {
+				out = append(out, s)
+				continue
+			}
+			if h.From.After(s.From) {
+				out = append(out, Span{s.From, h.From.UTC()})
+			}
+			if s.To.After(h.To) {
+				out = append(out, Span{h.To.UTC(), s.To})
+			}
+		}
+		list = out
+	}
+	return list
+}
+
+func (c *Coverage) coversAt(at time.Time, width time.Duration) bool {
+	for _, s := range c.Awake {
+		if s.From.Before(at.Add(width)) && s.To.After(at) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,165 @@
+// Package report computes the Trust Report: one word, and the rows behind it. It is a pure function of sealed rows over a window of time, of the
+// declared license traffic, and of the last verification; it asks nobody and stores nothing.
+package report
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"netaudit/ledger"
+)
+
+// Source is what the report reads; *ledger.Ledger is one.
+type Source interface {
+	Size() uint64
+	Origin() string
+	Checkpoint() ledger.Checkpoint
+	Rows(ctx context.Context, from uint64, yield func(ledger.Row) bool) error
+	Since(t time.Time) uint64
+}
+
+// Rules is what a verdict needs to know besides the rows.
+type Rules struct {
+	LicenseAddons []string // the declared license components
+	LicenseHosts  []string // the endpoints that they are declared to need
+	DailyBudget   int64    // bytes a day that they may send, 0 = none declared
+	Install       string   // host, mirror, replay, demo
+	BaselineDays  int      // age of the log from which on a new destination is worth a word; default 7
+	Damage        string   // what the last verification found wrong, "" for nothing
+	Now           time.Time
+}
+
+// Verdicts, worst first.
+const (
+	Alarm     = "alarm"
+	Attention = "attention"
+	AllClear  = "all-clear"
+)
+
+// Report is the answer over a window.
+type Report struct {
+	From         time.Time     `json:"from"`
+	To           time.Time     `json:"to"`
+	Generated    time.Time     `json:"generated"`
+	Origin       string        `json:"origin"`
+	Size         uint64        `json:"size"` // rows of the log
+	Install      string        `json:"install"`
+	Verdict      string        `json:"verdict"`
+	Sentence     string        `json:"sentence"`
+	Findings     []Finding     `json:"findings"`
+	Calls        Counts        `json:"calls"`
+	SelfEgress   int           `json:"self_egress"`
+	Coverage     Coverage      `json:"coverage"`
+	Attribution  Attribution   `json:"attribution"`
+	License      License       `json:"license"`
+	Destinations []Destination `json:"destinations"`
+	Modules      []Module      `json:"modules"`
+	Timeline     []Bucket      `json:"timeline"`
+}
+
+// Finding is a rule that fired.
+type Finding struct {
+	Rule     string   `json:"rule"`  // stable id, A1 … T8
+	Level    string   `json:"level"` // alarm or attention
+	Title    string   `json:"title"`
+	Sentence string   `json:"sentence"`
+	Count    int      `json:"count"`
+	Seqs     []uint64 `json:"seqs"` // the first rows behind it, at most 50
+}
+
+// Counts are calls and bytes by the class of the far end.
+type Counts struct {
+	Total      int    `json:"total"`
+	MIT        Volume `json:"mit_bound"`
+	ThirdParty Volume `json:"third_party"`
+	Internal   Volume `json:"internal"`
+}
+
+// Volume is calls and payload bytes: out is what the observed side sent.
+type Volume struct {
+	Calls int   `json:"calls"`
+	Out   int64 `json:"bytes_out"`
+	In    int64 `json:"bytes_in"`
+}
+
+// Attribution is how many outbound calls have a name.
+type Attribution struct {
+	Outbound int `json:"outbound"` // calls that left, to anywhere but the internal network
+	Named    int `json:"named"`    // … whose process is known
+}
+
+// License is what MIT received from the declared components, against what was declared.
+type License struct {
+	Budget  int64  `json:"daily_budget"`
+	Largest int64  `json:"largest_day"` // bytes on the day with the most
+	Day     string `json:"day,omitempty"`
+}
+
+// Destination is one far end.
+type Destination struct {
+	Class  string    `json:"class"`
+	Party  string    `json:"party"`
+	Host   string    `json:"host"` // name, or address when there is none
+	Addons []string  `json:"addons"`
+	First  time.Time `json:"first"`
+	Last   time.Time `json:"last"`
+	Volume
+}
+
+// Module is one addon, or a process that is none.
+type Module struct {
+	Name    string   `json:"name"`
+	Version string   `json:"version,omitempty"`
+	Author  string   `json:"author,omitempty"`
+	Addon   bool     `json:"addon"` // false: a program without an addon
+	MIT     int      `json:"mit_calls"`
+	Hosts   []string `json:"hosts"`
+	Volume
+}
+
+// Bucket is one step of the timeline.
+type Bucket struct {
+	Start      time.Time `json:"start"`
+	MIT        int       `json:"mit_bound"`
+	ThirdParty int       `json:"third_party"`
+	Internal   int       `json:"internal"`
+	Covered    bool      `json:"covered"`
+}
+
+// Build computes the report over [from, to) of ingest time.
+func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report, error) {
+	if r.Now.IsZero() {
+		r.Now = time.Now()
+	}
+	if r.BaselineDays == 0 {
+		r.BaselineDays = 7
+	}
+	c := newCollector(from, to, r)
+	first := src.Since(from)
+	if err := c.baseline(ctx, src, first); err != nil {
+		return Report{}, err
+	}
+	var parseErr error
+	err := src.Rows(ctx, first, func(row ledger.Row) bool {
+		e, err := ledger.ParseEvent(row.JSON)
+		if err != nil {
+			parseErr = fmt.Errorf("row %d: %w", row.Seq, err)
+			return false
+		}
+		if e.Logged >= to.UnixNano() {
+			return false
+		}
+		c.add(&e)
+		return true
+	})
+	if err != nil {
+		return Report{}, fmt.Errorf("read the rows: %w", err)
+	}
+	if parseErr != nil {
+		return Report{}, parseErr
+	}
+	out := c.finish()
+	out.Origin, out.Size = src.Origin(), src.Size()
+	return out, nil
+}

@@ -1,0 +1,173 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"netaudit/ledger"
+)
+
+// ruleTexts are the rules of the verdict by their stable ids. The sentence is filled with the count.
+var ruleTexts = []struct{ id, title, sentence string }{
+	{"A1", "The log does not verify", "The log, or the one before it, is damaged or was changed."},
+	{"A2", "netaudit itself made a call", "%d calls came from netaudit itself, which must never make one."},
+	{"A3", "Undeclared call to MIT", "%d calls to MIT were not made by a declared license component."},
+	{"A4", "More sent to MIT than the license needs", "On %d days the declared license components sent more than was declared."},
+	{"A5", "Disguised call to MIT", "%d calls to MIT came from code whose names contradict each other."},
+	{"T1", "Not everything was watched", "%d gaps: part of this time, or some packets, could not be seen."},
+	{"T2", "Calls without a name", "%d calls left without an addon or a process that could be named."},
+	{"T3", "New destinations", "%d calls went where none had gone before."},
+	{"T4", "Hidden destinations", "%d calls went to addresses without a visible name."},
+	{"T7", "Disguised call", "%d calls to third parties came from code whose names contradict each other."},
+	{"T8", "Recovered after a crash", "%d times netaudit had to recover its log after a crash."},
+}
+
+// mostRowsBehind bounds the rows that a finding lists.
+const mostRowsBehind = 50
+
+func (c *collector) fire(rule string, seq uint64) {
+	f := c.findings[rule]
+	if f == nil {
+		f = &Finding{Rule: rule, Seqs: []uint64{}}
+		c.findings[rule] = f
+	}
+	f.Count++
+	if len(f.Seqs) < mostRowsBehind {
+		f.Seqs = append(f.Seqs, seq)
+	}
+}
+
+// judge applies the rules that look at one call.
+func (c *collector) judge(e *ledger.Event, class string) {
+	host := c.rules.Install == "host" || c.rules.Install == "demo"
+	if e.Process != nil && e.Process.Role == "self" && e.Direction != "inbound" {
+		c.report.SelfEgress++
+		c.fire("A2", e.Seq)
+	}
+	conflicts := e.Evidence != nil && len(e.Evidence.Conflicts) > 0
+	if class == "mit_bound" {
+		if !c.declared(e) {
+			c.fire("A3", e.Seq)
+		}
+		if conflicts {
+			c.fire("A5", e.Seq)
+		}
+	} else if conflicts {
+		c.fire("T7", e.Seq)
+	}
+	if e.Direction != "outbound" || class == "internal" {
+		return
+	}
+	c.report.Attribution.Outbound++
+	nameless := e.Process == nil || e.Addon == nil && strings.HasPrefix(e.Process.Role, "odoo_")
+	if !nameless {
+		c.report.Attribution.Named++
+	} else if host {
+		c.fire("T2", e.Seq)
+	}
+	if c.known != nil && !c.known[hostOf(e)] {
+		c.fire("T3", e.Seq)
+	}
+	if e.Dst.Host == "" || e.TLS != nil && e.TLS.ECH {
+		c.fire("T4", e.Seq)
+	}
+}
+
+// declared says whether a call to MIT is one that the license check is declared to make: by its addon, or where no addon can be seen by its host.
+func (c *collector) declared(e *ledger.Event) bool {
+	if e.Addon != nil {
+		known := func(name string) bool { return slices.Contains(c.rules.LicenseAddons, name) }
+		return known(e.Addon.Name) && (e.Addon.OnBehalfOf == "" || known(e.Addon.OnBehalfOf))
+	}
+	if c.rules.Install == "host" || c.rules.Install == "demo" {
+		return false
+	}
+	return slices.Contains(c.rules.LicenseHosts, e.Dst.Host)
+}
+
+// license adds up what the declared components sent, day by day.
+func (c *collector) license(e *ledger.Event, class string, out int64) {
+	if class != "mit_bound" || !c.declared(e) {
+		return
+	}
+	day := time.Unix(0, e.Logged).UTC().Format(time.DateOnly)
+	before := c.budget[day]
+	c.budget[day] += out
+	if c.rules.DailyBudget > 0 && before <= c.rules.DailyBudget && c.budget[day] > c.rules.DailyBudget {
+		c.fire("A4", e.Seq)
+	}
+}
+
+func (c *collector) gapRow(e *ledger.Event) {
+	if e.Gap == nil || e.Gap.Reason == "interface_down" && e.End != 0 {
+		return // the end of a gap whose beginning has a row of its own
+	}
+	c.fire("T1", e.Seq)
+}
+
+// verdict puts the findings in order and says the one word.
+func (c *collector) verdict(r *Report) {
+	if c.rules.Damage != "" {
+		c.fire("A1", 0)
+		c.findings["A1"].Seqs = []uint64{}
+	}
+	if r.Coverage.Known && r.Coverage.Percent < 100 && c.findings["T1"] == nil {
+		c.findings["T1"] = &Finding{Rule: "T1", Count: 1, Seqs: []uint64{}}
+	}
+	r.License.Budget = c.rules.DailyBudget
+	for day, n := range c.budget {
+		if n > r.License.Largest || n == r.License.Largest && day < r.License.Day {
+			r.License.Largest, r.License.Day = n, day
+		}
+	}
+	r.Verdict = AllClear
+	r.Findings = []Finding{}
+	for _, text := range ruleTexts {
+		f := c.findings[text.id]
+		if f == nil {
+			continue
+		}
+		f.Level, f.Title, f.Sentence = Attention, text.title, text.sentence
+		if strings.HasPrefix(text.id, "A") {
+			f.Level = Alarm
+		}
+		if strings.Contains(text.sentence, "%d") {
+			f.Sentence = plural(fmt.Sprintf(text.sentence, f.Count), f.Count)
+		}
+		if text.id == "A1" && c.rules.Damage != "" {
+			f.Sentence = c.rules.Damage
+		}
+		if f.Level == Alarm {
+			r.Verdict = Alarm
+		} else if r.Verdict == AllClear {
+			r.Verdict = Attention
+		}
+		r.Findings = append(r.Findings, *f)
+	}
+	r.Sentence = sentence(r)
+}
+
+// plural mends the words of a sentence that counts to one.
+func plural(s string, n int) string {
+	if n != 1 {
+		return s
+	}
+	return strings.NewReplacer("1 calls", "1 call", "1 gaps", "1 gap", "1 days", "1 day", "1 times", "Once", " were not", " was not").Replace(s)
+}
+
+func sentence(r *Report) string {
+	switch {
+	case r.Verdict == Alarm:
+		return r.Findings[0].Sentence
+	case r.Size == 0:
+		return "Nothing has been recorded yet."
+	case r.Verdict == Attention:
+		return "No undeclared data went to MIT in what was seen. " + r.Findings[0].Sentence
+	case r.Calls.MIT.Calls == 0:
+		return "No call went to MIT."
+	default:
+		return "Every call to MIT was made by a declared license component and stayed within what was declared."
+	}
+}
