@@ -36,6 +36,7 @@ type Appliance struct {
 	watchers  []*watcher
 	recorders []*recorder.Recorder // one a watcher, same index
 	started   time.Time
+	forget    func() error // removes what pages announced
 }
 
 // Access is what a newcomer needs to open the pages.
@@ -130,7 +131,7 @@ func (a *Appliance) wire(sources []liveSource) error {
 
 // serveAndWatch runs everything until ctx ends. Order on the way out: watchers write their open flows, attribution answers
 // what was asked, then the last heartbeat and the stop row are written.
-func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) error {
+func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) (err error) {
 	a.announceStart()
 	listener, err := net.Listen("tcp", a.config.Listen)
 	if err != nil {
@@ -140,6 +141,7 @@ func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) error
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	defer func() { err = errors.Join(err, a.forget()) }()
 	resolving, stopResolving := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopResolving()
 	var attributionDone errgroup.Group
@@ -170,7 +172,7 @@ func (a *Appliance) announceStart() {
 		a.emit(gapEvent("downtime", "", last, now, 0))
 	}
 	if r := a.ledger.Recovery(); r.Status != "clean" && r.Status != "created" {
-		a.emit(lifecycleEvent("recovered", r.Detail, now))
+		a.emit(lifecycleEvent(r.Status, r.Detail, now))
 	}
 	host, err := os.Hostname()
 	if err != nil {

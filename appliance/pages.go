@@ -38,5 +38,13 @@ func (a *Appliance) pages(address net.Addr) (http.Handler, Access, error) {
 		return nil, Access{}, fmt.Errorf("make a one-time login: %w", err)
 	}
 	url := "http://" + address.String() + "/"
+	secret, err := tokens.Passing()
+	if err != nil {
+		return nil, Access{}, fmt.Errorf("make a token for the commands of this machine: %w", err)
+	}
+	a.forget, err = announceRunning(a.config.State, Running{URL: url, Token: secret, PID: os.Getpid()})
+	if err != nil {
+		return nil, Access{}, err
+	}
 	return engine, Access{URL: url, Login: url + "login?code=" + code}, nil
 }

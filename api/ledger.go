@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+
+	"netaudit/ledger"
+	"netaudit/ledger/report"
+)
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+type reportInput struct {
+	Since time.Time `query:"since" doc:"Default: 24 hours before until"`
+	Until time.Time `query:"until" doc:"Default: now"`
+}
+
+type verifyBody struct {
+	Status     string    `json:"status" enum:"intact,tampered,cannot_tell"`
+	Size       uint64    `json:"size"`
+	Where      string    `json:"where,omitempty"`
+	Detail     string    `json:"detail,omitempty"`
+	Checked    []string  `json:"checked"`
+	NotChecked []string  `json:"not_checked"`
+	At         time.Time `json:"at"`
+	ElapsedMS  int64     `json:"elapsed_ms"`
+}
+
+func (s *server) registerLedger(a huma.API) {
+	text := map[string]*huma.Response{"200": {Description: "C2SP signed note", Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: "string"}}}}}
+	huma.Register(a, huma.Operation{
+		OperationID: "get-report", Method: http.MethodGet, Path: "/api/v1/report", Summary: "The Trust Report over a window",
+		Tags: []string{"report"}, Security: security, Errors: []int{400, 401, 429},
+	}, s.getReport)
+	huma.Register(a, huma.Operation{
+		OperationID: "get-checkpoint", Method: http.MethodGet, Path: "/api/v1/ledger/checkpoint", Summary: "Newest signed checkpoint",
+		Tags: []string{"ledger"}, Security: security, Errors: []int{401, 429}, Responses: text,
+	}, func(context.Context, *struct{}) (*textOutput, error) {
+		return &textOutput{"text/plain; charset=utf-8", s.o.Ledger.Checkpoint().Note}, nil
+	})
+	huma.Register(a, huma.Operation{
+		OperationID: "verify-ledger", Method: http.MethodGet, Path: "/api/v1/ledger/verify", Summary: "Recompute every hash of the log now",
+		Tags: []string{"ledger"}, Security: security, Errors: []int{401, 429},
+	}, s.verify)
+}
+
+func (s *server) getReport(ctx context.Context, in *reportInput) (*struct{ Body report.Report }, error) {
+	to := in.Until
+	if to.IsZero() {
+		to = time.Now()
+	}
+	from := in.Since
+	if from.IsZero() {
+		from = to.Add(-24 * time.Hour)
+	}
+	if !from.Before(to) {
+		return nil, huma.Error400BadRequest("since must lie before until")
+	}
+	r, err := report.Build(ctx, s.o.Ledger, from, to, s.o.Rules)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body report.Report }{r}, nil
+}
+
+// verifyAgainAfter keeps readers from making the appliance verify without end: an answer younger than this is given again.
+const verifyAgainAfter = 2 * time.Second
+
+func (s *server) verify(ctx context.Context, _ *struct{}) (*struct{ Body verifyBody }, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // one at a time
+	if s.verified == nil || time.Since(s.verified.at) > verifyAgainAfter {
+		v, err := s.o.Ledger.Verify(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		s.verified = &verification{time.Now(), v}
+	}
+	v := s.verified.v
+	out := verifyBody{
+		Status: StatusWord(v.Status), Size: v.Size, Checked: v.Checked, NotChecked: v.NotChecked, At: s.verified.at.UTC(), ElapsedMS: v.Elapsed.Milliseconds(),
+	}
+	if d := v.Damage; d != nil {
+		out.Where, out.Detail = d.Where, d.Detail
+		if d.HasSeq {
+			out.Where = strings.TrimSpace(fmt.Sprintf("row %d %s", d.Seq, d.Where))
+		}
+	}
+	return &struct{ Body verifyBody }{out}, nil
+}
+
+// StatusWord is a verification's result as it stands in answers.
+func StatusWord(s ledger.Status) string {
+	switch s {
+	case ledger.Intact:
+		return "intact"
+	case ledger.Tampered:
+		return "tampered"
+	default:
+		return "cannot_tell"
+	}
+}
+
+// checkpointNote serves /checkpoint to stock C2SP clients. A checkpoint says how many rows there are and nothing of what they say.
+func (s *server) checkpointNote(c *gin.Context) {
+	c.Data(http.StatusOK, "text/plain; charset=utf-8", s.o.Ledger.Checkpoint().Note)
+}
+
+// tile serves /tile/<level>/<index>[.p/<width>] (c2sp.org/tlog-tiles@v0.1.0): hashes only. Entries are not served here: rows need a token.
+func (s *server) tile(c *gin.Context) {
+	level, n, width, ok := parseTilePath(strings.TrimPrefix(c.Param("path"), "/"))
+	if !ok {
+		c.Status(http.StatusNotFound)
+		return
+	}
+	data, err := s.o.Ledger.Tile(level, n, width)
+	if err != nil {
+		c.Status(http.StatusNotFound)
+		return
+	}
+	c.Data(http.StatusOK, "application/octet-stream", data)
+}
+
+// parseTilePath reads "0/x001/234.p/56".
+func parseTilePath(path string) (level int, n int64, width int, ok bool) {
+	width = 256
+	if before, w, found := strings.Cut(path, ".p/"); found {
+		v, err := strconv.Atoi(w)
+		if err != nil || v < 1 || v > 255 || strconv.Itoa(v) != w {
+			return 0, 0, 0, false
+		}
+		path, width = before, v
+	}
+	parts := strings.Split(path, "/")
+	if len(parts) < 2 || len(parts) > 7 {
+		return 0, 0, 0, false
+	}
+	level, err := strconv.Atoi(parts[0])
+	if err != nil || level < 0 || level > 7 {
+		return 0, 0, 0, false
+	}
+	for i, part := range parts[1:] {
+		if i < len(parts)-2 {
+			if part, ok = strings.CutPrefix(part, "x"); !ok {
+				return 0, 0, 0, false
+			}
+		}
+		v, err := strconv.ParseUint(part, 10, 16)
+		if err != nil || len(part) != 3 {
+			return 0, 0, 0, false
+		}
+		n = n*1000 + int64(v)
+	}
+	return level, n, width, true
+}

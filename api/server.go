@@ -1,0 +1,212 @@
+package api
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+
+	"netaudit/ledger"
+	"netaudit/ledger/report"
+)
+
+// Options says what to serve.
+type Options struct {
+	Ledger  *ledger.Ledger // required
+	Rules   report.Rules
+	Tokens  *Tokens // required
+	Version string
+	Host    string // name of the watched host, for people
+	Logger  *slog.Logger
+	Health  func() Health // nil: always healthy
+}
+
+// Health says whether the appliance does its work.
+type Health struct {
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+// SessionCookie is the name of the pages' cookie.
+const SessionCookie = "netaudit_session"
+
+// server holds what the handlers share.
+type server struct {
+	o        Options
+	failures failureLimit
+
+	mu       sync.Mutex
+	verified *verification // the last one
+}
+
+type verification struct {
+	at time.Time
+	v  ledger.Verification
+}
+
+// New returns the API's engine; the pages are mounted on it by ui.Mount.
+func New(o Options) (*gin.Engine, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Health == nil {
+		o.Health = func() Health { return Health{OK: true, Detail: "watching"} }
+	}
+	gin.SetMode(gin.ReleaseMode)
+	s := &server{o: o, failures: failureLimit{seen: map[string]failure{}}}
+	r := gin.New()
+	if err := r.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	r.Use(s.recovered, securityHeaders, s.knownHost)
+	r.GET("/healthz", s.health)
+	r.GET("/readyz", s.health)
+	r.GET("/checkpoint", s.checkpointNote)
+	r.GET("/tile/*path", s.tile)
+	s.rest(r)
+	return r, nil
+}
+
+// rest registers the typed endpoints; all but the description itself need a token or a session.
+func (s *server) rest(r *gin.Engine) {
+	config := huma.DefaultConfig("MIT Network Audit", s.o.Version)
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/openapi", "", ""
+	config.CreateHooks = nil // no $schema links in answers
+	config.Info.Description = "Sealed rows of the audit log, their proofs, and the Trust Report. Reading only."
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", Description: "A token with the auditor role: netaudit prints one at start-up, see docs/api.md."},
+	}
+	a := humagin.New(r, config)
+	a.UseMiddleware(s.authorised(a))
+	s.registerEvents(a)
+	s.registerLedger(a)
+}
+
+// recovered turns a crash of a handler into an answer; the appliance goes on.
+func (s *server) recovered(c *gin.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.o.Logger.Error("a request failed", "path", c.Request.URL.Path, "panic", p)
+			c.AbortWithStatus(http.StatusInternalServerError)
+		}
+	}()
+	c.Next()
+}
+
+// securityHeaders keep the pages to themselves: nothing from elsewhere, no framing, no sniffing, nothing in caches.
+func securityHeaders(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	c.Next()
+}
+
+// knownHost refuses names that somebody else made resolve to this host (DNS rebinding): only addresses, localhost and this host's own name are
+// asked for honestly.
+func (s *server) knownHost(c *gin.Context) {
+	host := c.Request.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	_, err := netip.ParseAddr(host)
+	if err == nil || host == "localhost" || strings.EqualFold(host, s.o.Host) {
+		c.Next()
+		return
+	}
+	c.AbortWithStatusJSON(http.StatusMisdirectedRequest, gin.H{"title": "Unknown host name", "status": http.StatusMisdirectedRequest, "detail": "use the address that netaudit printed"})
+}
+
+func (s *server) health(c *gin.Context) {
+	h := s.o.Health()
+	status := http.StatusOK
+	if err := s.o.Ledger.Err(); err != nil {
+		h = Health{Detail: "the ledger stopped: " + err.Error()}
+	}
+	if !h.OK {
+		status = http.StatusServiceUnavailable
+	}
+	c.JSON(status, h)
+}
+
+// Authorised says whether a request carries a valid token or session.
+func (t *Tokens) Authorised(r *http.Request) bool {
+	if secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return t.ValidToken(secret)
+	}
+	cookie, err := r.Cookie(SessionCookie)
+	return err == nil && t.ValidSession(cookie.Value)
+}
+
+func (s *server) authorised(a huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r := humagin.Unwrap(ctx)
+		who, _, err := net.SplitHostPort(r.Request.RemoteAddr)
+		if err != nil {
+			who = r.Request.RemoteAddr
+		}
+		if wait := s.failures.wait(who); wait > 0 {
+			ctx.SetHeader("Retry-After", "60")
+			_ = huma.WriteErr(a, ctx, http.StatusTooManyRequests, "too many refused requests; wait a minute")
+			return
+		}
+		if !s.o.Tokens.Authorised(r.Request) {
+			s.failures.note(who)
+			ctx.SetHeader("WWW-Authenticate", `Bearer realm="netaudit"`)
+			_ = huma.WriteErr(a, ctx, http.StatusUnauthorized, "send a token: Authorization: Bearer …")
+			return
+		}
+		next(ctx)
+	}
+}
+
+// failureLimit slows down guessing.
+type failureLimit struct {
+	mu   sync.Mutex
+	seen map[string]failure
+}
+
+type failure struct {
+	count int
+	since time.Time
+}
+
+const (
+	mostFailures  = 30
+	failureWindow = time.Minute
+)
+
+func (l *failureLimit) note(who string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.seen[who]
+	if time.Since(f.since) > failureWindow {
+		f = failure{since: time.Now()}
+	}
+	f.count++
+	if len(l.seen) > 4096 {
+		clear(l.seen)
+	}
+	l.seen[who] = f
+}
+
+func (l *failureLimit) wait(who string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.seen[who]
+	if f.count < mostFailures {
+		return 0
+	}
+	return failureWindow - time.Since(f.since)
+}
