@@ -133,7 +133,8 @@ func Processes() ([]int, error) {
 // FindNetNS returns a path to the network namespace with this inode: a name under /run/netns, or a process that lives in it.
 func FindNetNS(inode uint64) (string, error) {
 	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &st); err == nil && st.Ino == inode {
+	// thread-self, not self: the latter is the first thread, which Go may have parked in another namespace (see inNetNS).
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err == nil && st.Ino == inode {
 		return "", nil
 	}
 	names, err := os.ReadDir("/run/netns")
