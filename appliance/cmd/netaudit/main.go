@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 
+	"netaudit/appliance"
 	"netaudit/ledger"
 )
 
@@ -62,7 +63,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(&cli, kong.Name("netaudit"),
 		kong.Description("Is my data leaving to MIT? netaudit watches the wire of the Odoo host and answers with evidence."),
 		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exit = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"default_listen": appliance.DefaultListen})
 	if err != nil {
 		fmt.Fprintln(stderr, "netaudit:", err)
 		return 2
