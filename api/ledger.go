@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -64,35 +63,25 @@ func (s *server) getReport(ctx context.Context, in *reportInput) (*struct{ Body 
 	if !from.Before(to) {
 		return nil, huma.Error400BadRequest("since must lie before until")
 	}
-	r, err := report.Build(ctx, s.o.Ledger, from, to, s.o.Rules)
+	rules := s.o.Rules
+	rules.Damage = s.o.Verifier.Damage()
+	r, err := report.Build(ctx, s.o.Ledger, from, to, rules)
 	if err != nil {
 		return nil, err
 	}
 	return &struct{ Body report.Report }{r}, nil
 }
 
-// verifyAgainAfter keeps readers from making the appliance verify without end: an answer younger than this is given again.
-const verifyAgainAfter = 2 * time.Second
-
 func (s *server) verify(ctx context.Context, _ *struct{}) (*struct{ Body verifyBody }, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock() // one at a time
-	if s.verified == nil || time.Since(s.verified.at) > verifyAgainAfter {
-		v, err := s.o.Ledger.Verify(ctx, nil)
-		if err != nil {
-			return nil, err
-		}
-		s.verified = &verification{time.Now(), v}
+	v, err := s.o.Verifier.Verify(ctx)
+	if err != nil {
+		return nil, err
 	}
-	v := s.verified.v
 	out := verifyBody{
-		Status: StatusWord(v.Status), Size: v.Size, Checked: v.Checked, NotChecked: v.NotChecked, At: s.verified.at.UTC(), ElapsedMS: v.Elapsed.Milliseconds(),
+		Status: StatusWord(v.Status), Size: v.Size, Checked: v.Checked, NotChecked: v.NotChecked, At: v.At.UTC(), ElapsedMS: v.Elapsed.Milliseconds(),
 	}
 	if d := v.Damage; d != nil {
-		out.Where, out.Detail = d.Where, d.Detail
-		if d.HasSeq {
-			out.Where = strings.TrimSpace(fmt.Sprintf("row %d %s", d.Seq, d.Where))
-		}
+		out.Where, out.Detail = Place(d), d.Detail
 	}
 	return &struct{ Body verifyBody }{out}, nil
 }

@@ -19,13 +19,14 @@ import (
 
 // Options says what to serve.
 type Options struct {
-	Ledger  *ledger.Ledger // required
-	Rules   report.Rules
-	Tokens  *Tokens // required
-	Version string
-	Host    string // name of the watched host, for people
-	Logger  *slog.Logger
-	Health  func() Health // nil: always healthy
+	Ledger   *ledger.Ledger // required
+	Rules    report.Rules
+	Tokens   *Tokens // required
+	Version  string
+	Host     string // name of the watched host, for people
+	Logger   *slog.Logger
+	Health   func() Health // nil: always healthy
+	Verifier *Verifier     // nil: one that verifies on demand only
 }
 
 // Health says whether the appliance does its work.
@@ -41,14 +42,6 @@ const SessionCookie = "netaudit_session"
 type server struct {
 	o        Options
 	failures failureLimit
-
-	mu       sync.Mutex
-	verified *verification // the last one
-}
-
-type verification struct {
-	at time.Time
-	v  ledger.Verification
 }
 
 // New returns the API's engine; the pages are mounted on it by ui.Mount.
@@ -58,6 +51,9 @@ func New(o Options) (*gin.Engine, error) {
 	}
 	if o.Health == nil {
 		o.Health = func() Health { return Health{OK: true, Detail: "watching"} }
+	}
+	if o.Verifier == nil {
+		o.Verifier = NewVerifier(o.Ledger)
 	}
 	gin.SetMode(gin.ReleaseMode)
 	s := &server{o: o, failures: failureLimit{seen: map[string]failure{}}}

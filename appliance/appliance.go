@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"netaudit/api"
 	"netaudit/appliance/recorder"
 	"netaudit/attribution/party"
 	"netaudit/attribution/resolve"
@@ -32,6 +33,7 @@ type Appliance struct {
 	parties   *party.Catalogue
 	resolver  *resolve.Resolver // nil at a mirror port: no processes can be seen
 	ledger    *ledger.Ledger
+	verifier  *api.Verifier
 	addresses *addressBook
 	watchers  []*watcher
 	recorders []*recorder.Recorder // one a watcher, same index
@@ -66,6 +68,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger, ready func(Access)) er
 	if a.ledger, err = ledger.Open(c.State, ledger.Options{Create: true, Continue: true, Logger: log}); err != nil {
 		return err
 	}
+	a.verifier = api.NewVerifier(a.ledger)
 	if err := a.wire(sources); err != nil {
 		return errors.Join(err, a.ledger.Close())
 	}
@@ -156,6 +159,7 @@ func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) (err 
 	group.Go(func() error { heart.run(watching); return nil })
 	group.Go(func() error { return serveHTTP(watching, listener, handler) })
 	group.Go(func() error { return a.ledgerFailure(watching) })
+	group.Go(func() error { a.verifier.Run(watching, verifyEvery, a.log); return nil })
 	ready(access)
 	err = group.Wait()
 	stopResolving()
@@ -164,6 +168,9 @@ func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) (err 
 	a.emit(lifecycleEvent("stop", "netaudit stopped; what happens from here on is not seen.", time.Now()))
 	return err
 }
+
+// verifyEvery is how often the running appliance recomputes its whole log by itself.
+const verifyEvery = time.Hour
 
 // announceStart writes what the ledger's reader needs to know about the beginning: recovery, downtime, start.
 func (a *Appliance) announceStart() {

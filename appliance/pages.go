@@ -22,13 +22,13 @@ func (a *Appliance) pages(address net.Addr) (http.Handler, Access, error) {
 		hostname = "unknown host"
 	}
 	engine, err := api.New(api.Options{
-		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Health: a.health,
+		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Health: a.health, Verifier: a.verifier,
 	})
 	if err != nil {
 		return nil, Access{}, fmt.Errorf("build the API: %w", err)
 	}
 	err = ui.Mount(engine, ui.Options{
-		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log,
+		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Verifier: a.verifier,
 	})
 	if err != nil {
 		return nil, Access{}, fmt.Errorf("build the pages: %w", err)

@@ -21,7 +21,6 @@ type tcpSide struct {
 	read    uint32 // the sequence number after the last byte that was handed to the protocol
 	syn     bool
 	fin     bool
-	rst     bool
 	ackSeen bool
 	holes   []span    // what is missing below next
 	pending []segment // what waits above read for a hole to close

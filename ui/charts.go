@@ -1,0 +1,139 @@
+package ui
+
+import (
+	"fmt"
+	"time"
+
+	"netaudit/ledger/report"
+)
+
+// The drawings are SVG whose sizes are attributes: the Content-Security-Policy forbids styles outside the stylesheet.
+
+// bar is a destination with its share of the largest one of its panel, in percent.
+type bar struct {
+	report.Destination
+	Percent int
+}
+
+// mostBars bounds the destinations of a panel; the Audit Log has all.
+const mostBars = 8
+
+func bars(list []report.Destination, class string) (out []bar, more int) {
+	var largest int64
+	for _, d := range list {
+		if d.Class != class {
+			continue
+		}
+		largest = max(largest, d.Out+d.In)
+		if len(out) == mostBars {
+			more++
+			continue
+		}
+		out = append(out, bar{d, percent(d.Out+d.In, largest)})
+	}
+	return out, more
+}
+
+// percent is at least 1 for anything that is not nothing: what went out must be visible.
+func percent(part, whole int64) int {
+	if part <= 0 || whole <= 0 {
+		return 0
+	}
+	return max(1, int(part*100/whole))
+}
+
+// share is one arc of the donut of calls. Circumference is 100 units.
+type share struct {
+	Class, Label string
+	Calls        int
+	Length, Skip float64 // units
+}
+
+// Dash is the arc as stroke-dasharray.
+func (s share) Dash() string { return fmt.Sprintf("%.2f %.2f", s.Length, 100-s.Length) }
+
+// Offset turns the arc to where the one before ends, beginning at twelve o'clock.
+func (s share) Offset() string { return fmt.Sprintf("%.2f", 25-s.Skip) }
+
+func shares(c report.Counts) []share {
+	list := []share{
+		{Class: "mit", Label: "MIT", Calls: c.MIT.Calls},
+		{Class: "third", Label: "Third parties", Calls: c.ThirdParty.Calls},
+		{Class: "internal", Label: "Internal", Calls: c.Internal.Calls},
+	}
+	skip := 0.0
+	for i := range list {
+		if c.Total > 0 {
+			list[i].Length = 100 * float64(list[i].Calls) / float64(c.Total)
+		}
+		list[i].Skip = skip
+		skip += list[i].Length
+	}
+	return list
+}
+
+// volumeBar is one direction towards one class.
+type volumeBar struct {
+	Class, Label string
+	Bytes        int64
+	Percent      int
+}
+
+func volumeBars(c report.Counts) []volumeBar {
+	list := []volumeBar{
+		{"mit", "Sent to MIT", c.MIT.Out, 0}, {"mit soft", "Received from MIT", c.MIT.In, 0},
+		{"third", "Sent to third parties", c.ThirdParty.Out, 0}, {"third soft", "Received from third parties", c.ThirdParty.In, 0},
+	}
+	var largest int64
+	for _, b := range list {
+		largest = max(largest, b.Bytes)
+	}
+	for i := range list {
+		list[i].Percent = percent(list[i].Bytes, largest)
+	}
+	return list
+}
+
+// step is a bucket of the timeline as rectangles in a field of 60 by 100 units.
+type step struct {
+	X                         int
+	MIT, Third                float64 // heights
+	MITY, ThirdY              float64 // upper edges
+	Covered                   bool
+	Title                     string
+	MITCalls, ThirdPartyCalls int
+}
+
+func steps(list []report.Bucket, length time.Duration) []step {
+	largest := 1
+	for _, b := range list {
+		largest = max(largest, b.MIT+b.ThirdParty)
+	}
+	layout := "15:04"
+	if length > 24*time.Hour {
+		layout = "2 Jan 15:04"
+	}
+	out := make([]step, len(list))
+	for i, b := range list {
+		s := step{X: i, Covered: b.Covered, MITCalls: b.MIT, ThirdPartyCalls: b.ThirdParty}
+		s.MIT = height(b.MIT, largest)
+		s.Third = height(b.ThirdParty, largest)
+		s.MITY = 100 - s.MIT
+		s.ThirdY = s.MITY - s.Third
+		watched := "watched"
+		if !b.Covered {
+			watched = "not watched"
+		}
+		s.Title = fmt.Sprintf("from %s UTC: %d to MIT, %d to third parties, %s", b.Start.Format(layout), b.MIT, b.ThirdParty, watched)
+		out[i] = s
+	}
+	return out
+}
+
+// height is visible for a single call, and all of them fit.
+func height(n, largest int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return max(4, 92*float64(n)/float64(largest))
+}

@@ -1,0 +1,90 @@
+package ui
+
+import (
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"netaudit/api"
+	"netaudit/ledger"
+)
+
+type recordContent struct {
+	Seq         uint64
+	Event       ledger.Event
+	Raw         string // the exact bytes that are hashed
+	Leaf, Chain string
+	Origin      string
+	Size        uint64
+	Previous    string // links, "" at the ends
+	Next        string
+}
+
+func (p *pages) record(c *gin.Context) {
+	seq, err := strconv.ParseUint(c.Param("seq"), 10, 63)
+	if err != nil {
+		p.problem(c, http.StatusNotFound, "There is no such row", "Rows have numbers, from 0.")
+		return
+	}
+	row, err := p.o.Ledger.Row(seq)
+	if errors.Is(err, ledger.ErrNoRow) {
+		p.problem(c, http.StatusNotFound, "There is no row "+c.Param("seq"), "The log has "+strconv.FormatUint(p.o.Ledger.Size(), 10)+" rows, numbered from 0.")
+		return
+	}
+	if err != nil {
+		p.failed(c, "read the row", err)
+		return
+	}
+	e, err := ledger.ParseEvent(row.JSON)
+	if err != nil {
+		p.failed(c, "read the row", err)
+		return
+	}
+	content := recordContent{
+		Seq: seq, Event: e, Raw: string(row.JSON), Leaf: hex.EncodeToString(row.Leaf[:]), Chain: hex.EncodeToString(row.Chain[:]),
+		Origin: p.o.Ledger.Origin(), Size: p.o.Ledger.Size(),
+	}
+	if seq > 0 {
+		content.Previous = "/log/" + strconv.FormatUint(seq-1, 10)
+	}
+	if seq+1 < content.Size {
+		content.Next = "/log/" + strconv.FormatUint(seq+1, 10)
+	}
+	p.show(c, http.StatusOK, "record", "Row "+c.Param("seq"), "log", content)
+}
+
+type verifyContent struct {
+	Word, Class, Origin, Root string
+	Place, Detail             string
+	Checked, NotChecked       []string
+	Size                      uint64
+	Milliseconds              int64
+	Note                      string
+}
+
+// verify recomputes every hash before it answers.
+func (p *pages) verify(c *gin.Context) {
+	v, err := p.o.Verifier.Verify(c.Request.Context())
+	if err != nil {
+		p.failed(c, "verify the log", err)
+		return
+	}
+	content := verifyContent{
+		Word: "Intact", Class: "good", Origin: v.Origin, Root: hex.EncodeToString(v.Root[:]), Checked: v.Checked, NotChecked: v.NotChecked,
+		Size: v.Size, Milliseconds: v.Elapsed.Milliseconds(), Note: string(p.o.Ledger.Checkpoint().Note),
+	}
+	switch v.Status {
+	case ledger.Intact:
+	case ledger.Tampered:
+		content.Word, content.Class = "Tampered", "bad"
+	default:
+		content.Word, content.Class = "Cannot tell", "warn"
+	}
+	if d := v.Damage; d != nil {
+		content.Place, content.Detail = api.Place(d), d.Detail
+	}
+	p.show(c, http.StatusOK, "verify", "Verification", "verify", content)
+}

@@ -1,0 +1,71 @@
+package ui
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"netaudit/api"
+	"netaudit/ledger/report"
+)
+
+// window is a choice of the report's time range.
+type window struct {
+	Key, Label string
+	Length     time.Duration
+	Chosen     bool
+}
+
+var windows = []window{
+	{Key: "1h", Label: "Hour", Length: time.Hour},
+	{Key: "24h", Label: "Day", Length: 24 * time.Hour},
+	{Key: "7d", Label: "Week", Length: 7 * 24 * time.Hour},
+	{Key: "30d", Label: "30 days", Length: 30 * 24 * time.Hour},
+}
+
+type reportContent struct {
+	report.Report
+	Windows    []window
+	Verified   api.Verified
+	Checkpoint time.Time
+	MIT, Third []bar
+	MITMore    int
+	ThirdMore  int
+	Shares     []share
+	Volumes    []volumeBar
+	Steps      []step
+	Packets    bool // rows know packets only: no process can be seen
+}
+
+func (p *pages) report(c *gin.Context) {
+	list, length := chosenWindow(c.Query("range"))
+	now := time.Now()
+	rules := p.o.Rules
+	rules.Damage = p.o.Verifier.Damage()
+	r, err := report.Build(c.Request.Context(), p.o.Ledger, now.Add(-length), now, rules)
+	if err != nil {
+		p.failed(c, "compute the Trust Report", err)
+		return
+	}
+	content := reportContent{
+		Report: r, Windows: list, Verified: p.o.Verifier.Last(), Checkpoint: p.o.Ledger.Checkpoint().Time,
+		Packets: r.Install == "mirror" || r.Install == "replay",
+	}
+	content.MIT, content.MITMore = bars(r.Destinations, "mit_bound")
+	content.Third, content.ThirdMore = bars(r.Destinations, "third_party")
+	content.Shares, content.Volumes, content.Steps = shares(r.Calls), volumeBars(r.Calls), steps(r.Timeline, length)
+	p.show(c, http.StatusOK, "report", "Trust Report", "report", content)
+}
+
+func chosenWindow(key string) ([]window, time.Duration) {
+	list := append([]window(nil), windows...)
+	chosen := 1
+	for i := range list {
+		if list[i].Key == key {
+			chosen = i
+		}
+	}
+	list[chosen].Chosen = true
+	return list, list[chosen].Length
+}

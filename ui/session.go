@@ -1,0 +1,83 @@
+package ui
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"netaudit/api"
+)
+
+type loginContent struct {
+	Next, Problem string
+}
+
+// session lets readers with a session or a token through and sends the others to the login.
+func (p *pages) session(c *gin.Context) {
+	if p.o.Tokens.Authorised(c.Request) {
+		c.Next()
+		return
+	}
+	c.Redirect(http.StatusSeeOther, "/login?next="+url.QueryEscape(c.Request.URL.RequestURI()))
+	c.Abort()
+}
+
+// login shows the form, or redeems the one-time code that netaudit printed.
+func (p *pages) login(c *gin.Context) {
+	code, next := c.Query("code"), ownPath(c.Query("next"))
+	if code == "" {
+		p.show(c, http.StatusOK, "login", "Log in", "", loginContent{Next: next})
+		return
+	}
+	cookie, ok, err := p.o.Tokens.Redeem(code)
+	if err != nil {
+		p.failed(c, "open a session", err)
+		return
+	}
+	if !ok {
+		p.show(c, http.StatusUnauthorized, "login", "Log in", "", loginContent{next, "This login was used already or has expired. Restart netaudit for a new one, or use a token."})
+		return
+	}
+	setCookie(c, cookie)
+	c.Redirect(http.StatusSeeOther, next)
+}
+
+func (p *pages) loginWithToken(c *gin.Context) {
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, 4096)
+	next := ownPath(c.PostForm("next"))
+	cookie, ok, err := p.o.Tokens.Session(strings.TrimSpace(c.PostForm("token")))
+	if err != nil {
+		p.failed(c, "open a session", err)
+		return
+	}
+	if !ok {
+		p.show(c, http.StatusUnauthorized, "login", "Log in", "", loginContent{next, "This token is not known."})
+		return
+	}
+	setCookie(c, cookie)
+	c.Redirect(http.StatusSeeOther, next)
+}
+
+func (p *pages) logout(c *gin.Context) {
+	if cookie, err := c.Request.Cookie(api.SessionCookie); err == nil {
+		p.o.Tokens.EndSession(cookie.Value)
+	}
+	http.SetCookie(c.Writer, &http.Cookie{Name: api.SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	c.Redirect(http.StatusSeeOther, "/login")
+}
+
+func setCookie(c *gin.Context, value string) {
+	http.SetCookie(c.Writer, &http.Cookie{
+		Name: api.SessionCookie, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.Request.TLS != nil,
+	})
+}
+
+// ownPath keeps a redirect on this site: one slash, then anything but another.
+func ownPath(next string) string {
+	if len(next) < 1 || next[0] != '/' || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
+		return "/"
+	}
+	return next
+}
