@@ -81,8 +81,10 @@ type volumeBar struct {
 
 func volumeBars(c report.Counts) []volumeBar {
 	list := []volumeBar{
-		{"mit", "Sent to MIT", c.MIT.Out, 0}, {"mit soft", "Received from MIT", c.MIT.In, 0},
-		{"third", "Sent to third parties", c.ThirdParty.Out, 0}, {"third soft", "Received from third parties", c.ThirdParty.In, 0},
+		{"mit", "Sent to MIT", c.MIT.Out, 0},
+		{"mit soft", "Received from MIT", c.MIT.In, 0},
+		{"third", "Sent to third parties", c.ThirdParty.Out, 0},
+		{"third soft", "Received from third parties", c.ThirdParty.In, 0},
 	}
 	var largest int64
 	for _, b := range list {

@@ -99,8 +99,13 @@ func filterOf(q url.Values) api.Filter {
 
 func tabs(q url.Values) []tab {
 	list := []tab{
-		{Kind: "", Label: "Calls"}, {Kind: "dns", Label: "Names asked"}, {Kind: "http", Label: "Plain HTTP"}, {Kind: "gap", Label: "Gaps"},
-		{Kind: "lifecycle", Label: "Starts and stops"}, {Kind: "heartbeat", Label: "Heartbeats"}, {Kind: "all", Label: "All rows"},
+		{Kind: "", Label: "Calls"},
+		{Kind: "dns", Label: "Names asked"},
+		{Kind: "http", Label: "Plain HTTP"},
+		{Kind: "gap", Label: "Gaps"},
+		{Kind: "lifecycle", Label: "Starts and stops"},
+		{Kind: "heartbeat", Label: "Heartbeats"},
+		{Kind: "all", Label: "All rows"},
 	}
 	for i := range list {
 		list[i].Chosen = q.Get("kind") == list[i].Kind
