@@ -62,7 +62,7 @@ const (
 	mostExtension = 16
 )
 
-// walk is the state of one Decode. It lives on the stack.
+// walk is the state of one Decode. It lies in Headers: layers call each other, which would move it from the stack to the heap.
 type walk struct {
 	h    *Headers
 	rest []byte // what is left of the frame
@@ -73,11 +73,11 @@ type walk struct {
 // it was cut. It returns a *Reason; h then holds what was understood before. It allocates nothing and keeps nothing.
 func Decode(link tap.LinkType, frame []byte, wireLength int, h *Headers) error {
 	h.reset()
-	w := walk{h: h, rest: frame, cut: max(0, wireLength-len(frame))}
-	if err := w.link(link); err != nil {
-		return err
-	}
-	return nil
+	w := &h.walk
+	*w = walk{h: h, rest: frame, cut: max(0, wireLength-len(frame))}
+	err := w.link(link)
+	*w = walk{}
+	return err
 }
 
 // reset clears what a frame may leave unset. Addresses and arrays are overwritten or guarded by their counts.

@@ -25,6 +25,8 @@ type Headers struct {
 	VLANCount     int    // how many of VLANs are set, outermost first
 	Tunnel        Tunnel // encapsulations that were stripped, outermost first
 	Fragment      bool   // an IP fragment that could not (yet) be put together; ports are 0 unless it is the first
+
+	walk walk
 }
 
 // Tunnel lists the encapsulations around the innermost packet, outermost first, at most len(Layers).

@@ -1,0 +1,242 @@
+package decode
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"netaudit/tap"
+)
+
+// frames returns every frame of the captures with its link type.
+func frames(t testing.TB) (list [][]byte, links []tap.LinkType) {
+	t.Helper()
+	paths, err := filepath.Glob("../testdata/captures/*.pcap*")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no captures: %v", err)
+	}
+	for _, path := range paths {
+		s, err := tap.OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p tap.Packet
+		for {
+			err := s.Next(t.Context(), &p)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, links = append(list, bytes.Clone(p.Data)), append(links, p.Link)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list, links
+}
+
+// TestHeadersAgreeWithGopacket compares with the library's own layers, field by field.
+func TestHeadersAgreeWithGopacket(t *testing.T) {
+	list, links := frames(t)
+	compared := 0
+	for i, frame := range list {
+		var h Headers
+		if err := Decode(links[i], frame, len(frame), &h); err != nil {
+			t.Fatalf("frame %d: %v", i, err)
+		}
+		theirs := gopacket.NewPacket(frame, layers.LinkType(links[i]), gopacket.Default)
+		network := theirs.NetworkLayer()
+		if network == nil {
+			continue
+		}
+		src, _ := netip.AddrFromSlice(network.NetworkFlow().Src().Raw())
+		dst, _ := netip.AddrFromSlice(network.NetworkFlow().Dst().Raw())
+		if h.Src != src || h.Dst != dst {
+			t.Fatalf("frame %d: %s → %s, gopacket says %s → %s", i, h.Src, h.Dst, src, dst)
+		}
+		switch l := theirs.TransportLayer().(type) {
+		case *layers.TCP:
+			if h.Proto != 6 || h.SrcPort != uint16(l.SrcPort) || h.DstPort != uint16(l.DstPort) || h.Seq != l.Seq || h.Ack != l.Ack || h.Window != l.Window {
+				t.Fatalf("frame %d: %+v, gopacket says %+v", i, h, l)
+			}
+			if got := h.Flags&2 != 0; got != l.SYN {
+				t.Fatalf("frame %d: SYN %v", i, got)
+			}
+			if !bytes.Equal(h.Payload, l.Payload) {
+				t.Fatalf("frame %d: payload of %d bytes, gopacket says %d", i, len(h.Payload), len(l.Payload))
+			}
+			compared++
+		case *layers.UDP:
+			if h.Proto != 17 || h.SrcPort != uint16(l.SrcPort) || h.DstPort != uint16(l.DstPort) || !bytes.Equal(h.Payload, l.Payload) {
+				t.Fatalf("frame %d: %+v, gopacket says %+v", i, h, l)
+			}
+			compared++
+		}
+	}
+	if compared < 300 {
+		t.Errorf("only %d frames were compared", compared)
+	}
+}
+
+// inner is an IPv4 packet with UDP inside.
+func inner(t testing.TB) []gopacket.SerializableLayer {
+	t.Helper()
+	ip := &layers.IPv4{Version: 4, TTL: 9, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{10, 1, 1, 1}, DstIP: net.IP{10, 2, 2, 2}}
+	udp := &layers.UDP{SrcPort: 1234, DstPort: 5678}
+	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		t.Fatal(err)
+	}
+	return []gopacket.SerializableLayer{ip, udp, gopacket.Payload("hello")}
+}
+
+func serialize(t testing.TB, list ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	b := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, list...); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func ethernet(kind layers.EthernetType) *layers.Ethernet {
+	return &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: kind}
+}
+
+func outer(t testing.TB, proto layers.IPProtocol, port layers.UDPPort) []gopacket.SerializableLayer {
+	t.Helper()
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: net.IP{192, 0, 2, 1}, DstIP: net.IP{192, 0, 2, 2}}
+	list := []gopacket.SerializableLayer{ethernet(layers.EthernetTypeIPv4), ip}
+	if port != 0 {
+		udp := &layers.UDP{SrcPort: 40000, DstPort: port}
+		if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, udp)
+	}
+	return list
+}
+
+// tunnels are frames that carry the same packet in different wrappings.
+func tunnels(t testing.TB) map[string][]byte {
+	t.Helper()
+	with := func(before []gopacket.SerializableLayer, more ...gopacket.SerializableLayer) []byte {
+		return serialize(t, append(append(before, more...), inner(t)...)...)
+	}
+	return map[string][]byte{
+		"":       with([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeIPv4)}),
+		"vlan":   with([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeQinQ)}, &layers.Dot1Q{VLANIdentifier: 100, Type: layers.EthernetTypeDot1Q}, &layers.Dot1Q{VLANIdentifier: 7, Type: layers.EthernetTypeIPv4}),
+		"mpls":   with([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeMPLSUnicast)}, &layers.MPLS{Label: 77, StackBottom: true, TTL: 9}),
+		"gre":    with(outer(t, layers.IPProtocolGRE, 0), &layers.GRE{Protocol: layers.EthernetTypeIPv4, KeyPresent: true, Key: 5}),
+		"vxlan":  with(outer(t, layers.IPProtocolUDP, 4789), &layers.VXLAN{ValidIDFlag: true, VNI: 42}, ethernet(layers.EthernetTypeIPv4)),
+		"geneve": with(outer(t, layers.IPProtocolUDP, 6081), &layers.Geneve{VNI: 43, Protocol: layers.EthernetTypeTransparentEthernetBridging}, ethernet(layers.EthernetTypeIPv4)),
+		"ipip":   with(outer(t, layers.IPProtocolIPv4, 0)),
+		"nested": with(append(outer(t, layers.IPProtocolUDP, 4789), &layers.VXLAN{ValidIDFlag: true, VNI: 1}), append(outer(t, layers.IPProtocolUDP, 4789), &layers.VXLAN{ValidIDFlag: true, VNI: 2}, ethernet(layers.EthernetTypeIPv4))...),
+	}
+}
+
+func TestTunnelsAreTakenOffAndRemembered(t *testing.T) {
+	want := map[string][]struct {
+		kind TunnelKind
+		id   uint32
+	}{
+		"mpls": {{TunnelMPLS, 77}}, "gre": {{TunnelGRE, 5}}, "vxlan": {{TunnelVXLAN, 42}}, "geneve": {{TunnelGeneve, 43}}, "ipip": {{TunnelIPIP, 0}},
+		"nested": {{TunnelVXLAN, 1}, {TunnelVXLAN, 2}},
+	}
+	for name, frame := range tunnels(t) {
+		var h Headers
+		if err := Decode(tap.LinkEthernet, frame, len(frame), &h); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if h.Src.String() != "10.1.1.1" || h.Dst.String() != "10.2.2.2" || h.SrcPort != 1234 || h.DstPort != 5678 || string(h.Payload) != "hello" || h.PayloadLength != 5 {
+			t.Errorf("%s: %+v", name, h)
+		}
+		if h.Tunnel.Count != len(want[name]) {
+			t.Errorf("%s: %d encapsulations, want %d", name, h.Tunnel.Count, len(want[name]))
+		}
+		for i, w := range want[name] {
+			if l := h.Tunnel.Layers[i]; l.Kind != w.kind || l.ID != w.id {
+				t.Errorf("%s: layer %d is %s %d, want %s %d", name, i, l.Kind, l.ID, w.kind, w.id)
+			}
+		}
+		if name == "vlan" && (h.VLANCount != 2 || h.VLANs[0] != 100 || h.VLANs[1] != 7) {
+			t.Errorf("VLANs %v", h.VLANs[:h.VLANCount])
+		}
+	}
+}
+
+func TestDecodeAllocatesNothing(t *testing.T) {
+	list, links := frames(t)
+	for name, frame := range tunnels(t) {
+		_ = name
+		list, links = append(list, frame), append(links, tap.LinkEthernet)
+	}
+	var h Headers
+	allocations := testing.AllocsPerRun(20, func() {
+		for i, frame := range list {
+			_ = Decode(links[i], frame, len(frame), &h)
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations for %d frames, want none", allocations, len(list))
+	}
+}
+
+// FuzzDecode: no frame makes Decode fail other than by a reason, or point outside the frame.
+func FuzzDecode(f *testing.F) {
+	for _, frame := range tunnels(f) {
+		f.Add(uint16(tap.LinkEthernet), frame)
+		f.Add(uint16(tap.LinkRaw), frame[14:])
+	}
+	f.Fuzz(func(t *testing.T, link uint16, frame []byte) {
+		var h Headers
+		err := Decode(tap.LinkType(link), frame, len(frame), &h)
+		var reason *Reason
+		if err != nil && !errors.As(err, &reason) {
+			t.Errorf("error %v is no *Reason", err)
+		}
+		if len(h.Payload) > len(frame) || h.PayloadLength < 0 || h.VLANCount > len(h.VLANs) || h.Tunnel.Count > len(h.Tunnel.Layers) {
+			t.Errorf("headers out of bounds: %+v", h)
+		}
+	})
+}
+
+// BenchmarkDecode stands beside gopacket's own allocation-free parser on the same frames.
+func BenchmarkDecode(b *testing.B) {
+	list, links := frames(b)
+	b.Run("netaudit", func(b *testing.B) {
+		b.ReportAllocs()
+		var h Headers
+		for b.Loop() {
+			for i, frame := range list {
+				_ = Decode(links[i], frame, len(frame), &h)
+			}
+		}
+	})
+	b.Run("DecodingLayerParser", func(b *testing.B) {
+		b.ReportAllocs()
+		var eth layers.Ethernet
+		var ip4 layers.IPv4
+		var ip6 layers.IPv6
+		var tcp layers.TCP
+		var udp layers.UDP
+		var payload gopacket.Payload
+		parser := gopacket.NewDecodingLayerParser(layers.LayerTypeEthernet, &eth, &ip4, &ip6, &tcp, &udp, &payload)
+		decoded := []gopacket.LayerType{}
+		for b.Loop() {
+			for _, frame := range list {
+				_ = parser.DecodeLayers(frame, &decoded)
+			}
+		}
+	})
+}
