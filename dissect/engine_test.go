@@ -1,0 +1,276 @@
+package dissect
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"pgregory.net/rapid"
+
+	"netaudit/tap"
+)
+
+// collector keeps what an engine hands out.
+type collector struct {
+	opened, updated, closed []Flow
+	dns                     []DNS
+	http                    []HTTP
+}
+
+func (c *collector) FlowOpened(f *Flow)              { c.opened = append(c.opened, *f) }
+func (c *collector) FlowActive(*Flow)                {}
+func (c *collector) FlowUpdated(f *Flow)             { c.updated = append(c.updated, *f) }
+func (c *collector) FlowClosed(f *Flow)              { c.closed = append(c.closed, *f) }
+func (c *collector) DNSMessage(_ *Flow, d *DNS)      { c.dns = append(c.dns, *d) }
+func (c *collector) HTTPRequest(_ *Flow, h *HTTP)    { c.http = append(c.http, *h) }
+func (c *collector) only(t testing.TB, n int) []Flow { return onlyFlows(t, c.closed, n) }
+
+func onlyFlows(t testing.TB, list []Flow, n int) []Flow {
+	t.Helper()
+	if len(list) != n {
+		t.Fatalf("%d flows, want %d: %+v", len(list), n, list)
+	}
+	return list
+}
+
+// capture reads the frames of one capture.
+func capture(t testing.TB, name string) []tap.Packet {
+	t.Helper()
+	s, err := tap.OpenFile(filepath.Join("../tap/testdata/captures", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var list []tap.Packet
+	for {
+		var p tap.Packet
+		err := s.Next(t.Context(), &p)
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Data = bytes.Clone(p.Data)
+		list = append(list, p)
+	}
+}
+
+// wire builds Ethernet frames of one conversation.
+type wire struct {
+	t                testing.TB
+	client, server   net.IP
+	cport, sport     uint16
+	now              time.Time
+	frames           []tap.Packet
+	clientSeq, other uint32
+}
+
+func newWire(t testing.TB) *wire {
+	return &wire{t: t, client: net.IP{10, 0, 0, 2}, server: net.IP{203, 0, 113, 9}, cport: 40000, sport: 443, now: time.Unix(1_700_000_000, 0), clientSeq: 1000, other: 5000}
+}
+
+// tcp makes a segment; fromClient says who sends.
+func (w *wire) tcp(fromClient bool, seq, ack uint32, flags string, payload []byte) tap.Packet {
+	w.t.Helper()
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: w.client, DstIP: w.server}
+	tcp := &layers.TCP{SrcPort: layers.TCPPort(w.cport), DstPort: layers.TCPPort(w.sport), Seq: seq, Ack: ack, Window: 60000}
+	if !fromClient {
+		ip.SrcIP, ip.DstIP, tcp.SrcPort, tcp.DstPort = w.server, w.client, tcp.DstPort, tcp.SrcPort
+	}
+	for _, f := range flags {
+		switch f {
+		case 'S':
+			tcp.SYN = true
+		case 'A':
+			tcp.ACK = true
+		case 'F':
+			tcp.FIN = true
+		case 'R':
+			tcp.RST = true
+		case 'P':
+			tcp.PSH = true
+		}
+	}
+	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
+		w.t.Fatal(err)
+	}
+	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
+	b := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, tcp, gopacket.Payload(payload)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Millisecond)
+	data := bytes.Clone(b.Bytes())
+	return tap.Packet{Time: w.now.UnixNano(), Data: data, Length: len(data), Link: tap.LinkEthernet}
+}
+
+// clientHello returns the first TLS record of a capture's client.
+func clientHello(t testing.TB) []byte {
+	t.Helper()
+	for _, p := range capture(t, "curl.pcap") {
+		packet := gopacket.NewPacket(p.Data, layers.LayerTypeEthernet, gopacket.Default)
+		if app := packet.ApplicationLayer(); app != nil && len(app.Payload()) > 100 && app.Payload()[0] == 22 {
+			return bytes.Clone(app.Payload())
+		}
+	}
+	t.Fatal("no ClientHello in curl.pcap")
+	return nil
+}
+
+// TestStreamIsPutTogetherHoweverItArrives cuts a ClientHello and more anyhow, shuffles, repeats and overlaps the pieces: name and byte count stay.
+func TestStreamIsPutTogetherHoweverItArrives(t *testing.T) {
+	hello := clientHello(t)
+	stream := append(bytes.Clone(hello), bytes.Repeat([]byte{23, 3, 3, 0, 40, 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x'}, 5)...)
+	rapid.Check(t, func(r *rapid.T) {
+		w := newWire(t)
+		isn := rapid.Uint32().Draw(r, "initial sequence number") // also close to the wrap
+		var pieces []tap.Packet
+		for at := 0; at < len(stream); {
+			n := min(rapid.IntRange(1, 400).Draw(r, "length"), len(stream)-at)
+			back := rapid.IntRange(0, min(at, 30)).Draw(r, "overlap")
+			pieces = append(pieces, w.tcp(true, isn+1+uint32(at-back), 5001, "PA", stream[at-back:at+n]))
+			if rapid.IntRange(0, 4).Draw(r, "repeat") == 0 {
+				pieces = append(pieces, pieces[len(pieces)-1])
+			}
+			at += n
+		}
+		pieces = rapid.Permutation(pieces).Draw(r, "order")
+		c := &collector{}
+		e := New(Config{}, c)
+		w.now = w.now.Add(-time.Second)
+		for _, p := range []tap.Packet{w.tcp(true, isn, 0, "S", nil), w.tcp(false, 5000, isn+1, "SA", nil), w.tcp(true, isn+1, 5001, "A", nil)} {
+			e.Packet(&p)
+		}
+		for i := range pieces {
+			pieces[i].Time = w.now.UnixNano() + int64(i)
+			e.Packet(&pieces[i])
+		}
+		e.Close()
+		f := c.only(t, 1)[0]
+		if f.TLS == nil || f.TLS.SNI != "license.mit-odoo.de" || f.Host != "license.mit-odoo.de" || f.Channel != "https" {
+			r.Errorf("TLS %+v, host %q, channel %q", f.TLS, f.Host, f.Channel)
+		}
+		if f.SrcBytes != uint64(len(stream)) {
+			r.Errorf("%d bytes, the client sent %d", f.SrcBytes, len(stream))
+		}
+	})
+}
+
+func TestConnectionStatesAreZeeks(t *testing.T) {
+	w := newWire(t)
+	shake := []tap.Packet{w.tcp(true, 1000, 0, "S", nil), w.tcp(false, 5000, 1001, "SA", nil), w.tcp(true, 1001, 5001, "A", nil)}
+	for want, list := range map[string][]tap.Packet{
+		"S0":   shake[:1],
+		"REJ":  {shake[0], w.tcp(false, 0, 1001, "RA", nil)},
+		"S1":   shake,
+		"SF":   append(shake[:3:3], w.tcp(true, 1001, 5001, "FA", nil), w.tcp(false, 5001, 1002, "FA", nil), w.tcp(true, 1002, 5002, "A", nil)),
+		"RSTO": append(shake[:3:3], w.tcp(true, 1001, 5001, "R", nil)),
+		"RSTR": append(shake[:3:3], w.tcp(false, 5001, 1001, "R", nil)),
+		"OTH":  {w.tcp(true, 1001, 5001, "PA", []byte("x"))},
+	} {
+		c := &collector{}
+		e := New(Config{}, c)
+		for i := range list {
+			e.Packet(&list[i])
+		}
+		e.Close()
+		if f := c.only(t, 1)[0]; f.TCPState != want {
+			t.Errorf("state %s (history %s), want %s", f.TCPState, f.History, want)
+		}
+	}
+}
+
+func TestFullTableWritesTheFlowItEvicts(t *testing.T) {
+	c := &collector{}
+	e := New(Config{MaxFlows: 100}, c)
+	w := newWire(t)
+	for i := range 1000 { // a flood from ever new sources
+		w.cport = uint16(10000 + i)
+		p := w.tcp(true, 1, 0, "S", nil)
+		e.Packet(&p)
+		if open := len(c.opened) - len(c.closed); open > 100 {
+			t.Fatalf("%d flows are open, the limit is 100", open)
+		}
+	}
+	e.Close()
+	if len(c.opened) != 1000 || len(c.closed) != 1000 {
+		t.Errorf("%d opened and %d closed, want 1000 of each: a flow without a row is a call that nobody sees", len(c.opened), len(c.closed))
+	}
+}
+
+func TestSameAddressesOnTwoVLANsAreTwoFlows(t *testing.T) {
+	c := &collector{}
+	e := New(Config{}, c)
+	w := newWire(t)
+	p := w.tcp(true, 1, 0, "S", nil)
+	for _, vlan := range []byte{7, 8} {
+		tagged := append(bytes.Clone(p.Data[:12]), 0x81, 0, 0, vlan)
+		tagged = append(tagged, p.Data[12:]...)
+		e.Packet(&tap.Packet{Time: p.Time, Data: tagged, Length: len(tagged), Link: tap.LinkEthernet})
+	}
+	e.Close()
+	list := c.only(t, 2)
+	if list[0].VLANs[0] == list[1].VLANs[0] {
+		t.Errorf("VLANs %v and %v", list[0].VLANs, list[1].VLANs)
+	}
+}
+
+func TestAnswersNameLaterFlowsOfTheSameClientOnly(t *testing.T) {
+	n := NewNames(0)
+	client, other, server := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("203.0.113.9")
+	n.Add(client, server, "mail.example", 60, 0)
+	if name, ok := n.Lookup(client, server, int64(time.Second)); !ok || name != "mail.example" {
+		t.Errorf("name %q, %v", name, ok)
+	}
+	if name, ok := n.Lookup(other, server, int64(time.Second)); ok {
+		t.Errorf("another client's answer names the flow: %q", name)
+	}
+	if name, ok := n.Lookup(client, server, int64(100*time.Hour)); ok {
+		t.Errorf("an answer of days ago names the flow: %q", name)
+	}
+}
+
+// FuzzEngine: any frames, any order; every opened flow is closed, none twice, and nothing panics.
+func FuzzEngine(f *testing.F) {
+	for _, name := range []string{"curl.pcap", "openssl.pcap", "dns.pcap", "starttls.pcap"} {
+		var seed []byte
+		for _, p := range capture(f, name) {
+			if len(p.Data) > 0xffff || len(seed)+len(p.Data) > 12000 {
+				break
+			}
+			seed = append(append(seed, byte(len(p.Data)>>8), byte(len(p.Data))), p.Data...)
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		c := &collector{}
+		e := New(Config{MaxFlows: 8}, c)
+		now := int64(1_700_000_000_000_000_000)
+		for len(input) > 2 {
+			n := min(int(input[0])<<8|int(input[1]), len(input)-2)
+			frame := input[2 : 2+n]
+			input = input[2+n:]
+			now += 1_000_000
+			e.Packet(&tap.Packet{Time: now, Data: frame, Length: len(frame), Link: tap.LinkEthernet})
+		}
+		e.Close()
+		seen := map[uint64]bool{}
+		for _, flow := range c.closed {
+			if seen[flow.ID] {
+				t.Errorf("flow %d was closed twice", flow.ID)
+			}
+			seen[flow.ID] = true
+		}
+		if len(c.opened) != len(c.closed) {
+			t.Errorf("%d flows opened, %d closed", len(c.opened), len(c.closed))
+		}
+	})
+}
