@@ -40,7 +40,7 @@ lint: deps ## formatting, vet, staticcheck
 FUZZTIME ?= 60s
 fuzz: deps ## run every fuzz target for FUZZTIME each (default 60s)
 	@set -e; go list ./... | while read -r p; do \
-	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
+	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$p; done; done
 
 bench: build deps-test ## print every figure beside its rival, measured in the same run
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit
