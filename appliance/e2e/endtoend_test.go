@@ -74,6 +74,7 @@ func TestEveryCallIsOneSealedRowWithItsAddon(t *testing.T) {
 	if err != nil || v.Status != ledger.Intact {
 		t.Fatalf("verify says %v (damage %+v), error %v; want intact", v.Status, v.Damage, err)
 	}
+	checkTampering(t, state)
 }
 
 // watchWorld runs the appliance on a sandbox while a real CPython process makes its calls, and returns what that process says it did.

@@ -1,0 +1,128 @@
+package odoo
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestAddonIsNamedByModuleThenByPath(t *testing.T) {
+	paths := []string{"/srv/custom"}
+	for _, c := range []struct {
+		frame Frame
+		want  string
+	}{
+		{Frame{Module: "odoo.addons.mit_maildesk.models.mail", File: "/opt/odoo/addons/mit_maildesk/models/mail.py"}, "mit_maildesk"},
+		{Frame{Module: "openerp.addons.old.x", File: "/x/addons/old/x.py"}, "old"},
+		{Frame{Module: "", File: "/srv/custom/locker/models/a.py"}, "locker"},
+		{Frame{Module: "__main__", File: "/opt/odoo/addons/sale/models/a.py"}, "sale"},
+		{Frame{Module: "odoo.addons", File: "/opt/odoo/odoo/addons/__init__.py"}, ""},
+		{Frame{Module: "requests.api", File: "/usr/lib/python3/dist-packages/requests/api.py"}, ""},
+		{Frame{Module: "", File: "<string>"}, ""},
+		{Frame{Module: "", File: "relative/addons/x/y.py"}, ""},
+	} {
+		if got, _ := AddonOf(c.frame, paths); got != c.want {
+			t.Errorf("%+v: addon %q, want %q", c.frame, got, c.want)
+		}
+	}
+}
+
+func TestChainNamesWhoActsForWhom(t *testing.T) {
+	frames := []Frame{ // innermost first
+		{Module: "requests.api", File: "/lib/requests/api.py", Function: "post"},
+		{Module: "odoo.addons.http_connector.models", File: "/a/addons/http_connector/models.py", Function: "Connector.send"},
+		{Module: "odoo.addons.http_connector.models", File: "/a/addons/http_connector/models.py", Function: "Connector.call"},
+		{Module: "odoo.addons.mit_maildesk.models", File: "/a/addons/mit_maildesk/models.py", Function: "Maildesk.upload"},
+		{Module: "odoo.addons.mail.models", File: "/a/addons/mail/models.py", Function: "Thread.post"},
+	}
+	steps := Chain(frames, nil)
+	if got := Names(steps); !slices.Equal(got, []string{"http_connector", "mit_maildesk", "mail"}) {
+		t.Errorf("chain %v", got)
+	}
+	if steps[0].Frame.Function != "Connector.send" {
+		t.Errorf("the call site is %q, want the innermost frame of the addon", steps[0].Frame.Function)
+	}
+	framework := func(s Step) bool { return s.Addon == "mail" }
+	if got := OnBehalfOf(steps, framework); got != "mit_maildesk" {
+		t.Errorf("on behalf of %q, want mit_maildesk", got)
+	}
+	if got := OnBehalfOf(steps[1:], framework); got != "" {
+		t.Errorf("on behalf of %q: a framework orders nothing", got)
+	}
+	if got := Chain(frames[:1], nil); len(got) != 0 {
+		t.Errorf("a stack without addons has the chain %v", got)
+	}
+}
+
+func TestManifestsAreReadWithoutRunningThem(t *testing.T) {
+	root := t.TempDir()
+	dir := "/opt/addons/x"
+	if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]Manifest{
+		`{'name': 'X', 'version': '19.0.1.2', 'author': "MIT", 'license': 'OPL-1', 'depends': ['base', {'a': (1, 2)}], 'installable': True}`: {Version: "19.0.1.2", Author: "MIT", License: "OPL-1"},
+		"# -*- coding: utf-8 -*-\n{\n  # a comment with { braces }\n  \"version\": \"1\" \"2\",\n  'author': 'A, ' 'B',\n}\n":                {Version: "12", Author: "A, B"},
+		`{'version': __import__('os').system('touch /tmp/never'), 'author': 'X'}`:                                                            {},
+		`not a dict`:      {},
+		``:                {},
+		`{'version': '1'`: {},
+	} {
+		if err := os.WriteFile(filepath.Join(root, dir, "__manifest__.py"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m, err := ReadManifest(root, dir)
+		if want == (Manifest{}) && err == nil && m.Version != "" {
+			t.Errorf("%s: %+v, want an error or nothing", text, m)
+		}
+		if want != (Manifest{}) && (err != nil || m.Version != want.Version || m.Author != want.Author || m.License != want.License) {
+			t.Errorf("%s: %+v, error %v; want %+v", text, m, err, want)
+		}
+	}
+}
+
+func TestRolesFollowCommandLineAndStack(t *testing.T) {
+	cron := []Frame{{Module: "odoo.service.server", Function: "ThreadedServer.cron_thread"}}
+	for _, c := range []struct {
+		args   []string
+		frames []Frame
+		want   string
+	}{
+		{[]string{"python3", "/usr/bin/odoo"}, nil, RoleHTTP},
+		{[]string{"python3", "/usr/bin/odoo"}, cron, RoleCron},
+		{[]string{"odoo: WorkerCron 12"}, nil, RoleCron},
+		{[]string{"python3", "/usr/bin/odoo", "gevent"}, nil, RoleGevent},
+	} {
+		if got := Role(c.args, c.frames); got != c.want || !LooksLikeOdoo(c.args) {
+			t.Errorf("%v: role %s, want %s", c.args, got, c.want)
+		}
+	}
+	if LooksLikeOdoo([]string{"vim", "notes.txt"}) {
+		t.Error("vim looks like Odoo")
+	}
+}
+
+func TestAddonsPathsComeFromTheCommandLine(t *testing.T) {
+	for _, args := range [][]string{{"odoo", "--addons-path=/a,/b"}, {"odoo", "--addons-path", "/a,/b"}} {
+		if got := AddonsPaths(args); !slices.Equal(got, []string{"/a", "/b"}) {
+			t.Errorf("%v: %v", args, got)
+		}
+	}
+}
+
+// FuzzManifest: manifests are other people's files.
+func FuzzManifest(f *testing.F) {
+	f.Add(`{'name': 'X', 'version': '1', 'data': ['a', {'b': (1,)}], "s": """x"""}`)
+	f.Add("{'a': r'\\n' \"b\" # c\n, }")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := parseStrings(text)
+		total := 0
+		for k, v := range m {
+			total += len(k) + len(v)
+		}
+		if err == nil && total > 4*len(text) {
+			t.Errorf("%d bytes out of %d", total, len(text))
+		}
+	})
+}

@@ -1,0 +1,193 @@
+package report
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"netaudit/ledger"
+)
+
+// world is a real ledger and a clock; rows get the ledger's own ingest time, so windows begin before the test and end after it.
+type world struct {
+	t *testing.T
+	l *ledger.Ledger
+	n int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	l, err := ledger.Open(filepath.Join(t.TempDir(), "state"), ledger.Options{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &world{t: t, l: l}
+}
+
+func (w *world) add(e ledger.Event) {
+	w.t.Helper()
+	e.V = 1
+	if e.Start == 0 {
+		e.Start, e.End = time.Now().UnixNano(), time.Now().UnixNano()
+	}
+	if err := w.l.Append(w.t.Context(), e); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// call is an outbound call that nobody has to explain.
+func (w *world) call(host, class, addon string, sent int64, change ...func(*ledger.Event)) {
+	w.t.Helper()
+	w.n++
+	e := ledger.Event{
+		Kind: "flow", State: "closed", Direction: "outbound", Channel: "https", HasCounts: true, SrcBytes: sent, DstBytes: 10,
+		FlowID: string(rune('a' + w.n)), Src: &ledger.Endpoint{IP: "10.0.0.1", Port: 1, HasPort: true},
+		Dst:   &ledger.Endpoint{IP: "203.0.113.1", Port: 443, HasPort: true, Host: host, HostSource: "sni"},
+		Party: &ledger.Party{Class: class, Name: host, Rule: "r"}, Process: &ledger.Process{PID: 9, Exe: "/usr/bin/python3", Name: "python3", Role: "odoo_http"},
+		Addon: &ledger.Addon{Name: addon}, Evidence: &ledger.Evidence{Source: "thread", Confidence: "exact"},
+	}
+	for _, f := range change {
+		f(&e)
+	}
+	w.add(e)
+}
+
+// awake says that the watcher was awake from the log's beginning until now.
+func (w *world) awake() {
+	w.add(ledger.Event{Kind: "lifecycle", Rule: "start", Message: "start"})
+}
+
+func (w *world) report(change ...func(*Rules)) Report {
+	w.t.Helper()
+	if err := w.l.Flush(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	rules := Rules{LicenseAddons: []string{"mit_license"}, LicenseHosts: []string{"license.mit-odoo.de"}, DailyBudget: 1000, Install: "host"}
+	for _, f := range change {
+		f(&rules)
+	}
+	r, err := Build(context.Background(), w.l, time.Now().Add(-time.Hour), time.Now().Add(time.Second), rules)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func rulesOf(r Report) (ids []string) {
+	for _, f := range r.Findings {
+		ids = append(ids, f.Rule)
+	}
+	return ids
+}
+
+func TestEveryRuleFiresForItsReasonAlone(t *testing.T) {
+	for _, c := range []struct {
+		name, verdict string
+		rules         []string
+		rows          func(*world)
+		change        func(*Rules)
+	}{
+		{"nothing but declared and third-party calls", AllClear, nil, func(w *world) {
+			w.call("license.mit-odoo.de", "mit_bound", "mit_license", 500)
+			w.call("api.example", "third_party", "shop", 1e6)
+		}, nil},
+		{"the log was damaged", Alarm, []string{"A1"}, func(*world) {}, func(r *Rules) { r.Damage = "row 3: changed" }},
+		{"a restart after damage", Alarm, []string{"A1"}, func(w *world) { w.add(ledger.Event{Kind: "lifecycle", Rule: "restarted", Message: "x"}) }, nil},
+		{"netaudit called", Alarm, []string{"A2"}, func(w *world) {
+			w.call("x.example", "third_party", "", 1, func(e *ledger.Event) { e.Addon, e.Process.Role = nil, "self" })
+		}, nil},
+		{"an undeclared addon called MIT", Alarm, []string{"A3"}, func(w *world) { w.call("sync.mit-odoo.de", "mit_bound", "mit_maildesk", 1) }, nil},
+		{"the license addon called for another one", Alarm, []string{"A3"}, func(w *world) {
+			w.call("license.mit-odoo.de", "mit_bound", "mit_license", 1, func(e *ledger.Event) { e.Addon.OnBehalfOf = "mit_maildesk" })
+		}, nil},
+		{"nobody could be named towards MIT", Alarm, []string{"A3", "T2"}, func(w *world) {
+			w.call("license.mit-odoo.de", "mit_bound", "", 1, func(e *ledger.Event) { e.Addon, e.Process = nil, nil })
+		}, nil},
+		{"at a mirror port the declared host is enough", AllClear, nil, func(w *world) {
+			w.call("license.mit-odoo.de", "mit_bound", "", 1, func(e *ledger.Event) { e.Addon, e.Process, e.Evidence = nil, nil, nil })
+		}, func(r *Rules) { r.Install = "mirror" }},
+		{"more than the budget", Alarm, []string{"A4"}, func(w *world) {
+			w.call("license.mit-odoo.de", "mit_bound", "mit_license", 600)
+			w.call("license.mit-odoo.de", "mit_bound", "mit_license", 600)
+		}, nil},
+		{"a disguised caller towards MIT", Alarm, []string{"A5"}, func(w *world) {
+			w.call("license.mit-odoo.de", "mit_bound", "mit_license", 1, func(e *ledger.Event) { e.Evidence.Conflicts = []string{"path says other"} })
+		}, nil},
+		{"packets were lost", Attention, []string{"T1"}, func(w *world) {
+			w.add(ledger.Event{Kind: "gap", Gap: &ledger.Gap{Reason: "kernel_drop", Iface: "eth0", Count: 5}})
+		}, nil},
+		{"no addon on an Odoo stack", Attention, []string{"T2"}, func(w *world) {
+			w.call("api.example", "third_party", "", 1, func(e *ledger.Event) { e.Addon = nil })
+		}, nil},
+		{"another program is named by its process", AllClear, nil, func(w *world) {
+			w.call("api.example", "third_party", "", 1, func(e *ledger.Event) { e.Addon, e.Process.Role = nil, "other" })
+		}, nil},
+		{"a bare address", Attention, []string{"T4"}, func(w *world) {
+			w.call("", "third_party", "shop", 1, func(e *ledger.Event) { e.Dst.HostSource = "none" })
+		}, nil},
+		{"an encrypted name", Attention, []string{"T4"}, func(w *world) {
+			w.call("front.example", "third_party", "shop", 1, func(e *ledger.Event) { e.TLS = &ledger.TLS{Version: "1.3", SNI: "front.example", ECH: true} })
+		}, nil},
+		{"a disguised caller elsewhere", Attention, []string{"T7"}, func(w *world) {
+			w.call("api.example", "third_party", "shop", 1, func(e *ledger.Event) { e.Evidence.Conflicts = []string{"x"} })
+		}, nil},
+		{"a crash", Attention, []string{"T8"}, func(w *world) { w.add(ledger.Event{Kind: "lifecycle", Rule: "recovered", Message: "x"}) }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.awake()
+			c.rows(w)
+			change := c.change
+			if change == nil {
+				change = func(*Rules) {}
+			}
+			r := w.report(change)
+			if r.Verdict != c.verdict || !slices.Equal(rulesOf(r), c.rules) {
+				t.Errorf("verdict %s by %v, want %s by %v", r.Verdict, rulesOf(r), c.verdict, c.rules)
+			}
+			for _, f := range r.Findings {
+				if f.Title == "" || f.Sentence == "" || f.Rule != "A1" && len(f.Seqs) == 0 {
+					t.Errorf("finding %+v has no words or no rows", f)
+				}
+			}
+		})
+	}
+}
+
+func TestVolumesCountEveryByteOnce(t *testing.T) {
+	w := newWorld(t)
+	w.awake()
+	w.call("api.example", "third_party", "shop", 100, func(e *ledger.Event) { e.State, e.FlowID = "update", "long" })
+	w.call("api.example", "third_party", "shop", 250, func(e *ledger.Event) {
+		e.FlowID, e.HasNew, e.NewSrcBytes, e.NewDstBytes = "long", true, 150, 0
+	})
+	w.call("client.example", "third_party", "shop", 7, func(e *ledger.Event) { e.Direction = "inbound" })
+	r := w.report()
+	if got := r.Calls.ThirdParty; got.Calls != 2 || got.Out != 250+10 || got.In != 10+7 {
+		t.Errorf("third parties %+v, want 2 calls, 260 out, 17 in", got)
+	}
+	if len(r.Modules) != 1 || r.Modules[0].Name != "shop" || r.Modules[0].Calls != 1 {
+		t.Errorf("modules %+v", r.Modules)
+	}
+}
+
+func TestWordsNeverRoundAwayWhatMatters(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 65536: "66 kB", 999_499: "999 kB", 999_500: "1.0 MB", 5e18: "5.0 EB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+	if got := PercentText(99.999); got != "99.9 %" {
+		t.Errorf("99.999 became %q", got)
+	}
+	if got := Grouped(-1234567); got != "-1\u202f234\u202f567" {
+		t.Errorf("grouped %q", got)
+	}
+}
