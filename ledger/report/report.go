@@ -159,7 +159,6 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 	if parseErr != nil {
 		return Report{}, parseErr
 	}
-	out := c.finish()
-	out.Origin, out.Size = src.Origin(), src.Size()
-	return out, nil
+	c.report.Origin, c.report.Size = src.Origin(), src.Size()
+	return c.finish(), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +159,29 @@ func TestEveryRuleFiresForItsReasonAlone(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestSentenceSaysWhatWasSeen(t *testing.T) {
+	w := newWorld(t)
+	if r := w.report(); r.Sentence != "Nothing has been recorded yet." || r.Verdict != AllClear {
+		t.Errorf("an empty log: %s, %q", r.Verdict, r.Sentence)
+	}
+	w.awake()
+	if r := w.report(); r.Sentence != "No call went to MIT." {
+		t.Errorf("no calls: %q", r.Sentence)
+	}
+	w.call("license.mit-odoo.de", "mit_bound", "mit_license", 5)
+	if r := w.report(); !strings.HasPrefix(r.Sentence, "Every call to MIT was made by a declared") {
+		t.Errorf("a declared call: %q", r.Sentence)
+	}
+	w.add(ledger.Event{Kind: "gap", Gap: &ledger.Gap{Reason: "kernel_drop", Count: 1}})
+	if r := w.report(); !strings.HasPrefix(r.Sentence, "No undeclared data went to MIT in what was seen. 1 gap:") {
+		t.Errorf("a gap: %q", r.Sentence)
+	}
+	w.call("sync.mit-odoo.de", "mit_bound", "mit_maildesk", 5)
+	if r := w.report(); r.Sentence != "1 call to MIT was not made by a declared license component." {
+		t.Errorf("an undeclared call: %q", r.Sentence)
 	}
 }
 

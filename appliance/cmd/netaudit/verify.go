@@ -110,7 +110,11 @@ func printVerification(s *session, dir string, v ledger.Verification) {
 		if d.HasSeq {
 			place = strings.TrimSpace(fmt.Sprintf("row %d %s", d.Seq, d.Where))
 		}
-		fmt.Fprintf(s.stdout, "\n  %s  %s\n          %s\n", c.bad("broken"), place, d.Detail)
+		if v.Status == ledger.CannotTell {
+			fmt.Fprintf(s.stdout, "\n  %s  %s\n", c.warn("because"), strings.TrimSpace(place+" "+d.Detail))
+		} else {
+			fmt.Fprintf(s.stdout, "\n  %s  %s\n          %s\n", c.bad("broken"), place, d.Detail)
+		}
 	}
 	printList(s, "checked", v.Checked)
 	printList(s, "not checked", v.NotChecked)
