@@ -164,10 +164,17 @@ func TestEveryRuleFiresForItsReasonAlone(t *testing.T) {
 
 func TestSentenceSaysWhatWasSeen(t *testing.T) {
 	w := newWorld(t)
-	if r := w.report(); r.Sentence != "Nothing has been recorded yet." || r.Verdict != AllClear {
+	if r := w.report(); r.Sentence != "Nothing has been recorded yet." || r.Verdict != Attention {
 		t.Errorf("an empty log: %s, %q", r.Verdict, r.Sentence)
 	}
 	w.awake()
+	if err := w.l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	later, err := Build(t.Context(), w.l, time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), Rules{Install: "host", Now: time.Now().Add(2 * time.Hour)})
+	if err != nil || later.Verdict != Attention || later.Sentence != "Nobody was watching in this time: nothing can be said." {
+		t.Errorf("a time without rows: %s, %q, error %v", later.Verdict, later.Sentence, err)
+	}
 	if r := w.report(); r.Sentence != "No call went to MIT." {
 		t.Errorf("no calls: %q", r.Sentence)
 	}

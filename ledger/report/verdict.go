@@ -113,7 +113,7 @@ func (c *collector) verdict(r *Report) {
 		c.fire("A1", 0)
 		c.findings["A1"].Seqs = []uint64{}
 	}
-	if r.Coverage.Known && r.Coverage.Percent < 100 && c.findings["T1"] == nil {
+	if !c.watched(r.Coverage) && c.findings["T1"] == nil {
 		c.findings["T1"] = &Finding{Rule: "T1", Count: 1, Seqs: []uint64{}}
 	}
 	r.License.Budget = c.rules.DailyBudget
@@ -136,6 +136,9 @@ func (c *collector) verdict(r *Report) {
 		if strings.Contains(text.sentence, "%d") {
 			f.Sentence = plural(fmt.Sprintf(text.sentence, f.Count), f.Count)
 		}
+		if text.id == "T1" && len(f.Seqs) == 0 {
+			f.Sentence = "Part of this time was not watched."
+		}
 		if text.id == "A1" && c.rules.Damage != "" {
 			f.Sentence = c.rules.Damage
 		}
@@ -147,6 +150,14 @@ func (c *collector) verdict(r *Report) {
 		r.Findings = append(r.Findings, *f)
 	}
 	r.Sentence = sentence(r)
+}
+
+// watched says whether silence is proof. Rows from capture files have no watcher; that there are some is all that can be said of them.
+func (c *collector) watched(v Coverage) bool {
+	if !v.Known {
+		return c.rules.Install == "replay" && c.coverage.first != 0
+	}
+	return v.Percent >= 100
 }
 
 // plural mends the words of a sentence that counts to one.
@@ -163,6 +174,8 @@ func sentence(r *Report) string {
 		return r.Findings[0].Sentence
 	case r.Size == 0:
 		return "Nothing has been recorded yet."
+	case r.Calls.Total == 0 && !r.Coverage.Known:
+		return "Nobody was watching in this time: nothing can be said."
 	case r.Verdict == Attention:
 		return "No undeclared data went to MIT in what was seen. " + r.Findings[0].Sentence
 	case r.Calls.MIT.Calls == 0:
