@@ -65,16 +65,14 @@ func capture(t testing.TB, name string) []tap.Packet {
 
 // wire builds Ethernet frames of one conversation.
 type wire struct {
-	t                testing.TB
-	client, server   net.IP
-	cport, sport     uint16
-	now              time.Time
-	frames           []tap.Packet
-	clientSeq, other uint32
+	t              testing.TB
+	client, server net.IP
+	cport, sport   uint16
+	now            time.Time
 }
 
 func newWire(t testing.TB) *wire {
-	return &wire{t: t, client: net.IP{10, 0, 0, 2}, server: net.IP{203, 0, 113, 9}, cport: 40000, sport: 443, now: time.Unix(1_700_000_000, 0), clientSeq: 1000, other: 5000}
+	return &wire{t: t, client: net.IP{10, 0, 0, 2}, server: net.IP{203, 0, 113, 9}, cport: 40000, sport: 443, now: time.Unix(1_700_000_000, 0)}
 }
 
 // tcp makes a segment; fromClient says who sends.
