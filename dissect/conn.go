@@ -38,18 +38,34 @@ type firstBytes struct {
 	n    uint8
 }
 
+// mostFree bounds the ended conversations whose memory waits to be used again: a flood of short ones then costs no garbage collection.
+const mostFree = 4096
+
+func (e *Engine) newConn() *conn {
+	if n := len(e.free); n > 0 {
+		c := e.free[n-1]
+		e.free = e.free[:n-1]
+		return c
+	}
+	return new(conn)
+}
+
 // open begins a conversation at its first packet.
 func (e *Engine) open(k key, h *decode.Headers, p *tap.Packet, fromA bool) *conn {
 	e.nextID++
 	e.stats.Flows++
-	c := &conn{key: k, aIsSrc: fromA, queue: queueOther, lastSeen: p.Time, lastRow: p.Time}
+	c := e.newConn()
+	*c = conn{key: k, aIsSrc: fromA, queue: queueOther, lastSeen: p.Time, lastRow: p.Time}
 	f := &c.flow
 	f.ID, f.Proto, f.Iface, f.Start, f.End = e.nextID, h.Proto, p.Iface, p.Time, p.Time
 	f.Src, f.Dst = netip.AddrPortFrom(h.Src, h.SrcPort), netip.AddrPortFrom(h.Dst, h.DstPort)
 	if h.VLANCount > 0 {
 		f.VLANs = append([]uint16(nil), h.VLANs[:min(h.VLANCount, len(h.VLANs))]...)
 	}
-	f.Tunnel = h.Tunnel
+	if h.Tunnel.Count > 0 {
+		path := h.Tunnel
+		f.Tunnel = &path
+	}
 	if reversed(h) {
 		f.Src, f.Dst = f.Dst, f.Src
 		c.aIsSrc = !c.aIsSrc
@@ -206,7 +222,7 @@ func (e *Engine) finishHead(c *conn) {
 		f.TCPState, f.History = c.tcp.state(), c.tcp.history()
 	}
 	if c.first[0].n > 0 || c.first[1].n > 0 {
-		f.FirstBytes = fingerprint(e.config.FingerprintKey, &c.first)
+		f.FirstBytes = e.fingerprint.sum(&c.first)
 	}
 	e.name(c)
 }

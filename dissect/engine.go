@@ -41,12 +41,15 @@ type Engine struct {
 	sink      Sink
 	table     map[key]*conn
 	queues    [queueCount]queue
+	free      []*conn // ended, to be used again
 	headers   decode.Headers
 	nextID    uint64
 	now       int64 // the latest packet or tick time
 	stats     Stats
 	malformed map[*decode.Reason]uint64
 	damaged   map[string]uint64 // by protocol parsers
+
+	fingerprint fingerprinter
 }
 
 // New returns an Engine that hands what it finds to sink.
@@ -63,7 +66,7 @@ func New(c Config, sink Sink) *Engine {
 	if c.Names == nil {
 		c.Names = NewNames(0)
 	}
-	return &Engine{config: c, sink: sink, table: map[key]*conn{}, malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}}
+	return &Engine{config: c, sink: sink, table: map[key]*conn{}, malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey)}
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -152,6 +155,9 @@ func (e *Engine) end(c *conn) {
 	c.finish(e)
 	c.flow.State = StateClosed
 	e.sink.FlowClosed(&c.flow)
+	if len(e.free) < mostFree {
+		e.free = append(e.free, c)
+	}
 }
 
 // Close hands out every flow that is still open, oldest first.

@@ -58,7 +58,7 @@ type Flow struct {
 	Direction Direction
 	Iface     string
 	VLANs     []uint16
-	Tunnel    decode.Tunnel
+	Tunnel    *decode.Tunnel // nil when the packets came without encapsulation
 
 	Start, End int64 // first and last packet, nanoseconds since the Unix epoch
 	RTT        int64 // SYN to SYN-ACK, nanoseconds; 0 unknown. For UDP first request to first answer

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,6 +265,7 @@ func TestFlippedBytesInTheStoresFilesNeverVerifyUnlessTheyAreIrrelevant(t *testi
 	if err != nil {
 		t.Fatal(err)
 	}
+	rows := storedRows(t, dir)
 	for step := range 24 {
 		at := step * len(text) / 24
 		bad := bytes.Clone(text)
@@ -271,10 +273,36 @@ func TestFlippedBytesInTheStoresFilesNeverVerifyUnlessTheyAreIrrelevant(t *testi
 		if err := os.WriteFile(files[0], bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if v := verify(t, dir); v.Status != Tampered {
+		v := verify(t, dir)
+		switch {
+		case v.Status == Tampered:
+		case v.Status == Intact && slices.Equal(storedRows(t, dir), rows): // a bit of the compression's frame that decompresses to the same
+		default:
 			t.Errorf("byte %d of %s: %v %+v", at, filepath.Base(files[0]), v.Status, v.Damage)
 		}
 	}
+}
+
+// storedRows reads what a reader of the ledger would get, out of a copy.
+func storedRows(t *testing.T, dir string) (rows []string) {
+	t.Helper()
+	other := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(other, Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	err = l.Rows(t.Context(), 0, func(r Row) bool {
+		rows = append(rows, string(r.JSON)+string(r.Leaf[:])+string(r.Chain[:]))
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }
 
 func TestLostTailIsDamageAndTheDamagedLogIsKeptAside(t *testing.T) {

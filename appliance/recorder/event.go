@@ -83,7 +83,7 @@ func httpOf(h *dissect.HTTP) *ledger.HTTP {
 
 // tunnelPath writes the stripped encapsulations outermost first, for example "vxlan:42/gre:7".
 func tunnelPath(f *dissect.Flow) string {
-	if f.Tunnel.Count == 0 {
+	if f.Tunnel == nil {
 		return ""
 	}
 	var b strings.Builder

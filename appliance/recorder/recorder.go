@@ -96,6 +96,9 @@ func (r *Recorder) Stats() Stats {
 // FlowOpened implements dissect.Sink: the moment the owner is asked for, while the calling thread still waits.
 func (r *Recorder) FlowOpened(f *dissect.Flow) {
 	r.opened.Add(1)
+	if r.config.Asker == nil {
+		return // nobody will answer: the first row makes the call
+	}
 	c := &call{}
 	r.calls[f.ID] = c
 	r.ask(f, c)
@@ -204,7 +207,9 @@ func (r *Recorder) flowRow(f *dissect.Flow, state string) {
 	c := r.calls[f.ID]
 	if c == nil {
 		c = &call{answered: true}
-		r.calls[f.ID] = c
+		if state != "closed" {
+			r.calls[f.ID] = c
+		}
 	}
 	e := flowEvent(f)
 	e.Kind, e.State, e.FlowID = "flow", state, r.flowID(f)
