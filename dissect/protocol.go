@@ -32,9 +32,8 @@ func firstProtocol(f *Flow) protocol {
 		case 123:
 			f.Channel = "ntp"
 			return nil
-		case 443, 8443:
-			return &quicDetector{}
 		}
+		return quicDetector{}
 	}
 	return nil
 }

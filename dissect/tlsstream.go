@@ -17,10 +17,11 @@ const (
 
 // tlsStream reads the handshake of one connection: records to messages, messages to facts.
 type tlsStream struct {
-	startTLS string
-	sides    [2]tlsSide
-	hello    *tls.ClientHello
-	server   *tls.ServerHello
+	transport byte // for JA4: t TCP, q QUIC
+	startTLS  string
+	sides     [2]tlsSide
+	hello     *tls.ClientHello
+	server    *tls.ServerHello
 }
 
 // tlsSide is one direction: an unfinished record, an unfinished handshake message.
@@ -32,7 +33,7 @@ type tlsSide struct {
 	spoke     bool // application data, or Finished
 }
 
-func newTLSStream(startTLS string) *tlsStream { return &tlsStream{startTLS: startTLS} }
+func newTLSStream(startTLS string) *tlsStream { return &tlsStream{startTLS: startTLS, transport: 't'} }
 
 func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	s := &t.sides[side]
@@ -125,7 +126,7 @@ func (t *tlsStream) message(e *Engine, c *conn, side int, kind byte, body []byte
 		}
 		if t.hello == nil { // the second one, after a HelloRetryRequest, says the same
 			t.hello = h
-			c.flow.TLS = describeHello(h, 't', t.startTLS)
+			c.flow.TLS = describeHello(h, t.transport, t.startTLS)
 			e.name(c)
 		}
 	case tls.TypeServerHello:

@@ -1,0 +1,188 @@
+package quic
+
+import "bytes"
+
+// Sides of a connection.
+const (
+	Client = 0
+	Server = 1
+)
+
+// MaxCrypto bounds the CRYPTO data of one side that is put together, in bytes: hellos with post-quantum keys have about 2 kB, certificates
+// do not travel in Initial packets.
+const MaxCrypto = 32 << 10
+
+// mostPieces bounds the pieces of one side that wait for their predecessors.
+const mostPieces = 64
+
+// Connection follows the Initial packets of one connection. One goroutine owns it.
+type Connection struct {
+	version uint32
+	dcid    []byte // what the keys were derived from
+	keys    [2]*protection
+	crypto  [2]stream
+	tries   int // keys that were derived
+}
+
+// mostKeys bounds the derivations: one for the first packet, one after a Retry, one after a version negotiation, and some for the unexpected.
+const mostKeys = 8
+
+// Datagram reads one UDP datagram that a side sent. It returns the first error; what came before it counts.
+func (c *Connection) Datagram(side int, datagram []byte) error {
+	for rest := datagram; len(rest) > 0; {
+		if rest[0]&0x80 == 0 {
+			return nil // a short header, or padding behind the last packet: the rest is out of reach
+		}
+		h, after, err := parse(rest)
+		if err != nil {
+			return err
+		}
+		rest = after
+		if h.kind != kindInitial {
+			continue
+		}
+		plain, err := c.open(side, &h)
+		if err != nil {
+			return err
+		}
+		if err := c.frames(side, plain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open decrypts with the keys in use; a client's packet that does not fit them may be the first one after a Retry, whose keys come from
+// its own destination id (RFC 9001 §5.2).
+func (c *Connection) open(side int, h *header) ([]byte, error) {
+	if c.keys[side] != nil && c.version == h.version {
+		plain, err := c.keys[side].open(h)
+		if err == nil || side == Server {
+			return plain, err
+		}
+	}
+	if side == Server || c.tries >= mostKeys || c.keys[Client] != nil && c.version == h.version && bytes.Equal(c.dcid, h.dcid) {
+		return nil, ErrKeys
+	}
+	c.tries++
+	client, server, err := initialKeys(h.version, h.dcid)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := client.open(h)
+	if err != nil {
+		return nil, err
+	}
+	c.version, c.dcid, c.keys = h.version, bytes.Clone(h.dcid), [2]*protection{client, server}
+	return plain, nil
+}
+
+// frames reads what an Initial packet may hold (RFC 9000 §12.4, table 3).
+func (c *Connection) frames(side int, b []byte) error {
+	r := cursor{b, 0}
+	for r.left() > 0 {
+		kind, err := r.varint()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case 0x00, 0x01: // PADDING, PING
+		case 0x02, 0x03:
+			if err := r.ack(kind == 0x03); err != nil {
+				return err
+			}
+		case 0x06:
+			if err := c.cryptoFrame(side, &r); err != nil {
+				return err
+			}
+		case 0x1c: // CONNECTION_CLOSE ends what can be learned
+			return nil
+		default:
+			return ErrFrame
+		}
+	}
+	return nil
+}
+
+// ack skips an ACK frame (RFC 9000 §19.3).
+func (c *cursor) ack(ecn bool) error {
+	var ranges uint64
+	for i := range 4 { // largest, delay, ranges, first range
+		v, err := c.varint()
+		if err != nil {
+			return err
+		}
+		if i == 2 {
+			ranges = v
+		}
+	}
+	if ranges > uint64(c.left()) {
+		return ErrShort
+	}
+	numbers := 2 * ranges
+	if ecn {
+		numbers += 3
+	}
+	for range numbers {
+		if _, err := c.varint(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Connection) cryptoFrame(side int, r *cursor) error {
+	offset, err := r.varint()
+	if err != nil {
+		return err
+	}
+	length, err := r.varint()
+	if err != nil {
+		return err
+	}
+	data, err := r.take(length)
+	if err != nil {
+		return err
+	}
+	c.crypto[side].add(offset, data)
+	return nil
+}
+
+// Handshake returns the TLS handshake bytes that a side has sent without a gap, from the first one. They stay valid until the next datagram.
+func (c *Connection) Handshake(side int) []byte { return c.crypto[side].whole }
+
+// stream puts CRYPTO data in order: clients cut and shuffle their hellos on purpose.
+type stream struct {
+	whole  []byte
+	pieces []piece
+}
+
+type piece struct {
+	offset uint64
+	data   []byte
+}
+
+func (s *stream) add(offset uint64, data []byte) {
+	end := offset + uint64(len(data))
+	if end > MaxCrypto || end <= uint64(len(s.whole)) {
+		return
+	}
+	if offset > uint64(len(s.whole)) {
+		if len(s.pieces) < mostPieces {
+			s.pieces = append(s.pieces, piece{offset, bytes.Clone(data)})
+		}
+		return
+	}
+	s.whole = append(s.whole, data[uint64(len(s.whole))-offset:]...)
+	for i := 0; i < len(s.pieces); i++ { // a piece that fits now may make others fit
+		p := s.pieces[i]
+		if p.offset > uint64(len(s.whole)) {
+			continue
+		}
+		s.pieces = append(s.pieces[:i], s.pieces[i+1:]...)
+		if n := uint64(len(s.whole)) - p.offset; n < uint64(len(p.data)) {
+			s.whole = append(s.whole, p.data[n:]...)
+		}
+		i = -1
+	}
+}
