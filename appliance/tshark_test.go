@@ -146,8 +146,8 @@ func TestClientHellosAgreeWithTshark(t *testing.T) {
 					ours[strconv.Itoa(e.Src.Port)+" "+e.TLS.SNI+" "+e.TLS.JA3]++
 				}
 			}
-			for _, r := range tshark(t, path, "tls.handshake.type == 1", "tcp.srcport", "tls.handshake.extensions_server_name", "tls.handshake.ja3") {
-				theirs[r[0]+" "+r[1]+" "+r[2]]++
+			for _, r := range tshark(t, path, "tls.handshake.type == 1", "tcp.srcport", "udp.srcport", "tls.handshake.extensions_server_name", "tls.handshake.ja3") {
+				theirs[firstOf(r[0], r[1])+" "+r[2]+" "+r[3]]++
 			}
 			compare(t, "ClientHello", ours, theirs)
 		})
@@ -163,8 +163,8 @@ func TestServerHellosAgreeWithTshark(t *testing.T) {
 					ours[strconv.Itoa(e.Src.Port)+" "+e.TLS.JA3S]++
 				}
 			}
-			for _, r := range tshark(t, path, "tls.handshake.type == 2", "tcp.dstport", "tls.handshake.ja3s") {
-				theirs[r[0]+" "+r[1]]++
+			for _, r := range tshark(t, path, "tls.handshake.type == 2", "tcp.dstport", "udp.dstport", "tls.handshake.ja3s") {
+				theirs[firstOf(r[0], r[1])+" "+r[2]]++
 			}
 			compare(t, "ServerHello", ours, theirs)
 		})

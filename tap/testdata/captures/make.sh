@@ -61,6 +61,10 @@ $inside dnsmasq --keep-in-foreground --no-resolv --no-hosts --addn-hosts="$work/
 servers="$servers $!"
 $inside python3 "$here/smtpserver.py" "$work/cert.pem" "$work/key.pem" &
 servers="$servers $!"
+(cd "$here/../../.." && go build -o "$work/quicserver" ./tap/testdata/captures/quicserver)
+$inside "$work/quicserver" 203.0.113.13:443 "$work/cert.pem" "$work/key.pem" &
+servers="$servers $!"
+spki=$(openssl x509 -in "$work/cert.pem" -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)
 sleep 1
 
 # record NAME COMMAND... writes what the command did to NAME.pcap.
@@ -117,6 +121,9 @@ record go $inside "$work/client"
 record dns $inside python3 "$here/dnsclient.py"
 record chromium $inside timeout -k 5 60 chromium --headless=new --no-sandbox --disable-gpu --user-data-dir="$work/profile" --ignore-certificate-errors \
 	--disable-background-networking --disable-component-update --disable-sync --no-first-run --virtual-time-budget=3000 --dump-dom https://www.partner.example/page
+record quic $inside timeout -k 5 40 chromium --headless=new --no-sandbox --disable-gpu --user-data-dir="$work/profile2" --ignore-certificate-errors-spki-list="$spki" \
+	--enable-quic --origin-to-force-quic-on=www.partner.example:443 --host-resolver-rules="MAP www.partner.example 203.0.113.13" \
+	--disable-background-networking --disable-component-update --disable-sync --no-first-run --virtual-time-budget=3000 --dump-dom https://www.partner.example/quic
 editcap -F pcapng "$here/go.pcap" "$here/go.pcapng"
 rm "$here/go.pcap"
 gzip -9 -n -f "$here/requests.pcap"
