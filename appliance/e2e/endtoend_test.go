@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"netaudit/appliance"
 	"netaudit/appliance/sandbox"
 	"netaudit/ledger"
@@ -61,6 +63,7 @@ var wantClass = map[string]string{
 
 func TestEveryCallIsOneSealedRowWithItsAddon(t *testing.T) {
 	needRoot(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
 	state := filepath.Join(t.TempDir(), "state")
 	truths := watchWorld(t, state)
 	if len(truths) < 12 {

@@ -1,5 +1,8 @@
 // Package decode walks a captured frame from the link layer to the transport payload, through VLAN tags and tunnels.
 // It copies nothing and allocates nothing: Headers points into the frame.
+//
+// gopacket's DecodingLayerParser does not serve here: it takes three times as long on the same frames (BenchmarkDecode), fails on
+// layers it was not given, and cannot say which encapsulations it passed. Its layers are the oracle of the tests instead.
 package decode
 
 import "net/netip"
