@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -50,6 +51,7 @@ type Engine struct {
 	damaged   map[string]uint64 // by protocol parsers
 
 	fingerprint fingerprinter
+	fragments   fragments
 }
 
 // New returns an Engine that hands what it finds to sink.
@@ -96,6 +98,14 @@ func (e *Engine) Packet(p *tap.Packet) {
 			return
 		}
 	}
+	if h.Fragment && !e.whole(h, p) {
+		return
+	}
+	e.follow(h, p)
+}
+
+// follow gives a packet to its conversation.
+func (e *Engine) follow(h *decode.Headers, p *tap.Packet) {
 	c, fromA := e.lookup(h, p)
 	if c == nil {
 		return
@@ -127,6 +137,7 @@ func (e *Engine) advance(now int64) {
 		return
 	}
 	e.now = now
+	e.expireFragments(now)
 	for i := range e.queues {
 		limit := now - int64(e.timeout(queueName(i)))
 		for c := e.queues[i].oldest(); c != nil && c.lastSeen < limit; c = e.queues[i].oldest() {
@@ -162,6 +173,7 @@ func (e *Engine) end(c *conn) {
 
 // Close hands out every flow that is still open, oldest first.
 func (e *Engine) Close() {
+	e.expireFragments(math.MaxInt64)
 	for {
 		var first *conn
 		for i := range e.queues {

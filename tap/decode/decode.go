@@ -80,6 +80,24 @@ func Decode(link tap.LinkType, frame []byte, wireLength int, h *Headers) error {
 	return err
 }
 
+// Whole goes on with the payload of a datagram that was put together out of fragments. h is that of its last fragment to arrive: addresses,
+// VLANs and tunnels stay.
+func Whole(payload []byte, h *Headers) error {
+	h.Fragment, h.Piece = false, nil
+	h.Payload, h.PayloadLength = nil, 0
+	w := &h.walk
+	*w = walk{h: h, rest: payload}
+	var err error
+	if h.EtherType == etherIPv6 {
+		err = w.extensions(h.FragmentNext)
+	} else {
+		h.Proto = h.FragmentNext
+		err = w.transport(h.Proto)
+	}
+	*w = walk{}
+	return err
+}
+
 // reset clears what a frame may leave unset. Addresses and arrays are overwritten or guarded by their counts.
 func (h *Headers) reset() {
 	h.Src, h.Dst = netip.Addr{}, netip.Addr{}
@@ -87,6 +105,7 @@ func (h *Headers) reset() {
 	h.Seq, h.Ack, h.Flags, h.Window, h.MSS = 0, 0, 0, 0, 0
 	h.Payload, h.PayloadLength = nil, 0
 	h.VLANCount, h.Tunnel.Count, h.Fragment = 0, 0, false
+	h.SrcPort, h.DstPort, h.Piece = 0, 0, nil
 }
 
 func (w *walk) link(link tap.LinkType) error {

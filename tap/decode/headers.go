@@ -27,7 +27,15 @@ type Headers struct {
 	VLANs         [4]uint16
 	VLANCount     int    // how many of VLANs are set, outermost first
 	Tunnel        Tunnel // encapsulations that were stripped, outermost first
-	Fragment      bool   // an IP fragment that could not (yet) be put together; ports are 0 unless it is the first
+	Fragment      bool   // the packet is an IP fragment; ports are 0 unless it is the first
+
+	// Fragments only: what is needed to put the datagram together, see Whole.
+	FragmentID     uint32
+	FragmentOffset int    // of Piece in the datagram's payload, in bytes
+	FragmentMore   bool   // others follow
+	FragmentNext   uint8  // protocol of the datagram's payload
+	Piece          []byte // the fragment's payload as captured
+	PieceLength    int    // … on the wire
 
 	walk walk
 }

@@ -43,7 +43,7 @@ func (w *walk) ipv4() error {
 	fragment := binary.BigEndian.Uint16(b[6:])
 	w.trim(header, total)
 	if fragment&0x3fff != 0 { // more fragments, or an offset
-		h.Fragment = true
+		w.fragment(uint32(binary.BigEndian.Uint16(b[4:])), int(fragment&0x1fff)*8, fragment&0x2000 != 0, h.Proto)
 		if fragment&0x1fff != 0 {
 			w.payload(0)
 			return nil
@@ -76,6 +76,12 @@ func (w *walk) ipv6() error {
 		length = len(b) - 40 + w.cut
 	}
 	w.trim(40, 40+length)
+	return w.extensions(next)
+}
+
+// extensions walks the chain of IPv6 extension headers.
+func (w *walk) extensions(next uint8) error {
+	h := w.h
 	for range mostExtension {
 		n := 0
 		switch next {
@@ -94,16 +100,17 @@ func (w *walk) ipv6() error {
 				return ErrIPShort
 			}
 			offset := binary.BigEndian.Uint16(w.rest[2:])
+			head := w.rest
+			next, w.rest = head[0], head[8:]
 			if offset&0xfff9 != 0 { // not an atomic fragment (RFC 6946)
-				h.Fragment = true
+				w.fragment(binary.BigEndian.Uint32(head[4:]), int(offset&^7), offset&1 != 0, next)
 				if offset>>3 != 0 {
-					h.Proto = w.rest[0]
-					w.rest = w.rest[8:]
+					h.Proto = next
 					w.payload(0)
 					return nil
 				}
 			}
-			n = 8
+			continue
 		default:
 			h.Proto = next
 			return w.transport(next)
@@ -114,6 +121,13 @@ func (w *walk) ipv6() error {
 		next, w.rest = w.rest[0], w.rest[n:]
 	}
 	return ErrIPChain
+}
+
+// fragment notes what is needed to put the datagram together.
+func (w *walk) fragment(id uint32, offset int, more bool, next uint8) {
+	h := w.h
+	h.Fragment, h.FragmentID, h.FragmentOffset, h.FragmentMore, h.FragmentNext = true, id, offset, more, next
+	h.Piece, h.PieceLength = w.rest, len(w.rest)+w.cut
 }
 
 // payload ends the walk: everything after the first n bytes is the transport's payload.

@@ -1,0 +1,171 @@
+package dissect
+
+import (
+	"bytes"
+	"net/netip"
+
+	"netaudit/tap"
+	"netaudit/tap/decode"
+)
+
+// Bounds of what waits for missing fragments.
+const (
+	mostDatagrams   = 512
+	mostFragments   = 128             // of one datagram
+	largestDatagram = 65535           // bytes of payload
+	mostPieces      = 4 << 20         // bytes that wait altogether
+	fragmentTimeout = int64(30 * 1e9) // nanoseconds; Linux waits as long (net.ipv4.ipfrag_time)
+)
+
+// Reasons why a datagram was given up.
+var (
+	errFragmentOverlap = &decode.Reason{Layer: "ip", Text: "overlapping fragments"}
+	errFragmentLength  = &decode.Reason{Layer: "ip", Text: "fragment beyond the end of its datagram"}
+	errFragmentMissing = &decode.Reason{Layer: "ip", Text: "fragments are missing"}
+)
+
+// fragments puts datagrams together (RFC 791 §3.2, RFC 8200 §4.5). One engine owns it.
+type fragments struct {
+	waiting map[fragmentKey]*datagram
+	oldest  []fragmentKey // in order of arrival; may name datagrams that are gone
+	bytes   int
+}
+
+type fragmentKey struct {
+	src, dst netip.Addr
+	id       uint32
+	next     uint8
+	path     uint64 // VLANs and tunnels
+}
+
+// datagram is one that is not whole yet.
+type datagram struct {
+	begun  int64
+	pieces []fragmentPiece
+	got    int
+	end    int        // length of the whole payload, -1 until the last fragment came
+	first  tap.Packet // a copy of the fragment with the ports: when others never come it speaks for all
+	bad    bool       // pieces overlap: nothing is put together (RFC 5722), later ones are ignored
+}
+
+type fragmentPiece struct {
+	offset int
+	data   []byte
+}
+
+// whole takes a fragment. True means that h now speaks of the whole datagram.
+func (e *Engine) whole(h *decode.Headers, p *tap.Packet) bool {
+	k := fragmentKey{h.Src, h.Dst, h.FragmentID, h.FragmentNext, pathHash(h)}
+	d := e.fragments.waiting[k]
+	if d == nil {
+		d = e.beginDatagram(k, p.Time)
+	}
+	if d.bad {
+		return false
+	}
+	if reason := d.take(h); reason != nil {
+		e.malformed[reason]++
+		e.fragments.bytes -= d.got
+		d.bad, d.pieces, d.got = true, nil, 0
+		return false
+	}
+	e.fragments.bytes += len(h.Piece)
+	if h.FragmentOffset == 0 && d.first.Data == nil {
+		d.first = *p
+		d.first.Data = bytes.Clone(p.Data)
+	}
+	if d.got != d.end {
+		return false
+	}
+	payload := make([]byte, d.end)
+	for _, piece := range d.pieces {
+		copy(payload[piece.offset:], piece.data)
+	}
+	e.forget(k, d)
+	if err := decode.Whole(payload, h); err != nil {
+		e.count(err)
+	}
+	return true
+}
+
+func (e *Engine) beginDatagram(k fragmentKey, now int64) *datagram {
+	f := &e.fragments
+	if f.waiting == nil {
+		f.waiting = map[fragmentKey]*datagram{}
+	}
+	for len(f.oldest) > 0 && (len(f.waiting) >= mostDatagrams || f.bytes > mostPieces) {
+		e.giveUpOldest()
+	}
+	d := &datagram{begun: now, end: -1}
+	f.waiting[k] = d
+	f.oldest = append(f.oldest, k)
+	return d
+}
+
+// take keeps a piece. A repeated one is ignored and taken out of h; any other overlap ends the datagram.
+func (d *datagram) take(h *decode.Headers) *decode.Reason {
+	from, to := h.FragmentOffset, h.FragmentOffset+len(h.Piece)
+	if h.PieceLength != len(h.Piece) || len(d.pieces) >= mostFragments {
+		return errFragmentMissing // cut by the snap length, or more pieces than honest networks make
+	}
+	if !h.FragmentMore {
+		if d.end >= 0 && d.end != to {
+			return errFragmentLength
+		}
+		d.end = to
+	}
+	if to > largestDatagram || d.end >= 0 && to > d.end {
+		return errFragmentLength
+	}
+	for _, piece := range d.pieces {
+		if from == piece.offset && len(piece.data) == len(h.Piece) {
+			h.Piece = nil
+			return nil
+		}
+		if from < piece.offset+len(piece.data) && to > piece.offset {
+			return errFragmentOverlap
+		}
+	}
+	d.pieces = append(d.pieces, fragmentPiece{from, bytes.Clone(h.Piece)})
+	d.got += len(h.Piece)
+	return nil
+}
+
+func (e *Engine) forget(k fragmentKey, d *datagram) {
+	delete(e.fragments.waiting, k)
+	e.fragments.bytes -= d.got
+}
+
+// expireFragments gives up what waits since too long.
+func (e *Engine) expireFragments(now int64) {
+	f := &e.fragments
+	for len(f.oldest) > 0 {
+		d := f.waiting[f.oldest[0]]
+		if d != nil && now-d.begun < fragmentTimeout {
+			return
+		}
+		e.giveUpOldest()
+	}
+}
+
+// giveUpOldest follows the first fragment alone: the call must not be invisible because a part of it is.
+func (e *Engine) giveUpOldest() {
+	f := &e.fragments
+	k := f.oldest[0]
+	f.oldest = f.oldest[1:]
+	d := f.waiting[k]
+	if d == nil {
+		return
+	}
+	e.forget(k, d)
+	if !d.bad {
+		e.malformed[errFragmentMissing]++
+	}
+	if d.first.Data == nil {
+		return
+	}
+	var h decode.Headers
+	if err := decode.Decode(d.first.Link, d.first.Data, d.first.Length, &h); err == nil {
+		e.follow(&h, &d.first)
+	}
+}

@@ -1,0 +1,121 @@
+package dissect
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"netaudit/tap"
+)
+
+// fragmented cuts a UDP datagram with n bytes of payload into IP packets of at most mtu bytes of IP payload.
+func fragmented(v6 bool, n, mtu int) [][]byte {
+	udp := make([]byte, 8+n)
+	binary.BigEndian.PutUint16(udp, 40000)
+	binary.BigEndian.PutUint16(udp[2:], 9999)
+	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
+	var list [][]byte
+	for at := 0; at < len(udp); at += mtu {
+		piece := udp[at:min(at+mtu, len(udp))]
+		more := uint16(0)
+		if at+len(piece) < len(udp) {
+			more = 1
+		}
+		var b []byte
+		if v6 {
+			b = make([]byte, 48)
+			b[0], b[6], b[7], b[40] = 0x60, 44, 64, 17
+			binary.BigEndian.PutUint16(b[4:], uint16(8+len(piece)))
+			src, dst := netip.MustParseAddr("fd00::2").As16(), netip.MustParseAddr("2001:db8::9").As16()
+			copy(b[8:], src[:])
+			copy(b[24:], dst[:])
+			binary.BigEndian.PutUint16(b[42:], uint16(at)|more)
+			binary.BigEndian.PutUint32(b[44:], 77)
+		} else {
+			b = make([]byte, 20)
+			b[0], b[8], b[9] = 0x45, 64, 17
+			binary.BigEndian.PutUint16(b[2:], uint16(20+len(piece)))
+			binary.BigEndian.PutUint16(b[4:], 77)
+			binary.BigEndian.PutUint16(b[6:], uint16(at/8)|more<<13)
+			copy(b[12:], []byte{10, 0, 0, 2, 203, 0, 113, 9})
+		}
+		list = append(list, append(b, piece...))
+	}
+	return list
+}
+
+func feed(e *Engine, at int64, packets ...[]byte) {
+	for i, b := range packets {
+		e.Packet(&tap.Packet{Time: at + int64(i), Data: b, Length: len(b), Link: tap.LinkRaw})
+	}
+}
+
+const someTime = int64(1_700_000_000_000_000_000)
+
+func TestFragmentsInAnyOrderAreOneDatagram(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		n := rapid.IntRange(100, 9000).Draw(r, "bytes")
+		list := fragmented(rapid.Bool().Draw(r, "IPv6"), n, 8*rapid.IntRange(10, 180).Draw(r, "mtu"))
+		list = rapid.Permutation(append(list, list[rapid.IntRange(0, len(list)-1).Draw(r, "repeated")])).Draw(r, "order")
+		c := &collector{}
+		e := New(Config{}, c)
+		// A repeated last piece would begin a second datagram: it belongs to the flow all the same and is given up at the end.
+		feed(e, someTime, list...)
+		e.Close()
+		f := c.only(r2t{t, r}, 1)[0]
+		if f.Src.Port() != 40000 || f.Dst.Port() != 9999 || f.SrcBytes < uint64(n) {
+			r.Errorf("flow %v → %v with %d bytes, want %d", f.Src, f.Dst, f.SrcBytes, n)
+		}
+	})
+}
+
+// r2t lets rapid's failures stop a helper that takes a testing.TB.
+type r2t struct {
+	testing.TB
+	r *rapid.T
+}
+
+func (t r2t) Fatalf(format string, a ...any) { t.r.Fatalf(format, a...) }
+
+func TestMissingAndOverlappingFragmentsAreCountedAndTheCallStaysVisible(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		list := fragmented(v6, 3000, 1000)
+		overlap := fragmented(v6, 3000, 1600)
+		for name, packets := range map[string][][]byte{
+			"ip: fragments are missing":                   {list[0], list[2]},
+			"ip: overlapping fragments":                   {list[0], overlap[1], list[1]},
+			"ip: fragment beyond the end of its datagram": {fragmented(v6, 500, 2000)[0], list[3], fragmented(v6, 5000, 4000)[1]},
+		} {
+			c := &collector{}
+			e := New(Config{}, c)
+			if name == "ip: fragment beyond the end of its datagram" {
+				packets = packets[1:]
+				packets = append([][]byte{list[0]}, packets...)
+			}
+			feed(e, someTime, packets...)
+			e.Tick(someTime + 2*fragmentTimeout)
+			if e.Stats().Malformed[name] == 0 {
+				t.Errorf("IPv6 %v: %s is not counted: %v", v6, name, e.Stats().Malformed)
+			}
+			e.Close()
+			if f := c.only(t, 1)[0]; f.Dst.Port() != 9999 {
+				t.Errorf("%s: the flow goes to %v", name, f.Dst)
+			}
+		}
+	}
+}
+
+func TestFragmentsOfAFloodStayWithinTheirBound(t *testing.T) {
+	e := New(Config{}, &collector{})
+	piece := fragmented(false, 3000, 1000)[1]
+	for i := range 100_000 {
+		binary.BigEndian.PutUint16(piece[4:], uint16(i))
+		piece[15] = byte(i >> 16)
+		feed(e, someTime+int64(i), piece)
+		if len(e.fragments.waiting) > mostDatagrams || e.fragments.bytes > mostPieces+largestDatagram || len(e.fragments.oldest) > mostDatagrams+1 {
+			t.Fatalf("after %d: %d datagrams, %d bytes, %d in the queue", i, len(e.fragments.waiting), e.fragments.bytes, len(e.fragments.oldest))
+		}
+	}
+}
