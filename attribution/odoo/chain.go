@@ -21,6 +21,8 @@ type Frame struct {
 type Step struct {
 	Addon string
 	Frame Frame  // the innermost frame of this step
+	Outer Frame  // the outermost one: what the next step called
+	Entry Frame  // the innermost one that is a method of a model, else Frame
 	Path  string // directory of the addon, "" when the frame's file does not tell
 }
 
@@ -78,14 +80,23 @@ func Chain(frames []Frame, addonsPaths []string) []Step {
 			continue
 		}
 		if n := len(steps); n > 0 && steps[n-1].Addon == name {
-			if steps[n-1].Path == "" {
-				steps[n-1].Path = dir
-			}
+			steps[n-1].extend(f, dir)
 			continue
 		}
-		steps = append(steps, Step{name, f, dir})
+		steps = append(steps, Step{Addon: name, Frame: f, Outer: f, Entry: f, Path: dir})
 	}
 	return steps
+}
+
+// extend takes a further frame of the same addon, outwards.
+func (s *Step) extend(f Frame, dir string) {
+	s.Outer = f
+	if Model(s.Entry) == "" && Model(f) != "" {
+		s.Entry = f
+	}
+	if s.Path == "" {
+		s.Path = dir
+	}
 }
 
 // Names are the distinct addons of a chain, innermost first.
@@ -106,7 +117,7 @@ func OnBehalfOf(steps []Step, framework func(Step) bool) string {
 		return ""
 	}
 	for i, s := range steps[1:] {
-		inner := steps[i].Frame
+		inner := steps[i].Outer
 		override := methodOf(s.Frame) == methodOf(inner) && s.Frame.Arg0Type != "" && s.Frame.Arg0Type == inner.Arg0Type
 		if s.Addon != steps[0].Addon && !framework(s) && !override {
 			return s.Addon

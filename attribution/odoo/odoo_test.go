@@ -55,6 +55,28 @@ func TestChainNamesWhoActsForWhom(t *testing.T) {
 	}
 }
 
+func TestOverridesThatOnlyPassOnAreNotTheOrderer(t *testing.T) {
+	frames := []Frame{ // as seen in Odoo 19: another addon overrides check_now and calls super()
+		{Module: "odoo.addons.lab_license.tools.post", Function: "post_json"},
+		{Module: "odoo.addons.lab_license.models.lab_license", Function: "LabLicense.check_now", Arg0Type: "lab.license"},
+		{Module: "odoo.addons.lab_rawsock.models.lab_rawsock", Function: "LabLicenseOverride.check_now", Arg0Type: "lab.license"},
+		{Module: "odoo.addons.rpc.controllers.xmlrpc", Function: "XMLRPC.xmlrpc_2"},
+	}
+	framework := func(s Step) bool { return s.Addon == "rpc" }
+	steps := Chain(frames, nil)
+	if got := OnBehalfOf(steps, framework); got != "" {
+		t.Errorf("on behalf of %q: the override only passes the call on", got)
+	}
+	if Model(steps[0].Entry) != "lab.license" || Method(steps[0].Entry) != "check_now" {
+		t.Errorf("entry %+v, want lab.license check_now", steps[0].Entry)
+	}
+	frames[2].Function = "LabRawsock.via_helper"
+	frames[2].Arg0Type = "lab.rawsock"
+	if got := OnBehalfOf(Chain(frames, nil), framework); got != "lab_rawsock" {
+		t.Errorf("on behalf of %q: it used the helper", got)
+	}
+}
+
 func TestManifestsAreReadWithoutRunningThem(t *testing.T) {
 	root := t.TempDir()
 	dir := "/opt/addons/x"

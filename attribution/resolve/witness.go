@@ -144,7 +144,7 @@ func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
 	o.Addon = &attribution.Addon{
 		Name: first.Addon, Version: m.Version, Author: m.Author, License: m.License, Chain: odoo.Names(steps),
 		OnBehalfOf: odoo.OnBehalfOf(steps, func(s odoo.Step) bool { return manifest(s).Framework(s.Addon) }),
-		CallSite:   callSite(first), Model: odoo.Model(first.Frame), Method: odoo.Method(first.Frame),
+		CallSite:   callSite(first), Model: odoo.Model(first.Entry), Method: odoo.Method(first.Entry),
 	}
 }
 
