@@ -69,17 +69,18 @@ func open(t testing.TB, pid int) *Process {
 }
 
 // settled reads the thread until its innermost function is the one named: the line printed by a script arrives before the
-// script sleeps.
+// script sleeps, and between the two it may wait a moment for the interpreter lock: only a rest that lasts counts.
 func settled(t *testing.T, p *Process, tid int, function string) Thread {
 	t.Helper()
 	var th Thread
 	var err error
-	for range 2000 {
+	for range 500 {
+		before := restOf(p.pid, tid)
+		time.Sleep(10 * time.Millisecond)
 		th, err = p.Thread(tid)
-		if err == nil && len(th.Frames) > 0 && restOf(p.pid, tid) != "" && strings.HasSuffix(th.Frames[0].Function, function) {
+		if err == nil && len(th.Frames) > 0 && before != "" && restOf(p.pid, tid) == before && strings.HasSuffix(th.Frames[0].Function, function) {
 			return th
 		}
-		time.Sleep(time.Millisecond)
 	}
 	t.Fatalf("thread %d never slept in %s: %+v, %v", tid, function, th.Frames, err)
 	return th
