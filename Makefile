@@ -15,7 +15,7 @@ install = missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev
 	if [ $${\#missing[@]} -gt 0 ]; then echo "installing $${missing[*]}"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; fi
 
-.PHONY: help run demo build test lint fuzz bench clean deps deps-demo deps-test
+.PHONY: help run demo build test lint fuzz soak bench vulncheck clean deps deps-demo deps-test
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -41,6 +41,10 @@ FUZZTIME ?= 60s
 fuzz: deps ## run every fuzz target for FUZZTIME each (default 60s)
 	@set -e; go list ./... | while read -r p; do \
 	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$p; done; done
+
+ROUNDS ?= 1000
+soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1000)
+	NETAUDIT_KILL_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 2h -run TestKilledWriter ./ledger
 
 bench: build deps-test ## print every figure beside its rival, measured in the same run
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit

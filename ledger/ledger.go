@@ -56,7 +56,7 @@ type Ledger struct {
 	dir      string
 	options  Options
 	id       *identity
-	db       *badger.DB
+	db       *store
 	recovery Recovery
 	log      *slog.Logger
 

@@ -16,8 +16,41 @@ import (
 
 // openStore opens Badger with the options that were measured to be right for one writer and honest damage reports: every table's
 // checksum is verified when it is opened, because later Badger would return wrong or missing rows without a word.
-func openStore(dir string, readOnly bool, log *slog.Logger) (*badger.DB, error) {
+//
+// After a crash Badger's write-ahead log ends in the middle, and Badger will not read it without repairing it. A reader repairs a copy.
+func openStore(dir string, readOnly bool, log *slog.Logger) (*store, error) {
 	path := badgerPath(dir)
+	db, err := openBadger(dir, path, readOnly, log)
+	if readOnly && needsRepair(err) {
+		return openCopy(dir, path, log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &store{DB: db}, nil
+}
+
+// needsRepair knows Badger's error by its text: v4.9.6 does not wrap it.
+func needsRepair(err error) bool {
+	return err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error())
+}
+
+// store is an open Badger, of the ledger itself or of a copy that goes away with it.
+type store struct {
+	*badger.DB
+	copied string // directory of the copy, "" for the ledger itself
+}
+
+// Close closes Badger and removes the copy.
+func (s *store) Close() error {
+	err := s.DB.Close()
+	if s.copied != "" {
+		err = errors.Join(err, os.RemoveAll(s.copied))
+	}
+	return err
+}
+
+func openBadger(dir, path string, readOnly bool, log *slog.Logger) (*badger.DB, error) {
 	if _, err := os.Stat(filepath.Join(path, "MANIFEST")); readOnly && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoLedger)
 	}

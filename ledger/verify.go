@@ -52,7 +52,7 @@ var notChecked = []string{
 // Verify recomputes everything up to the newest anchored checkpoint. progress may be nil; it is called now and then.
 func (l *Ledger) Verify(ctx context.Context, progress func(done, total uint64)) (Verification, error) {
 	begin := time.Now()
-	v := verifyStore(ctx, l.db, l.id, l.Checkpoint(), progress)
+	v := verifyStore(ctx, l.db.DB, l.id, l.Checkpoint(), progress)
 	v.Elapsed = time.Since(begin)
 	return v, ctx.Err()
 }

@@ -145,7 +145,7 @@ func verifyHere(ctx context.Context, dir string, progress func(done, total uint6
 		v.Origin, v.Size, v.Root = id.origin, anchor.Size, anchor.Root
 		return v, nil
 	}
-	v := verifyOpened(ctx, dir, db, id, anchor, progress)
+	v := verifyOpened(ctx, dir, db.DB, id, anchor, progress)
 	if err := db.Close(); err != nil {
 		return v, fmt.Errorf("close the store: %w", err)
 	}
