@@ -32,13 +32,13 @@ func TestFullDiskStopsTheLedgerBeforeAnythingIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(mount, "other"), make([]byte, 150<<20), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(mount, "other"), make([]byte, 225<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	acknowledged, failed := uint64(0), error(nil)
 	for i := 0; failed == nil && i < 1_000_000; i++ {
 		e := sample(i)
-		e.Message = strings.Repeat("x", 2000)
+		e.Message = strings.Repeat("x", 20000)
 		if failed = l.Append(t.Context(), e); failed != nil {
 			break
 		}
