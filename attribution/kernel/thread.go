@@ -1,9 +1,9 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,27 +63,17 @@ func syscallLine(pid, tid int) string {
 	return strings.TrimSpace(string(text))
 }
 
-// waitsOn reads "number arg0 … arg5 sp pc" (proc_pid_syscall(5)); "running" and "-1 …" are no waits.
+// waitsOn says whether the system call waits for the descriptor.
 func waitsOn(pid int, line string, fd int) bool {
-	fields := strings.Fields(line)
-	if len(fields) < 9 {
+	number, args, ok := systemCall(line)
+	if !ok {
 		return false
-	}
-	number, err := strconv.Atoi(fields[0])
-	if err != nil {
-		return false
-	}
-	var args [6]uint64
-	for i := range args {
-		if args[i], err = strconv.ParseUint(strings.TrimPrefix(fields[i+1], "0x"), 16, 64); err != nil {
-			return false
-		}
 	}
 	switch waits[number] {
 	case waitFD:
 		return args[0] == uint64(fd)
 	case waitPoll:
-		return pollHas(pid, args[0], args[1], fd)
+		return slices.Contains(polled(pid, args[0], args[1]), fd)
 	case waitSelect:
 		return selectHas(pid, args, fd)
 	default:
@@ -96,24 +86,13 @@ const (
 	waitFD     = 1 // first argument
 	waitPoll   = 2 // an array of struct pollfd
 	waitSelect = 3 // bit sets
+
+	waitChild   = 4 // a process id in the first argument
+	waitChildID = 5 // kind and id of processes
 )
 
 // maxPolled bounds how many descriptors of one poll are looked at.
 const maxPolled = 256
-
-func pollHas(pid int, addr, n uint64, fd int) bool {
-	n = min(n, maxPolled)
-	b := make([]byte, 8*n)
-	if !readMemory(pid, addr, b) {
-		return false
-	}
-	for i := uint64(0); i < n; i++ {
-		if int32(binary.NativeEndian.Uint32(b[8*i:])) == int32(fd) {
-			return true
-		}
-	}
-	return false
-}
 
 func selectHas(pid int, args [6]uint64, fd int) bool {
 	if uint64(fd) >= args[0] || fd >= 1024 {

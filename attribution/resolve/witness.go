@@ -46,7 +46,11 @@ func (w *witness) testify(ctx context.Context) attribution.Owner {
 	}
 	thread, ok, gone := w.blockedThread(ctx, stacks)
 	if ok {
-		return w.fromThread(o, thread)
+		o = w.fromThread(o, thread)
+		if o.Addon == nil && o.Process.Role == odoo.RoleOther {
+			return w.child(o) // a Python program may be somebody's child like any other
+		}
+		return o
 	}
 	return w.fromAll(o, stacks, gone)
 }
@@ -185,32 +189,46 @@ func (w *witness) child(o attribution.Owner) attribution.Owner {
 			at = parent
 			continue
 		}
-		return w.fromParent(o, parent, stacks)
+		return w.fromParent(o, parent, at, stacks)
 	}
 	return o
 }
 
-func (w *witness) fromParent(o attribution.Owner, parent kernel.Process, stacks *pystack.Process) attribution.Owner {
+// fromParent names the thread of the parent that waits for the program: in the kernel for this very child, or as the only one that waits for any.
+func (w *witness) fromParent(o attribution.Owner, parent, direct kernel.Process, stacks *pystack.Process) attribution.Owner {
 	threads, err := stacks.Threads()
-	var waiting []pystack.Thread
+	var waiting, certain []pystack.Thread
 	for _, t := range threads {
-		if slices.ContainsFunc(t.Frames, waitsForChild) {
-			waiting = append(waiting, t)
+		if !slices.ContainsFunc(t.Frames, waitsForChild) {
+			continue
+		}
+		waiting = append(waiting, t)
+		if kernel.WaitsForChild(parent.PID, t.TID, direct.PID) {
+			certain = append(certain, t)
 		}
 	}
 	if odoo.LooksLikeOdoo(parent.Args) || len(waiting) > 0 {
 		o.Process.Role = odoo.RoleChild
 	}
-	if len(waiting) != 1 || err != nil {
+	switch {
+	case len(certain) == 1 && direct.Alive() && parent.Alive():
+		o.Evidence.Reason = fmt.Sprintf("a thread of process %d waits for this very program", parent.PID)
+		return w.orderedBy(o, parent, certain[0], attribution.ConfidenceExact)
+	case len(waiting) == 1 && err == nil:
+		o.Evidence.Reason = fmt.Sprintf("started by the only thread of process %d that waits for a child", parent.PID)
+		return w.orderedBy(o, parent, waiting[0], attribution.ConfidenceHigh)
+	default:
 		o.Evidence.Reason = fmt.Sprintf("started by process %d; %d of its threads wait for a child", parent.PID, len(waiting))
 		return o
 	}
-	frames := framesOf(waiting[0])
+}
+
+func (w *witness) orderedBy(o attribution.Owner, parent kernel.Process, t pystack.Thread, confidence string) attribution.Owner {
+	o.Stack = nil
 	named := *w
 	named.process = parent
-	named.nameAddon(&o, frames)
-	o.Evidence.Confidence, o.Evidence.TID = attribution.ConfidenceHigh, waiting[0].TID
-	o.Evidence.Reason = fmt.Sprintf("started by the only thread of process %d that waits for a child", parent.PID)
+	named.nameAddon(&o, framesOf(t))
+	o.Evidence.Confidence, o.Evidence.TID = confidence, t.TID
 	return o
 }
 

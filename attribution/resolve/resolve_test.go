@@ -1,0 +1,223 @@
+package resolve
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"netaudit/attribution"
+)
+
+// needRoot fails in CI and skips on a developer's machine: reading other processes needs CAP_SYS_PTRACE.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("needs root to read other processes; CI must run as root")
+	}
+	t.Skip("needs root to read other processes: run make test")
+}
+
+// resolver runs until the test ends.
+func resolver(t *testing.T) *Resolver {
+	t.Helper()
+	r, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		goleak.VerifyNone(t)
+	})
+	return r
+}
+
+// ask asks about a connection and waits for the answer.
+func ask(t *testing.T, r *Resolver, local, remote net.Addr) attribution.Owner {
+	t.Helper()
+	answer := make(chan attribution.Owner, 1)
+	tuple := attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(local.String()), Remote: netip.MustParseAddrPort(remote.String())}
+	if !r.Ask(tuple, func(o attribution.Owner) { answer <- o }) {
+		t.Fatal("the question was not taken")
+	}
+	select {
+	case o := <-answer:
+		return o
+	case <-time.After(30 * time.Second):
+		t.Fatal("no answer")
+	}
+	return attribution.Owner{}
+}
+
+// world writes addons and runs a script against a server on loopback, whose connections it returns.
+func world(t *testing.T, script string) (accept func() net.Conn) {
+	t.Helper()
+	dir := t.TempDir()
+	for path, text := range map[string]string{
+		"odoo/__init__.py": "", "odoo/addons/__init__.py": "",
+		"odoo/addons/caller/__init__.py":     "",
+		"odoo/addons/caller/__manifest__.py": "{'name': 'Caller', 'version': '19.0.1.0', 'author': 'Somebody'}",
+		"odoo/addons/caller/work.py":         script,
+		"odoo/addons/other/__init__.py":      "import time\ndef idle():\n    time.sleep(600)\n",
+		"main.py": "import sys, threading\nfrom odoo.addons import other\nfrom odoo.addons.caller import work\n" +
+			"threading.Thread(target=other.idle, daemon=True).start()\nwork.run(int(sys.argv[1]))\n",
+	} {
+		full := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	cmd := exec.Command("python3", "main.py", port)
+	cmd.Dir = dir
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan string, 1)
+	go func() {
+		var text strings.Builder
+		for in := bufio.NewScanner(out); in.Scan(); {
+			text.WriteString(in.Text() + "\n")
+		}
+		said <- text.String()
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		_ = cmd.Process.Kill()
+		if text := <-said; t.Failed() {
+			t.Log(text)
+		}
+		_ = cmd.Wait() // it was killed
+	})
+	return func() net.Conn {
+		t.Helper()
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+}
+
+func TestWaitingThreadIsNamedAmongOthersWithAddonCode(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	accept := world(t, "import socket\ndef run(port):\n    s = socket.create_connection(('127.0.0.1', port))\n    s.recv(1)\n")
+	c := accept()
+	o := ask(t, r, c.RemoteAddr(), c.LocalAddr())
+	if o.Addon == nil || o.Addon.Name != "caller" || o.Addon.Version != "19.0.1.0" || o.Addon.Author != "Somebody" || o.Evidence.Source != attribution.SourceThread || o.Evidence.Confidence != attribution.ConfidenceExact {
+		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+	if o.Addon != nil && !strings.HasSuffix(o.Addon.CallSite, "work.py:4 run") {
+		t.Errorf("call site %q", o.Addon.CallSite)
+	}
+	if o.Process == nil || o.Process.PID == os.Getpid() || len(o.Stack) == 0 {
+		t.Errorf("process %+v, %d frames", o.Process, len(o.Stack))
+	}
+}
+
+// TestChildIsJoinedToTheThreadThatWaitsForItAmongOthers starts two programs from two threads at the same time, one waited for by its process id and
+// one by its output.
+func TestChildIsJoinedToTheThreadThatWaitsForItAmongOthers(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	accept := world(t, `
+import subprocess, sys, threading
+CALL = "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.sendall(sys.argv[2].encode()); s.recv(1)"
+def by_id(port):
+    subprocess.run([sys.executable, "-S", "-c", CALL, str(port), "i"])
+def by_output(port):
+    subprocess.run([sys.executable, "-S", "-c", CALL, str(port), "o"], capture_output=True)
+def through_shell(port):
+    subprocess.run("sleep 0; %s -S -c \"%s\" %d s; true" % (sys.executable, CALL, port), shell=True)
+def run(port):
+    jobs = [threading.Thread(target=f, args=(port,)) for f in (by_id, by_output, through_shell)]
+    for j in jobs: j.start()
+    for j in jobs: j.join()
+`)
+	want := map[byte]string{'i': "by_id", 'o': "by_output", 's': "through_shell"}
+	for range want {
+		c := accept()
+		var who [1]byte
+		if _, err := c.Read(who[:]); err != nil {
+			t.Fatal(err)
+		}
+		o := ask(t, r, c.RemoteAddr(), c.LocalAddr())
+		// The program is Python without addon code itself, like any other program.
+		if o.Addon == nil || o.Addon.Name != "caller" || !strings.HasSuffix(o.Addon.CallSite, " "+want[who[0]]) {
+			t.Errorf("%s: addon %+v, evidence %+v, process %+v", want[who[0]], o.Addon, o.Evidence, o.Process)
+		}
+	}
+}
+
+func TestWhatIsGoneIsSaidToBeGone(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	gone := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	o := ask(t, r, gone, l.Addr())
+	if o.Addon != nil || o.Process != nil || o.Evidence.Confidence != attribution.ConfidenceUnknown || !strings.Contains(o.Evidence.Reason, "gone") {
+		t.Errorf("%+v", o)
+	}
+	c, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if o := ask(t, r, c.LocalAddr(), l.Addr()); o.Process == nil || o.Process.Role != "self" || o.Addon != nil {
+		t.Errorf("our own call: %+v", o.Process)
+	}
+	if s := r.Stats(); s.Asked != 2 || s.BySource[attribution.SourceNone] != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestFullQueueIsSaidAtOnce(t *testing.T) {
+	r, err := New(Config{Queue: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for i := range 5 { // nobody runs: nothing is answered
+		if r.Ask(attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(fmt.Sprintf("127.0.0.1:%d", i+1))}, func(attribution.Owner) {}) {
+			taken++
+		}
+	}
+	if s := r.Stats(); taken != 2 || s.QueueFull != 3 {
+		t.Errorf("%d taken, stats %+v", taken, s)
+	}
+}
