@@ -272,3 +272,34 @@ func FuzzEngine(f *testing.F) {
 		}
 	})
 }
+
+// TestFloodDoesNotHideRealConnections: half-open connections of ever new sources go first.
+func TestFloodDoesNotHideRealConnections(t *testing.T) {
+	c := &collector{}
+	e := New(Config{MaxFlows: 1000}, c)
+	hello := clientHello(t)
+	real := newWire(t)
+	for _, p := range []tap.Packet{real.tcp(true, 1000, 0, "S", nil), real.tcp(false, 5000, 1001, "SA", nil), real.tcp(true, 1001, 5001, "A", nil)} {
+		e.Packet(&p)
+	}
+	flood := newWire(t)
+	flood.now = real.now
+	for i := range 100_000 {
+		flood.client = net.IP{198, byte(18 + i>>16), byte(i >> 8), byte(i)}
+		p := flood.tcp(true, 7, 0, "S", nil)
+		p.Time = real.now.UnixNano() + int64(i)
+		e.Packet(&p)
+	}
+	p := real.tcp(true, 1001, 5001, "PA", hello)
+	p.Time = real.now.UnixNano() + 1e8
+	e.Packet(&p)
+	e.Close()
+	if len(c.opened) != 100_001 || len(c.closed) != 100_001 {
+		t.Errorf("%d opened, %d closed, want 100001 of each", len(c.opened), len(c.closed))
+	}
+	for _, f := range c.closed {
+		if f.ID == 1 && (f.TLS == nil || f.Host != "license.mit-odoo.de" || f.SrcBytes != uint64(len(hello))) {
+			t.Errorf("the real connection was hidden: %+v", f)
+		}
+	}
+}

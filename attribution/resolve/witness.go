@@ -212,10 +212,10 @@ func (w *witness) fromParent(o attribution.Owner, parent, direct kernel.Process,
 	}
 	switch {
 	case len(certain) == 1 && direct.Alive() && parent.Alive():
-		o.Evidence.Reason = fmt.Sprintf("a thread of process %d waits for this very program", parent.PID)
+		o.Evidence.Source, o.Evidence.Reason = attribution.SourceThread, fmt.Sprintf("a thread of process %d waits for this very program", parent.PID)
 		return w.orderedBy(o, parent, certain[0], attribution.ConfidenceExact)
 	case len(waiting) == 1 && err == nil:
-		o.Evidence.Reason = fmt.Sprintf("started by the only thread of process %d that waits for a child", parent.PID)
+		o.Evidence.Source, o.Evidence.Reason = attribution.SourceProcess, fmt.Sprintf("started by the only thread of process %d that waits for a child", parent.PID)
 		return w.orderedBy(o, parent, waiting[0], attribution.ConfidenceHigh)
 	default:
 		o.Evidence.Reason = fmt.Sprintf("started by process %d; %d of its threads wait for a child", parent.PID, len(waiting))
