@@ -3,18 +3,27 @@ package tls
 import (
 	stdtls "crypto/tls"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 )
 
 // CipherName returns the IANA name of a cipher suite, or its number in hex when it is not a common one.
 func CipherName(id uint16) string {
-	if name, ok := otherSuites[id]; ok {
-		return name
-	}
-	if name := stdtls.CipherSuiteName(id); len(name) > 4 && name[:4] == "TLS_" {
+	if name, ok := suites()[id]; ok {
 		return name
 	}
 	return fmt.Sprintf("0x%04X", id)
 }
+
+// suites joins what crypto/tls knows, which makes its lists anew at every call, with the others.
+var suites = sync.OnceValue(func() map[uint16]string {
+	all := maps.Clone(otherSuites)
+	for _, s := range slices.Concat(stdtls.CipherSuites(), stdtls.InsecureCipherSuites()) {
+		all[s.ID] = s.Name
+	}
+	return all
+})
 
 // otherSuites are suites that servers still choose and that crypto/tls does not know.
 var otherSuites = map[uint16]string{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // JA3 is the MD5 of version, ciphers, extensions, groups and point formats in the client's order, without GREASE
@@ -95,14 +94,14 @@ func withoutGREASE(list []uint16) []uint16 {
 }
 
 func hexList(list []uint16) string {
-	var b strings.Builder
+	b := make([]byte, 0, 5*len(list))
 	for i, v := range list {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		fmt.Fprintf(&b, "%04x", v)
+		b = hex.AppendEncode(b, []byte{byte(v >> 8), byte(v)})
 	}
-	return b.String()
+	return string(b)
 }
 
 func ja4Version(v uint16) string {
