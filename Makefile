@@ -25,8 +25,9 @@ run: build ## start the appliance on this host
 demo: build deps-demo ## watch a built-in sandbox: a populated report within a minute
 	$(SUDO) bin/netaudit demo
 
-build: deps ## build bin/netaudit
+build: deps ## build bin/netaudit and bin/netaudit-verify
 	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/netaudit ./appliance/cmd/netaudit
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/netaudit-verify ./appliance/cmd/netaudit-verify
 
 # Packet, namespace and process tests need root: they are built by the caller and run with sudo where that is another user.
 test: deps deps-test lint ## run every test but the slow suites

@@ -54,5 +54,6 @@ var glossary = []entry{
 	{"sni", "SNI", "The name that a TLS client says in the clear when it connects: the name of the server that it wants."},
 	{"tcp-state", "TCP state", "How a connection went, in Zeek's words: SF opened and closed properly, S0 no answer, REJ refused, RSTO and RSTR broken off by the caller or by the server, OTH seen in the middle."},
 	{"third-party", "Third party", "The destination is neither MIT nor inside your network."},
+	{"verifier-key", "Log key", "The public key of this log. Proofs and checkpoints are checked with it; take it over a way that you trust, for example by reading it here once and keeping it."},
 	{"volume", "Volume", "Bytes of payload. What was sent again by TCP counts once; headers do not count."},
 }

@@ -17,6 +17,7 @@ type recordContent struct {
 	Event       ledger.Event
 	Raw         string // the exact bytes that are hashed
 	Leaf, Chain string
+	Key         string // of the log, as proofs are checked with it
 	Origin      string
 	Size        uint64
 	Previous    string // links, "" at the ends
@@ -45,7 +46,7 @@ func (p *pages) record(c *gin.Context) {
 	}
 	content := recordContent{
 		Seq: seq, Event: e, Raw: string(row.JSON), Leaf: hex.EncodeToString(row.Leaf[:]), Chain: hex.EncodeToString(row.Chain[:]),
-		Origin: p.o.Ledger.Origin(), Size: p.o.Ledger.Size(),
+		Origin: p.o.Ledger.Origin(), Size: p.o.Ledger.Size(), Key: p.o.Ledger.VerifierKey(),
 	}
 	if seq > 0 {
 		content.Previous = "/log/" + strconv.FormatUint(seq-1, 10)
@@ -56,13 +57,28 @@ func (p *pages) record(c *gin.Context) {
 	p.show(c, http.StatusOK, "record", "Row "+c.Param("seq"), "log", content)
 }
 
+// rowBytes serves the row exactly as it is hashed, for checking its proof.
+func (p *pages) rowBytes(c *gin.Context) {
+	seq, err := strconv.ParseUint(c.Param("seq"), 10, 63)
+	if err != nil {
+		c.Status(http.StatusNotFound)
+		return
+	}
+	row, err := p.o.Ledger.Row(seq)
+	if err != nil {
+		p.problem(c, http.StatusNotFound, "There is no row "+c.Param("seq"), "The log has "+strconv.FormatUint(p.o.Ledger.Size(), 10)+" rows, numbered from 0.")
+		return
+	}
+	c.Data(http.StatusOK, "application/json", row.JSON)
+}
+
 type verifyContent struct {
 	Word, Class, Origin, Root string
 	Place, Detail             string
 	Checked, NotChecked       []string
 	Size                      uint64
 	Milliseconds              int64
-	Note                      string
+	Note, Key                 string
 }
 
 // verify recomputes every hash before it answers.
@@ -74,7 +90,7 @@ func (p *pages) verify(c *gin.Context) {
 	}
 	content := verifyContent{
 		Word: "Intact", Class: "good", Origin: v.Origin, Root: hex.EncodeToString(v.Root[:]), Checked: v.Checked, NotChecked: v.NotChecked,
-		Size: v.Size, Milliseconds: v.Elapsed.Milliseconds(), Note: string(p.o.Ledger.Checkpoint().Note),
+		Size: v.Size, Milliseconds: v.Elapsed.Milliseconds(), Note: string(p.o.Ledger.Checkpoint().Note), Key: p.o.Ledger.VerifierKey(),
 	}
 	switch v.Status {
 	case ledger.Intact:

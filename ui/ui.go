@@ -80,6 +80,7 @@ func Mount(r *gin.Engine, o Options) error {
 	inside.GET("/", p.report)
 	inside.GET("/log", p.log)
 	inside.GET("/log/:seq", p.record)
+	inside.GET("/log/:seq/row", p.rowBytes)
 	inside.GET("/verify", p.verify)
 	inside.GET("/glossary", func(c *gin.Context) { p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", glossary) })
 	r.NoRoute(func(c *gin.Context) {

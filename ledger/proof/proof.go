@@ -46,6 +46,10 @@ func Marshal(index uint64, hashes []tlog.Hash, checkpoint []byte) []byte {
 	return append(b, checkpoint...)
 }
 
+// ErrUnproved says that everything could be read and does not fit: the row, the proof, the checkpoint or its signature was changed, or they do not
+// belong together. Other errors mean that something could not be read.
+var ErrUnproved = errors.New("not proved")
+
 // Verified is what a proof shows.
 type Verified struct {
 	Origin string
@@ -54,7 +58,7 @@ type Verified struct {
 	Root   [32]byte
 }
 
-// Verify checks that row, byte for byte, is in the log with the given C2SP verifier key.
+// Verify checks that row, byte for byte, is in the log with the given C2SP verifier key. It returns an error that wraps ErrUnproved when it is not.
 func Verify(row, text []byte, vkey string) (Verified, error) {
 	if len(text) > largestProof {
 		return Verified{}, fmt.Errorf("the proof has %d bytes; %d is the most", len(text), largestProof)
@@ -69,21 +73,26 @@ func Verify(row, text []byte, vkey string) (Verified, error) {
 	}
 	n, err := note.Open(signed, note.VerifierList(verifier))
 	if err != nil {
-		return Verified{}, fmt.Errorf("check the checkpoint's signature: %w", err)
+		return Verified{}, fmt.Errorf("%w: the checkpoint is not signed by this key: %w", ErrUnproved, err)
+	}
+	for _, s := range n.Sigs { // the library ignores the unused bits of the last character
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return Verified{}, fmt.Errorf("%w: the signature's text was changed: %w", ErrUnproved, err)
+		}
 	}
 	v, err := parseCheckpoint(n.Text)
 	if err != nil {
 		return Verified{}, fmt.Errorf("read the checkpoint: %w", err)
 	}
 	if v.Origin != verifier.Name() {
-		return Verified{}, fmt.Errorf("the checkpoint is of log %q, the key of %q", v.Origin, verifier.Name())
+		return Verified{}, fmt.Errorf("%w: the checkpoint is of log %q, the key of %q", ErrUnproved, v.Origin, verifier.Name())
 	}
 	if index >= v.Size {
-		return Verified{}, fmt.Errorf("row %d is not among the checkpoint's %d rows", index, v.Size)
+		return Verified{}, fmt.Errorf("%w: row %d is not among the checkpoint's %d rows", ErrUnproved, index, v.Size)
 	}
 	err = tlog.CheckRecord(hashes, int64(v.Size), tlog.Hash(v.Root), int64(index), tlog.RecordHash(row))
 	if err != nil {
-		return Verified{}, fmt.Errorf("row %d is not what the log holds there: %w", index, err)
+		return Verified{}, fmt.Errorf("%w: this is not what the log holds as row %d: %w", ErrUnproved, index, err)
 	}
 	v.Index = index
 	return v, nil
