@@ -96,7 +96,8 @@ func recognise(c *conn, client, server []byte) (p protocol, undecided bool) {
 		return nil, false
 	case hasAnyPrefix(server, "220 ", "220-"):
 		if port == 21 {
-			return nil, false
+			c.flow.Channel = "ftp"
+			return &upgradeStream{protocol: "ftp"}, false
 		}
 		c.flow.Channel = "smtp"
 		return newMailStream("smtp"), false
@@ -111,13 +112,20 @@ func recognise(c *conn, client, server []byte) (p protocol, undecided bool) {
 		return &postgresStream{}, false
 	case isMySQLGreeting(server):
 		c.flow.Channel = "mysql"
-		return nil, false
+		return &upgradeStream{protocol: "mysql"}, false
 	case isRedis(client) && (port == 6379 || isRedisReply(server)):
 		c.flow.Channel = "redis"
 		return nil, false
 	case isLDAP(client) && (port == 389 || port == 3268):
 		c.flow.Channel = "ldap"
-		return nil, false
+		return &upgradeStream{protocol: "ldap"}, false
+	case isXMPP(client):
+		c.flow.Channel = "xmpp"
+		return &upgradeStream{protocol: "xmpp"}, false
+	case isSOCKS5(client, server):
+		return &upgradeStream{protocol: "socks"}, false
+	case len(client) < 24 && len(client) > 0 && client[0] == 5 && len(server) == 0:
+		return nil, true // perhaps SOCKS
 	}
 	// TLS needs six bytes, a request line a few more; a silent side may still speak.
 	return nil, len(client) < 24 && len(server) < 24
