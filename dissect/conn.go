@@ -154,14 +154,22 @@ func (c *conn) packet(e *Engine, h *decode.Headers, now int64, fromA bool) {
 		e.touch(c, c.tcp.queue(), now)
 	} else {
 		c.datagram(e, h, side, now)
-		e.touch(c, queueOther, now)
+		e.touch(c, c.datagramQueue(), now)
 	}
-	if now-c.lastRow >= int64(e.config.UpdateEvery) && c.queue != queueClosing {
+	if now-c.lastRow >= int64(e.config.UpdateEvery) && (c.queue != queueClosing || h.Proto != decode.ProtoTCP) {
 		c.lastRow = now
 		f.State = StateUpdate
 		e.finishHead(c)
 		e.sink.FlowUpdated(f)
 	}
+}
+
+// datagramQueue lets answered DNS go soon: resolvers take a new port for every question, and rows should not wait a minute.
+func (c *conn) datagramQueue() queueName {
+	if c.answered && c.flow.Channel == "dns" {
+		return queueClosing
+	}
+	return queueOther
 }
 
 // datagram counts and reads a packet that has no sequence numbers.

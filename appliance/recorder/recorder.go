@@ -55,7 +55,8 @@ type Recorder struct {
 	config Config
 
 	// Owned by the engine's goroutine.
-	calls map[uint64]*call
+	calls  map[uint64]*call
+	nobody call // stands for the call of a flow that nobody is asked about and that had no row yet
 
 	// Safe for concurrent use.
 	opened, events, unattributed, notAsked atomic.Uint64
@@ -82,7 +83,7 @@ func New(c Config) (*Recorder, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Recorder{config: c, calls: make(map[uint64]*call)}, nil
+	return &Recorder{config: c, calls: make(map[uint64]*call), nobody: call{answered: true}}, nil
 }
 
 // Stats returns the counters. Safe from any goroutine.
@@ -204,12 +205,10 @@ func (r *Recorder) FlowClosed(f *dissect.Flow) {
 }
 
 func (r *Recorder) flowRow(f *dissect.Flow, state string) {
-	c := r.calls[f.ID]
-	if c == nil {
+	c := r.callOf(f)
+	if c == &r.nobody && state != "closed" {
 		c = &call{answered: true}
-		if state != "closed" {
-			r.calls[f.ID] = c
-		}
+		r.calls[f.ID] = c
 	}
 	e := flowEvent(f)
 	e.Kind, e.State, e.FlowID = "flow", state, r.flowID(f)
@@ -217,8 +216,10 @@ func (r *Recorder) flowRow(f *dissect.Flow, state string) {
 		e.HasNew = true
 		e.NewSrcBytes, e.NewDstBytes = clampInt(f.SrcBytes-c.rowSrcBytes), clampInt(f.DstBytes-c.rowDstBytes)
 	}
-	c.rows++
-	c.rowSrcBytes, c.rowDstBytes = f.SrcBytes, f.DstBytes
+	if c != &r.nobody {
+		c.rows++
+		c.rowSrcBytes, c.rowDstBytes = f.SrcBytes, f.DstBytes
+	}
 	r.setParty(&e, f)
 	r.emit(c, e)
 }
@@ -248,7 +249,7 @@ func (r *Recorder) callOf(f *dissect.Flow) *call {
 	if c := r.calls[f.ID]; c != nil {
 		return c
 	}
-	return &call{answered: true}
+	return &r.nobody
 }
 
 func (r *Recorder) flowID(f *dissect.Flow) string {
