@@ -101,7 +101,7 @@ func (a *Appliance) wire(sources []liveSource) error {
 		return err
 	}
 	if a.config.Install != InstallMirror {
-		a.resolver, err = resolve.New(resolve.Config{AddonsPaths: a.config.AddonsPaths, Logger: a.log, MarkBefore: a.started})
+		a.resolver, err = resolve.New(resolve.Config{AddonsPaths: a.config.AddonsPaths, Logger: a.log})
 		if err != nil {
 			return fmt.Errorf("prepare attribution: %w", err)
 		}

@@ -34,7 +34,7 @@ type logContent struct {
 
 type logRow struct {
 	Seq   uint64
-	Event ledger.Event
+	Event *ledger.Event
 }
 
 const (
@@ -65,7 +65,7 @@ func (p *pages) log(c *gin.Context) {
 		content.Lowest = row.Seq
 		e, err := ledger.ParseEvent(row.JSON)
 		if err == nil && f.Match(row.JSON, &e) {
-			content.Rows = append(content.Rows, logRow{row.Seq, e})
+			content.Rows = append(content.Rows, logRow{row.Seq, &e})
 		}
 		return true
 	})

@@ -14,7 +14,7 @@ import (
 
 type recordContent struct {
 	Seq         uint64
-	Event       ledger.Event
+	Event       *ledger.Event
 	Raw         string // the exact bytes that are hashed
 	Leaf, Chain string
 	Key         string // of the log, as proofs are checked with it
@@ -45,7 +45,7 @@ func (p *pages) record(c *gin.Context) {
 		return
 	}
 	content := recordContent{
-		Seq: seq, Event: e, Raw: string(row.JSON), Leaf: hex.EncodeToString(row.Leaf[:]), Chain: hex.EncodeToString(row.Chain[:]),
+		Seq: seq, Event: &e, Raw: string(row.JSON), Leaf: hex.EncodeToString(row.Leaf[:]), Chain: hex.EncodeToString(row.Chain[:]),
 		Origin: p.o.Ledger.Origin(), Size: p.o.Ledger.Size(), Key: p.o.Ledger.VerifierKey(),
 	}
 	if seq > 0 {

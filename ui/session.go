@@ -32,32 +32,27 @@ func (p *pages) login(c *gin.Context) {
 		return
 	}
 	cookie, ok, err := p.o.Tokens.Redeem(code)
-	if err != nil {
+	p.enter(c, next, cookie, ok, err, "This login was used already or has expired. Restart netaudit for a new one, or use a token.")
+}
+
+// enter sets the session's cookie, or says why there is none.
+func (p *pages) enter(c *gin.Context, next, cookie string, ok bool, err error, refusal string) {
+	switch {
+	case err != nil:
 		p.failed(c, "open a session", err)
-		return
+	case !ok:
+		p.show(c, http.StatusUnauthorized, "login", "Log in", "", loginContent{next, refusal})
+	default:
+		setCookie(c, cookie)
+		c.Redirect(http.StatusSeeOther, next)
 	}
-	if !ok {
-		p.show(c, http.StatusUnauthorized, "login", "Log in", "", loginContent{next, "This login was used already or has expired. Restart netaudit for a new one, or use a token."})
-		return
-	}
-	setCookie(c, cookie)
-	c.Redirect(http.StatusSeeOther, next)
 }
 
 func (p *pages) loginWithToken(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, 4096)
 	next := ownPath(c.PostForm("next"))
 	cookie, ok, err := p.o.Tokens.Session(strings.TrimSpace(c.PostForm("token")))
-	if err != nil {
-		p.failed(c, "open a session", err)
-		return
-	}
-	if !ok {
-		p.show(c, http.StatusUnauthorized, "login", "Log in", "", loginContent{next, "This token is not known."})
-		return
-	}
-	setCookie(c, cookie)
-	c.Redirect(http.StatusSeeOther, next)
+	p.enter(c, next, cookie, ok, err, "This token is not known.")
 }
 
 func (p *pages) logout(c *gin.Context) {

@@ -28,7 +28,6 @@ type Config struct {
 	Logger      *slog.Logger // nil: slog.Default
 	Workers     int          // default 4: a worker sleeps most of the time
 	Queue       int          // questions that wait at most, default 1024
-	MarkBefore  time.Time    // reserved for sockets that existed before the start
 }
 
 // Resolver answers questions. Ask, AskInbound and Stats are safe for concurrent use; Run is called once.
