@@ -54,6 +54,7 @@ func (p *pages) log(c *gin.Context) {
 	}
 	content := logContent{Tabs: tabs(query), Chips: chips(query), Filter: f, Size: p.o.Ledger.Size(), Lowest: before}
 	content.Filter.Kind = query.Get("kind")
+	lookups := content.Filter.Kind == "" && f.Channel == "" && f.Dest == "" // … are left out: they have a tab of their own
 	scanned := 0
 	more := false
 	err := p.o.Ledger.RowsBackward(c.Request.Context(), before, func(row ledger.Row) bool {
@@ -64,7 +65,7 @@ func (p *pages) log(c *gin.Context) {
 		scanned++
 		content.Lowest = row.Seq
 		e, err := ledger.ParseEvent(row.JSON)
-		if err == nil && f.Match(row.JSON, &e) {
+		if err == nil && f.Match(row.JSON, &e) && !(lookups && e.Channel == "dns") {
 			content.Rows = append(content.Rows, logRow{row.Seq, &e})
 		}
 		return true

@@ -133,6 +133,9 @@ func TestEveryRuleFiresForItsReasonAlone(t *testing.T) {
 		{"a bare address", Attention, []string{"T4"}, func(w *world) {
 			w.call("", "third_party", "shop", 1, func(e *ledger.Event) { e.Dst.HostSource = "none" })
 		}, nil},
+		{"a name server's address hides nothing", AllClear, nil, func(w *world) {
+			w.call("", "third_party", "shop", 1, func(e *ledger.Event) { e.Dst.HostSource, e.Channel = "none", "dns" })
+		}, nil},
 		{"an encrypted name", Attention, []string{"T4"}, func(w *world) {
 			w.call("front.example", "third_party", "shop", 1, func(e *ledger.Event) { e.TLS = &ledger.TLS{Version: "1.3", SNI: "front.example", ECH: true} })
 		}, nil},

@@ -70,7 +70,8 @@ func (c *collector) judge(e *ledger.Event, class string) {
 	if c.known != nil && !c.known[hostOf(e)] {
 		c.fire("T3", e.Seq)
 	}
-	if e.Dst.Host == "" || e.TLS != nil && e.TLS.ECH {
+	// A name server is asked by its address; what it is asked stands in rows of its own.
+	if e.Dst.Host == "" && e.Channel != "dns" || e.TLS != nil && e.TLS.ECH {
 		c.fire("T4", e.Seq)
 	}
 }

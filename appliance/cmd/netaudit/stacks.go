@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"netaudit/attribution/pystack"
 )
@@ -24,6 +25,9 @@ Example:
 // Run prints the stacks. Exit status 1: the process is no CPython, or of a version that is not known.
 func (c *stacksCommand) Run(s *session) error {
 	p, err := pystack.Open(c.PID)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no process %d, or it is a kernel thread", c.PID)
+	}
 	if err != nil {
 		var unsupported *pystack.UnsupportedError
 		if errors.Is(err, pystack.ErrNotPython) || errors.As(err, &unsupported) {
