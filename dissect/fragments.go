@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"bytes"
+	"container/list"
 	"net/netip"
 
 	"netaudit/tap"
@@ -27,7 +28,7 @@ var (
 // fragments puts datagrams together (RFC 791 §3.2, RFC 8200 §4.5). One engine owns it.
 type fragments struct {
 	waiting map[fragmentKey]*datagram
-	oldest  []fragmentKey // in order of arrival; may name datagrams that are gone
+	oldest  list.List // of *datagram, in order of arrival
 	bytes   int
 }
 
@@ -40,6 +41,8 @@ type fragmentKey struct {
 
 // datagram is one that is not whole yet.
 type datagram struct {
+	key    fragmentKey
+	place  *list.Element // in fragments.oldest
 	begun  int64
 	pieces []fragmentPiece
 	got    int
@@ -60,6 +63,10 @@ func (e *Engine) whole(h *decode.Headers, p *tap.Packet) bool {
 	if d == nil {
 		d = e.beginDatagram(k, p.Time)
 	}
+	if h.FragmentOffset == 0 && d.first.Data == nil { // also of a datagram that is given up: it has the ports
+		d.first = *p
+		d.first.Data = bytes.Clone(p.Data)
+	}
 	if d.bad {
 		return false
 	}
@@ -70,10 +77,6 @@ func (e *Engine) whole(h *decode.Headers, p *tap.Packet) bool {
 		return false
 	}
 	e.fragments.bytes += len(h.Piece)
-	if h.FragmentOffset == 0 && d.first.Data == nil {
-		d.first = *p
-		d.first.Data = bytes.Clone(p.Data)
-	}
 	if d.got != d.end {
 		return false
 	}
@@ -81,7 +84,7 @@ func (e *Engine) whole(h *decode.Headers, p *tap.Packet) bool {
 	for _, piece := range d.pieces {
 		copy(payload[piece.offset:], piece.data)
 	}
-	e.forget(k, d)
+	e.forget(d)
 	if err := decode.Whole(payload, h); err != nil {
 		e.count(err)
 	}
@@ -93,12 +96,12 @@ func (e *Engine) beginDatagram(k fragmentKey, now int64) *datagram {
 	if f.waiting == nil {
 		f.waiting = map[fragmentKey]*datagram{}
 	}
-	for len(f.oldest) > 0 && (len(f.waiting) >= mostDatagrams || f.bytes > mostPieces) {
+	for f.oldest.Len() > 0 && (len(f.waiting) >= mostDatagrams || f.bytes > mostPieces) {
 		e.giveUpOldest()
 	}
-	d := &datagram{begun: now, end: -1}
+	d := &datagram{key: k, begun: now, end: -1}
 	f.waiting[k] = d
-	f.oldest = append(f.oldest, k)
+	d.place = f.oldest.PushBack(d)
 	return d
 }
 
@@ -131,17 +134,16 @@ func (d *datagram) take(h *decode.Headers) *decode.Reason {
 	return nil
 }
 
-func (e *Engine) forget(k fragmentKey, d *datagram) {
-	delete(e.fragments.waiting, k)
+func (e *Engine) forget(d *datagram) {
+	delete(e.fragments.waiting, d.key)
+	e.fragments.oldest.Remove(d.place)
 	e.fragments.bytes -= d.got
 }
 
 // expireFragments gives up what waits since too long.
 func (e *Engine) expireFragments(now int64) {
-	f := &e.fragments
-	for len(f.oldest) > 0 {
-		d := f.waiting[f.oldest[0]]
-		if d != nil && now-d.begun < fragmentTimeout {
+	for front := e.fragments.oldest.Front(); front != nil; front = e.fragments.oldest.Front() {
+		if now-front.Value.(*datagram).begun < fragmentTimeout {
 			return
 		}
 		e.giveUpOldest()
@@ -150,14 +152,8 @@ func (e *Engine) expireFragments(now int64) {
 
 // giveUpOldest follows the first fragment alone: the call must not be invisible because a part of it is.
 func (e *Engine) giveUpOldest() {
-	f := &e.fragments
-	k := f.oldest[0]
-	f.oldest = f.oldest[1:]
-	d := f.waiting[k]
-	if d == nil {
-		return
-	}
-	e.forget(k, d)
+	d := e.fragments.oldest.Front().Value.(*datagram)
+	e.forget(d)
 	if !d.bad {
 		e.malformed[errFragmentMissing]++
 	}

@@ -114,8 +114,34 @@ func TestFragmentsOfAFloodStayWithinTheirBound(t *testing.T) {
 		binary.BigEndian.PutUint16(piece[4:], uint16(i))
 		piece[15] = byte(i >> 16)
 		feed(e, someTime+int64(i), piece)
-		if len(e.fragments.waiting) > mostDatagrams || e.fragments.bytes > mostPieces+largestDatagram || len(e.fragments.oldest) > mostDatagrams+1 {
-			t.Fatalf("after %d: %d datagrams, %d bytes, %d in the queue", i, len(e.fragments.waiting), e.fragments.bytes, len(e.fragments.oldest))
+		if len(e.fragments.waiting) > mostDatagrams || e.fragments.bytes > mostPieces+largestDatagram || e.fragments.oldest.Len() != len(e.fragments.waiting) {
+			t.Fatalf("after %d: %d datagrams, %d bytes, %d in the queue", i, len(e.fragments.waiting), e.fragments.bytes, e.fragments.oldest.Len())
 		}
+	}
+}
+
+// TestFirstFragmentThatTheCaptureCutKeepsTheCallVisible: a small snap length must not hide who was called.
+func TestFirstFragmentThatTheCaptureCutKeepsTheCallVisible(t *testing.T) {
+	list := fragmented(false, 3000, 1000)
+	c := &collector{}
+	e := New(Config{}, c)
+	e.Packet(&tap.Packet{Time: someTime, Data: list[0][:96], Length: len(list[0]), Link: tap.LinkRaw})
+	feed(e, someTime+1, list[1:]...)
+	e.Close()
+	if f := c.only(t, 1)[0]; f.Dst.Port() != 9999 || !e.config.Local(f.Src.Addr()) {
+		t.Errorf("flow %v → %v", f.Src, f.Dst)
+	}
+}
+
+func TestWholeDatagramsLeaveNothingBehind(t *testing.T) {
+	e := New(Config{}, &collector{})
+	for i := range 2000 {
+		for _, b := range fragmented(false, 3000, 1000) {
+			binary.BigEndian.PutUint16(b[4:], uint16(i))
+			feed(e, someTime+int64(i), b)
+		}
+	}
+	if n := e.fragments.oldest.Len(); n != 0 || len(e.fragments.waiting) != 0 || e.fragments.bytes != 0 {
+		t.Errorf("%d in the queue, %d waiting, %d bytes", n, len(e.fragments.waiting), e.fragments.bytes)
 	}
 }
