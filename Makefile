@@ -10,7 +10,7 @@ export CGO_ENABLED := 1
 # Packages of Debian 12 and Ubuntu; what is already there costs nothing.
 BUILD_PACKAGES := libpcap-dev gcc libc6-dev
 DEMO_PACKAGES  := iproute2 python3 curl
-TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests
+TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests python3-dev
 install = missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
 	if [ $${\#missing[@]} -gt 0 ]; then echo "installing $${missing[*]}"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; fi

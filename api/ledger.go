@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
-	"netaudit/ledger"
 	"netaudit/ledger/report"
 )
 
@@ -78,24 +77,12 @@ func (s *server) verify(ctx context.Context, _ *struct{}) (*struct{ Body verifyB
 		return nil, err
 	}
 	out := verifyBody{
-		Status: StatusWord(v.Status), Size: v.Size, Checked: v.Checked, NotChecked: v.NotChecked, At: v.At.UTC(), ElapsedMS: v.Elapsed.Milliseconds(),
+		Status: v.Status.String(), Size: v.Size, Checked: v.Checked, NotChecked: v.NotChecked, At: v.At.UTC(), ElapsedMS: v.Elapsed.Milliseconds(),
 	}
 	if d := v.Damage; d != nil {
 		out.Where, out.Detail = Place(d), d.Detail
 	}
 	return &struct{ Body verifyBody }{out}, nil
-}
-
-// StatusWord is a verification's result as it stands in answers.
-func StatusWord(s ledger.Status) string {
-	switch s {
-	case ledger.Intact:
-		return "intact"
-	case ledger.Tampered:
-		return "tampered"
-	default:
-		return "cannot_tell"
-	}
 }
 
 // checkpointNote serves /checkpoint to stock C2SP clients. A checkpoint says how many rows there are and nothing of what they say.

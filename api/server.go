@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -153,8 +154,9 @@ func (s *server) authorised(a huma.API) func(huma.Context, func(huma.Context)) {
 			who = r.Request.RemoteAddr
 		}
 		if wait := s.failures.wait(who); wait > 0 {
-			ctx.SetHeader("Retry-After", "60")
-			_ = huma.WriteErr(a, ctx, http.StatusTooManyRequests, "too many refused requests; wait a minute")
+			seconds := strconv.Itoa(int(wait/time.Second) + 1)
+			ctx.SetHeader("Retry-After", seconds)
+			_ = huma.WriteErr(a, ctx, http.StatusTooManyRequests, "too many refused requests; try again in "+seconds+" seconds")
 			return
 		}
 		if !s.o.Tokens.Authorised(r.Request) {

@@ -5,11 +5,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync/atomic"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"netaudit/tap"
 )
 
 // addressBook knows which addresses belong to the watched host. Refresh replaces its content; isLocal may be called
@@ -24,7 +24,7 @@ type addressBook struct {
 // refresh reads the interfaces' addresses again, in the watched namespace.
 func (b *addressBook) refresh() error {
 	own := map[netip.Addr]struct{}{}
-	err := inNetNS(b.netnsPath, func() error {
+	err := tap.InNamespace(b.netnsPath, func() error {
 		list, err := net.InterfaceAddrs()
 		if err != nil {
 			return err
@@ -63,29 +63,6 @@ func (b *addressBook) isLocal(a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// inNetNS runs f inside the namespace at path, on a thread that is thrown away; with path "" it simply runs f.
-func inNetNS(path string, f func() error) error {
-	if path == "" {
-		return f()
-	}
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine and takes the namespace with it
-		result <- func() error {
-			h, err := netns.GetFromPath(path)
-			if err != nil {
-				return fmt.Errorf("open network namespace %s: %w", path, err)
-			}
-			defer h.Close()
-			if err := netns.Set(h); err != nil {
-				return fmt.Errorf("enter network namespace %s (needs CAP_SYS_ADMIN): %w", path, err)
-			}
-			return f()
-		}()
-	}()
-	return <-result
 }
 
 // netNSInode is the identity of the namespace at path; 0 stands for netaudit's own.

@@ -35,7 +35,7 @@ func (a *Appliance) openSources() ([]liveSource, error) {
 // would show every packet twice.
 func watchableInterfaces(netnsPath string) ([]string, error) {
 	var names []string
-	err := inNetNS(netnsPath, func() error {
+	err := tap.InNamespace(netnsPath, func() error {
 		list, err := tap.Interfaces()
 		if err != nil {
 			return err

@@ -16,6 +16,18 @@ import (
 // Status is the result of a verification.
 type Status int
 
+// String is the word that stands in machine-readable answers.
+func (s Status) String() string {
+	switch s {
+	case Intact:
+		return "intact"
+	case Tampered:
+		return "tampered"
+	default:
+		return "cannot_tell"
+	}
+}
+
 // What a verification can say.
 const (
 	CannotTell Status = iota

@@ -44,9 +44,9 @@ func Interfaces() ([]Interface, error) {
 	return out, nil
 }
 
-// inNamespace runs f in the network namespace at path, on a thread that is thrown away; with "" it simply runs f. A socket
+// InNamespace runs f in the network namespace at path, on a thread that is thrown away; with "" it simply runs f. A socket
 // stays in the namespace it was opened in, so the capture can be read from anywhere afterwards.
-func inNamespace(path string, f func() error) error {
+func InNamespace(path string, f func() error) error {
 	if path == "" {
 		return f()
 	}

@@ -86,7 +86,7 @@ func OpenLive(c LiveConfig) (Source, error) {
 // open activates a handle in the interface's namespace.
 func (s *liveSource) open() error {
 	var handle *pcap.Handle
-	err := inNamespace(s.config.NetNS, func() (err error) {
+	err := InNamespace(s.config.NetNS, func() (err error) {
 		handle, err = activate(s.config)
 		return err
 	})

@@ -69,8 +69,6 @@ func statusExit(status ledger.Status) error {
 	}
 }
 
-var statusWords = map[ledger.Status]string{ledger.Intact: "intact", ledger.Tampered: "tampered", ledger.CannotTell: "cannot tell"}
-
 func printVerificationJSON(s *session, v ledger.Verification) error {
 	out := struct {
 		Status     string   `json:"status"`
@@ -82,7 +80,7 @@ func printVerificationJSON(s *session, v ledger.Verification) error {
 		Detail     string   `json:"detail,omitempty"`
 		Checked    []string `json:"checked"`
 		NotChecked []string `json:"not_checked"`
-	}{statusWords[v.Status], v.Origin, v.Size, hex.EncodeToString(v.Root[:]), "", nil, "", v.Checked, v.NotChecked}
+	}{v.Status.String(), v.Origin, v.Size, hex.EncodeToString(v.Root[:]), "", nil, "", v.Checked, v.NotChecked}
 	if d := v.Damage; d != nil {
 		out.Where, out.Detail = d.Where, d.Detail
 		if d.HasSeq {
