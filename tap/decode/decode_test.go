@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -239,4 +240,65 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		}
 	})
+}
+
+// inner6 is an IPv6 packet with UDP inside.
+func inner6(t testing.TB) []byte {
+	t.Helper()
+	ip := &layers.IPv6{Version: 6, HopLimit: 9, NextHeader: layers.IPProtocolUDP, SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8::2")}
+	udp := &layers.UDP{SrcPort: 1234, DstPort: 5678}
+	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		t.Fatal(err)
+	}
+	return serialize(t, ip, udp, gopacket.Payload("hello"))
+}
+
+// TestRemainingLinksAndTunnelsAreTakenOff builds the headers that gopacket cannot write by hand, as their specifications draw them.
+func TestRemainingLinksAndTunnelsAreTakenOff(t *testing.T) {
+	four := serialize(t, inner(t)...)
+	framed := serialize(t, append([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeIPv4)}, inner(t)...)...)
+	ether := func(kind uint16, parts ...[]byte) []byte {
+		return slices.Concat(make([]byte, 12), []byte{byte(kind >> 8), byte(kind)}, slices.Concat(parts...))
+	}
+	over := func(proto layers.IPProtocol, port layers.UDPPort, parts ...[]byte) []byte {
+		return serialize(t, append(outer(t, proto, port), gopacket.Payload(slices.Concat(parts...)))...)
+	}
+	for _, c := range []struct {
+		name  string
+		link  tap.LinkType
+		frame []byte
+		kind  TunnelKind
+		id    uint32
+		v6    bool
+	}{
+		{"SLL", tap.LinkLinuxSLL, slices.Concat(make([]byte, 14), []byte{8, 0}, four), 0, 0, false},
+		{"SLL2", tap.LinkLinuxSLL2, slices.Concat([]byte{8, 0}, make([]byte, 18), four), 0, 0, false},
+		{"raw", tap.LinkRaw, four, 0, 0, false},
+		{"null", tap.LinkNull, slices.Concat([]byte{2, 0, 0, 0}, four), 0, 0, false},
+		{"loop", tap.LinkLoop, slices.Concat([]byte{0, 0, 0, 2}, four), 0, 0, false},
+		{"PPP", tap.LinkPPP, slices.Concat([]byte{0xff, 0x03, 0x00, 0x21}, four), 0, 0, false},
+		{"PPPoE (RFC 2516)", tap.LinkEthernet, ether(0x8864, []byte{0x11, 0, 0, 9, 0, byte(len(four) + 2), 0x00, 0x21}, four), TunnelPPPoE, 9, false},
+		{"ERSPAN I", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0, 0, 0x88, 0xbe}, framed), TunnelERSPAN, 0, false},
+		{"ERSPAN II", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 33, 0, 0, 0, 0}, framed), TunnelERSPAN, 33, false},
+		{"ERSPAN III", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 0, 0, 34, 0, 0, 0, 0, 0, 0, 0, 0}, framed), TunnelERSPAN, 34, false},
+		{"6in4 (RFC 4213)", tap.LinkEthernet, over(layers.IPProtocolIPv6, 0, inner6(t)), Tunnel6in4, 0, true},
+		{"GTP-U", tap.LinkEthernet, over(layers.IPProtocolUDP, 2152, []byte{0x30, 255, 0, byte(len(four)), 0, 0, 0, 35}, four), TunnelGTPU, 35, false},
+		{"Teredo (RFC 4380)", tap.LinkEthernet, over(layers.IPProtocolUDP, 3544, []byte{0, 0, 1, 2, 3, 4, 5, 6}, inner6(t)), TunnelTeredo, 0, true},
+	} {
+		var h Headers
+		if err := Decode(c.link, c.frame, len(c.frame), &h); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if h.SrcPort != 1234 || h.DstPort != 5678 || string(h.Payload) != "hello" || h.Src.Is6() != c.v6 {
+			t.Errorf("%s: %s port %d → %s port %d with %q", c.name, h.Src, h.SrcPort, h.Dst, h.DstPort, h.Payload)
+		}
+		got := TunnelLayer{}
+		if h.Tunnel.Count > 0 {
+			got = h.Tunnel.Layers[0]
+		}
+		if got.Kind != c.kind || got.ID != c.id {
+			t.Errorf("%s: tunnel %s %d, want %s %d", c.name, got.Kind, got.ID, c.kind, c.id)
+		}
+	}
 }
