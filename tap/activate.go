@@ -40,7 +40,11 @@ func activate(c LiveConfig) (*pcap.Handle, error) {
 // explainActivation turns libpcap's answer into what the user can do about it.
 func explainActivation(iface string, err, detail error) error {
 	text := err.Error()
-	if detail != nil && !strings.Contains(text, detail.Error()) {
+	switch {
+	case detail == nil || strings.Contains(text, detail.Error()):
+	case strings.Contains(strings.ToLower(detail.Error()), strings.ToLower(text)):
+		text = detail.Error() // it says the same and more
+	default:
 		text += " " + detail.Error()
 	}
 	lower := strings.ToLower(text)

@@ -65,7 +65,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			"  · Whether the log shows others the same: compare checkpoints with somebody else.\n")
 		return sound
 	case errors.Is(err, proof.ErrUnproved):
-		fmt.Fprintf(stdout, "TAMPERED  %v\n", err)
+		fmt.Fprintf(stdout, "TAMPERED  %v\n\nRow, proof and key do not belong together. Export all three again from the page of this row: if they fit then, the copies that you hold were changed.\n", err)
 		return tampered
 	default:
 		fmt.Fprintf(stdout, "CANNOT TELL  %v\n", err)
