@@ -3,7 +3,7 @@
 //
 //	go run ./tap/benchcapture -kind bulk|flows|dns -size 128 -o FILE
 //
-// bulk is one TLS download, flows are short TLS calls, dns is questions and answers over UDP.
+// bulk is TLS downloads of 200 kB each, flows are short TLS calls, dns is questions and answers over UDP.
 package main
 
 import (
@@ -63,15 +63,24 @@ func parse(data []byte) (f frame, ok bool) {
 	return f, f.tcp || proto == layers.IPProtocolUDP
 }
 
-// host gives both ends other addresses, the same for every frame of a copy.
+// fromServer says who sent the frame, by the port.
+func (f frame) fromServer() bool {
+	port := binary.BigEndian.Uint16(f.data[f.transport:])
+	return port == 53 || port == 80 || port == 443
+}
+
+// host gives client and server other addresses, the same for every frame of a copy.
 func (f frame) host(n uint32) {
-	src, dst := f.data[26:30], f.data[30:34]
+	client, server := f.data[26:30], f.data[30:34]
 	if f.v6 {
-		src, dst = f.data[34:38], f.data[50:54]
+		client, server = f.data[34:38], f.data[50:54]
 	}
-	binary.BigEndian.PutUint16(src[1:], uint16(n))
-	binary.BigEndian.PutUint16(dst[1:], uint16(n))
-	src[0], dst[0] = 10+byte(n>>16), 20+byte(n>>16)
+	if f.fromServer() {
+		client, server = server, client
+	}
+	binary.BigEndian.PutUint16(client[1:], uint16(n))
+	binary.BigEndian.PutUint16(server[1:], uint16(n))
+	client[0], server[0] = 10+byte(n>>16), 20+byte(n>>16)
 }
 
 // length writes the IP length field for a frame of len(data).
@@ -163,44 +172,89 @@ func (w *writer) copies(list []frame, size int) error {
 	return nil
 }
 
-// bulk writes one real handshake and then a long answer with 1,448 bytes a segment, acknowledged every second segment.
+// bulkSegments is how many full segments a download has: 200 kB.
+const bulkSegments = 140
+
+// bulk writes downloads: a real handshake, then an answer with 1,448 bytes a segment, acknowledged every second segment.
 func (w *writer) bulk(list []frame, size int) error {
-	var server, client *frame
-	for i, f := range list {
-		if f.tcp && binary.BigEndian.Uint16(f.data[f.transport:]) == 443 {
-			server = &list[i]
-		} else if server != nil {
-			client = &list[i]
+	d, err := newDownload(list)
+	if err != nil {
+		return err
+	}
+	for n := uint32(0); w.written < size; n++ {
+		if err := d.write(w, n); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// download is one connection: its beginning as it was captured, and templates for what follows.
+type download struct {
+	head                 []frame
+	segment, acknowledge frame
+	seq                  uint32 // of the first segment
+}
+
+// newDownload takes the first connection to port 443 up to the first segment that nearly fills a frame.
+func newDownload(list []frame) (*download, error) {
+	d := &download{}
+	var port uint16
+	for _, f := range list {
+		client := binary.BigEndian.Uint16(f.data[f.transport:])
+		if f.fromServer() {
+			client = binary.BigEndian.Uint16(f.data[f.transport+2:])
+		}
+		if port == 0 {
+			port = client
+		}
+		if client != port {
+			continue
+		}
+		d.head = append(d.head, f)
+		if header := f.transport + int(f.data[f.transport+12]>>4)*4; f.fromServer() && len(f.data) > header+500 {
+			d.seq = binary.BigEndian.Uint32(f.data[f.transport+4:]) + uint32(len(f.data)-header)
+			d.segment = f.bare(bytes.Repeat([]byte{23, 3, 3, 64, 0, 'x'}, 242)[:1448])
+			continue
+		}
+		if d.seq != 0 && !f.fromServer() {
+			d.acknowledge = f.bare(nil)
+			return d, nil
+		}
+	}
+	return nil, errors.New("the capture holds no answer from port 443")
+}
+
+// bare is the frame with a TCP header without options, the flag ACK alone, and another payload.
+func (f frame) bare(payload []byte) frame {
+	const header = 20
+	f.data = append(bytes.Clone(f.data[:f.transport+header]), payload...)
+	f.data[f.transport+12], f.data[f.transport+13] = header/4<<4, 0x10
+	f.length(f.data)
+	return f
+}
+
+func (d *download) write(w *writer, n uint32) error {
+	for _, f := range d.head {
+		f.host(n)
 		if err := w.write(f.data); err != nil {
 			return err
 		}
-		if server != nil && client != nil && i > 20 {
-			break
+	}
+	d.segment.host(n)
+	d.acknowledge.host(n)
+	seq := d.seq
+	for i := range bulkSegments {
+		binary.BigEndian.PutUint32(d.segment.data[d.segment.transport+4:], seq)
+		seq += 1448
+		if err := w.write(d.segment.data); err != nil {
+			return err
 		}
-	}
-	if server == nil || client == nil {
-		return errors.New("the capture holds no answer from port 443")
-	}
-	head := 20 // of TCP, without options
-	segment := append(bytes.Clone(server.data[:server.transport+head]), bytes.Repeat([]byte{23, 3, 3, 64, 0, 'x'}, 242)[:1448]...)
-	segment[server.transport+12], segment[server.transport+13] = 5<<4, 0x10
-	server.length(segment)
-	acknowledge := bytes.Clone(client.data[:client.transport+head])
-	acknowledge[client.transport+12], acknowledge[client.transport+13] = 5<<4, 0x10
-	client.length(acknowledge)
-	seq := binary.BigEndian.Uint32(server.data[server.transport+4:]) + uint32(len(server.data)-server.transport-int(server.data[server.transport+12]>>4)*4)
-	for w.written < size {
-		for range 2 {
-			binary.BigEndian.PutUint32(segment[server.transport+4:], seq)
-			seq += 1448
-			if err := w.write(segment); err != nil {
+		if i%2 == 1 {
+			binary.BigEndian.PutUint32(d.acknowledge.data[d.acknowledge.transport+8:], seq)
+			if err := w.write(d.acknowledge.data); err != nil {
 				return err
 			}
-		}
-		binary.BigEndian.PutUint32(acknowledge[client.transport+8:], seq)
-		if err := w.write(acknowledge); err != nil {
-			return err
 		}
 	}
 	return nil
