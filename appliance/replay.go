@@ -19,7 +19,8 @@ import (
 // packets alone, so the events have no process and no addon.
 type Replay struct {
 	Parties  *party.Catalogue         // required
-	Emit     func(ledger.Event)       // required; called from Run's goroutine
+	Emit     func(ledger.Event)       // required; called from Run's goroutine. With Reuse what the event points to is good until Emit returns
+	Reuse    bool                     // Emit keeps nothing of an event
 	Key      [32]byte                 // salt of the fingerprints
 	RunID    string                   // first part of every flow_id, default "r"
 	Progress func(read, total uint64) // optional; total is 0 when unknown
@@ -40,7 +41,7 @@ func (r *Replay) Run(ctx context.Context, path string) error {
 	if runID == "" {
 		runID = "r"
 	}
-	rec, err := recorder.New(recorder.Config{Parties: r.Parties, Emit: r.Emit, RunID: runID})
+	rec, err := recorder.New(recorder.Config{Parties: r.Parties, Emit: r.Emit, RunID: runID, Reuse: r.Reuse})
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}

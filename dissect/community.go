@@ -4,13 +4,14 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
+	"net/netip"
 
 	"netaudit/tap/decode"
 )
 
-// communityID is the flow's Community ID, version 1 with seed 0 (https://github.com/corelight/community-id-spec): the same
+// AppendCommunityID appends the flow's Community ID, version 1 with seed 0 (https://github.com/corelight/community-id-spec), "1:…": the same
 // for both directions and for every tool that speaks it.
-func communityID(f *Flow) string {
+func (f *Flow) AppendCommunityID(out []byte) []byte {
 	src, dst := f.Src.Addr(), f.Dst.Addr()
 	sport, dport := f.Src.Port(), f.Dst.Port()
 	ports, oneWay := false, false
@@ -27,17 +28,26 @@ func communityID(f *Flow) string {
 	if !oneWay && (order > 0 || order == 0 && sport > dport) {
 		src, dst, sport, dport = dst, src, dport, sport
 	}
-	b := make([]byte, 0, 40)
-	b = append(b, 0, 0)
-	b = append(b, src.AsSlice()...)
-	b = append(b, dst.AsSlice()...)
+	var space [40]byte
+	b := append(space[:0], 0, 0)
+	b = appendAddress(b, src)
+	b = appendAddress(b, dst)
 	b = append(b, f.Proto, 0)
 	if ports {
 		b = binary.BigEndian.AppendUint16(b, sport)
 		b = binary.BigEndian.AppendUint16(b, dport)
 	}
 	sum := sha1.Sum(b)
-	return "1:" + base64.StdEncoding.EncodeToString(sum[:])
+	return base64.StdEncoding.AppendEncode(append(out, "1:"...), sum[:])
+}
+
+func appendAddress(b []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		four := a.As4()
+		return append(b, four[:]...)
+	}
+	sixteen := a.As16()
+	return append(b, sixteen[:]...)
 }
 
 // icmpTypeCode undoes the swap of a conversation whose first packet was the reply: ports of an ICMP flow are type and code.

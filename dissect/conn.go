@@ -17,7 +17,8 @@ const (
 type conn struct {
 	flow     Flow
 	key      key
-	aIsSrc   bool // the key's smaller endpoint is the initiator
+	hash     uint64 // of key
+	aIsSrc   bool   // the key's smaller endpoint is the initiator
 	queue    queueName
 	lastSeen int64
 	lastRow  int64 // when the last row was written, or the flow opened
@@ -50,12 +51,32 @@ func (e *Engine) newConn() *conn {
 	return new(conn)
 }
 
+// lookup finds or opens the conversation of a packet. fromA says that the packet goes from the key's smaller endpoint.
+func (e *Engine) lookup(h *decode.Headers, p *tap.Packet) (c *conn, fromA bool) {
+	k, fromA := keyOf(h)
+	hash := e.table.hash(&k)
+	if c = e.table.find(hash, &k); c != nil && c.reused(h) {
+		e.end(c)
+		c = nil
+	}
+	if c == nil {
+		if h.Fragment && h.Payload != nil && h.SrcPort == 0 && h.DstPort == 0 && (h.Proto == decode.ProtoTCP || h.Proto == decode.ProtoUDP) {
+			e.damage("ip: fragment without its beginning")
+		}
+		if e.table.used >= e.config.MaxFlows {
+			e.evict()
+		}
+		c = e.open(k, hash, h, p, fromA)
+	}
+	return c, fromA
+}
+
 // open begins a conversation at its first packet.
-func (e *Engine) open(k key, h *decode.Headers, p *tap.Packet, fromA bool) *conn {
+func (e *Engine) open(k key, hash uint64, h *decode.Headers, p *tap.Packet, fromA bool) *conn {
 	e.nextID++
 	e.stats.Flows++
 	c := e.newConn()
-	*c = conn{key: k, aIsSrc: fromA, queue: queueOther, lastSeen: p.Time, lastRow: p.Time}
+	*c = conn{key: k, hash: hash, aIsSrc: fromA, queue: queueOther, lastSeen: p.Time, lastRow: p.Time}
 	f := &c.flow
 	f.ID, f.Proto, f.Iface, f.Start, f.End = e.nextID, h.Proto, p.Iface, p.Time, p.Time
 	f.Src, f.Dst = netip.AddrPortFrom(h.Src, h.SrcPort), netip.AddrPortFrom(h.Dst, h.DstPort)
@@ -70,7 +91,6 @@ func (e *Engine) open(k key, h *decode.Headers, p *tap.Packet, fromA bool) *conn
 		f.Src, f.Dst = f.Dst, f.Src
 		c.aIsSrc = !c.aIsSrc
 	}
-	f.CommunityID = communityID(f)
 	f.Channel = baseChannel(h.Proto)
 	f.Direction = e.direction(f)
 	c.proto = firstProtocol(f)
@@ -80,7 +100,7 @@ func (e *Engine) open(k key, h *decode.Headers, p *tap.Packet, fromA bool) *conn
 		c.queue = queueHalfOpen
 	}
 	e.queues[c.queue].push(c)
-	e.table[k] = c
+	e.table.add(c)
 	e.name(c)
 	f.State = StateOpen
 	e.sink.FlowOpened(f)
@@ -227,7 +247,7 @@ func (c *conn) finish(e *Engine) {
 func (e *Engine) finishHead(c *conn) {
 	f := &c.flow
 	if f.Proto == decode.ProtoTCP {
-		f.TCPState, f.History = c.tcp.state(), c.tcp.history()
+		f.TCPState, f.History = c.tcp.state(), e.words.of(c.tcp.history.text())
 	}
 	if c.first[0].n > 0 || c.first[1].n > 0 {
 		f.FirstBytes = e.fingerprint.sum(&c.first)

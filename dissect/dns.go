@@ -1,26 +1,21 @@
 package dissect
 
 import (
-	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/miekg/dns"
-
-	"netaudit/dissect/tls"
+	"netaudit/dissect/dns"
 )
 
 const (
 	mostWaiting = 64       // queries of one conversation that wait for their answer
-	mostAnswers = 64       // answers that are kept of one message
 	longestDNS  = 64 << 10 // bytes of a message over TCP
 )
 
 // dnsConversation pairs queries and responses (RFC 1035). It is what UDP and TCP have in common.
 type dnsConversation struct {
 	waiting []*DNS
-	good    bool // at least one message could be read
+	space   [2]*DNS // of waiting: a resolver asks for A and AAAA from one port
+	good    bool    // at least one message could be read
 }
 
 // dnsDatagrams reads DNS over UDP, one message a datagram.
@@ -65,128 +60,123 @@ func (d *dnsStream) end(e *Engine, c *conn) { d.flush(e, c) }
 
 // message reads one DNS message and pairs it.
 func (d *dnsConversation) message(e *Engine, c *conn, b []byte, now int64) {
-	var m dns.Msg
-	if err := m.Unpack(b); err != nil && (len(m.Question) == 0 || !m.Response) {
-		e.damage("dns: message")
-		return
-	}
-	if len(m.Question) == 0 {
-		if m.Response && len(m.Answer) > 0 { // multicast DNS answers without a question (RFC 6762 §6)
-			d.good = true
-			q := dns.Question{Name: m.Answer[0].Header().Name, Qtype: m.Answer[0].Header().Rrtype}
-			d.respond(e, c, &m, q, now)
+	m := &e.dns
+	if err := m.Parse(b); err != nil {
+		e.damage("dns: " + err.Error())
+		if len(m.Questions) == 0 {
 			return
 		}
+	}
+	switch {
+	case len(m.Questions) == 0 && m.Response && len(m.Answers) > 0: // multicast DNS answers without a question (RFC 6762 §6)
+		d.good = true
+		d.respond(e, c, m, dns.Question{Name: m.Answers[0].Name, Type: m.Answers[0].Type}, now)
+	case len(m.Questions) == 0:
 		e.damage("dns: no question")
-		return
-	}
-	d.good = true
-	if !m.Response {
-		for _, q := range m.Question[:min(len(m.Question), 8)] {
-			d.query(e, c, &m, q, now)
+	case m.Response:
+		d.good = true
+		d.respond(e, c, m, m.Questions[0], now)
+	default:
+		d.good = true
+		for _, q := range m.Questions {
+			d.query(e, c, m, q, now)
 		}
-		return
 	}
-	d.respond(e, c, &m, m.Question[0], now)
 }
 
-func (d *dnsConversation) query(e *Engine, c *conn, m *dns.Msg, q dns.Question, now int64) {
-	t := &DNS{Name: dnsName(q.Name), Type: dnsType(q.Qtype), ID: m.Id, Start: now, End: now}
-	for _, w := range d.waiting {
-		if w.ID == t.ID && w.Name == t.Name && w.Type == t.Type {
-			return // asked again: the same transaction
-		}
+// pending finds the query that an answer, or a repetition, belongs to; -1 when there is none.
+func (d *dnsConversation) pending(m *dns.Message, q dns.Question) int {
+	return slices.IndexFunc(d.waiting, func(w *DNS) bool {
+		return w.ID == m.ID && w.kind == q.Type && w.Name == string(m.Text(q.Name))
+	})
+}
+
+func (d *dnsConversation) query(e *Engine, c *conn, m *dns.Message, q dns.Question, now int64) {
+	if d.pending(m, q) >= 0 {
+		return // asked again: the same transaction
 	}
 	if len(d.waiting) >= mostWaiting {
-		e.sink.DNSMessage(&c.flow, d.waiting[0])
+		e.handOut(c, d.waiting[0])
 		d.waiting = slices.Delete(d.waiting, 0, 1)
 	}
-	d.waiting = append(d.waiting, t)
+	if d.waiting == nil {
+		d.waiting = d.space[:0]
+	}
+	d.waiting = append(d.waiting, e.newDNS(c, m, q, now))
 }
 
-func (d *dnsConversation) respond(e *Engine, c *conn, m *dns.Msg, q dns.Question, now int64) {
-	t := &DNS{Name: dnsName(q.Name), Type: dnsType(q.Qtype), ID: m.Id, Start: now, End: now}
-	for i, w := range d.waiting {
-		if w.ID == t.ID && w.Name == t.Name && w.Type == t.Type {
-			t = w
-			t.End, t.Latency = now, max(0, now-w.Start)
-			d.waiting = slices.Delete(d.waiting, i, i+1)
-			break
-		}
+// newDNS begins a transaction, and counts its name.
+func (e *Engine) newDNS(c *conn, m *dns.Message, q dns.Question, now int64) *DNS {
+	name := m.Text(q.Name)
+	t := e.unusedDNS()
+	*t = DNS{Name: e.words.of(name), Type: dns.TypeName(q.Type), kind: q.Type, ID: m.ID, EDNS: m.EDNS, Start: now, End: now}
+	t.Zone = e.zones.count(c.flow.Src.Addr(), name, now)
+	return t
+}
+
+func (d *dnsConversation) respond(e *Engine, c *conn, m *dns.Message, q dns.Question, now int64) {
+	var t *DNS
+	if i := d.pending(m, q); i >= 0 {
+		t = d.waiting[i]
+		t.End, t.Latency = now, max(0, now-t.Start)
+		d.waiting = slices.Delete(d.waiting, i, i+1)
+	} else {
+		t = e.newDNS(c, m, q, now)
 	}
-	t.RCode = dns.RcodeToString[m.Rcode]
-	if t.RCode == "" {
-		t.RCode = "RCODE" + strconv.Itoa(m.Rcode)
-	}
+	t.RCode, t.Truncated = dns.RCodeName(m.RCode), m.Truncated
 	d.answers(e, c, m, t, now)
+	e.handOut(c, t)
+}
+
+// handOut gives a transaction to the sink and takes its memory back.
+func (e *Engine) handOut(c *conn, t *DNS) {
 	e.sink.DNSMessage(&c.flow, t)
+	if len(e.freeDNS) < mostFree {
+		e.freeDNS = append(e.freeDNS, t)
+	}
+}
+
+func (e *Engine) unusedDNS() *DNS {
+	n := len(e.freeDNS)
+	if n == 0 {
+		return new(DNS)
+	}
+	t := e.freeDNS[n-1]
+	e.freeDNS = e.freeDNS[:n-1]
+	return t
 }
 
 // answers keeps the data of the answer section, and lets addresses name the connections that follow.
-func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Msg, t *DNS, now int64) {
-	for i, rr := range m.Answer {
-		if i >= mostAnswers {
-			break
+func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, now int64) {
+	if len(m.Answers) == 0 {
+		return
+	}
+	t.Answers = make([]string, len(m.Answers))
+	var text [128]byte
+	for i := range m.Answers {
+		r := &m.Answers[i]
+		t.Answers[i] = e.words.of(m.AppendData(text[:0], r))
+		if i == 0 || r.TTL < t.TTL {
+			t.TTL = r.TTL
 		}
-		text, addr := answerData(rr)
-		t.Answers = append(t.Answers, text)
-		if ttl := rr.Header().Ttl; i == 0 || ttl < t.TTL {
-			t.TTL = ttl
+		// An answer to A or AAAA names the query's name, also through a chain of CNAMEs: that is the name the client wanted.
+		if addr, ok := m.Address(r); ok {
+			e.config.Names.Add(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
+			continue
 		}
-		if addr.IsValid() {
-			// An answer to A or AAAA names the query's name, also through a chain of CNAMEs: that is the name the client wanted.
-			e.config.Names.Add(c.flow.Src.Addr(), addr, t.Name, rr.Header().Ttl, now)
+		if s, ok := m.Service(r); ok {
+			t.ECH = t.ECH || s.ECH
+			for _, addr := range s.Hints {
+				e.config.Names.Add(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
+			}
 		}
 	}
-}
-
-// answerData is a record's data in presentation form, and its address if it has one.
-func answerData(rr dns.RR) (string, netip.Addr) {
-	switch r := rr.(type) {
-	case *dns.A:
-		if a, ok := netip.AddrFromSlice(r.A); ok {
-			a = a.Unmap()
-			return a.String(), a
-		}
-	case *dns.AAAA:
-		if a, ok := netip.AddrFromSlice(r.AAAA); ok {
-			return a.String(), a
-		}
-	case *dns.CNAME:
-		return dnsName(r.Target), netip.Addr{}
-	case *dns.PTR:
-		return dnsName(r.Ptr), netip.Addr{}
-	case *dns.NS:
-		return dnsName(r.Ns), netip.Addr{}
-	case *dns.MX:
-		return strconv.Itoa(int(r.Preference)) + " " + dnsName(r.Mx), netip.Addr{}
-	}
-	text := rr.String()
-	if _, data, ok := strings.Cut(text, rr.Header().String()); ok {
-		text = data
-	}
-	return tls.CleanText(text), netip.Addr{}
-}
-
-// dnsName is a name in lower case without the final dot; "." is the root.
-func dnsName(name string) string {
-	if name == "." || name == "" {
-		return "."
-	}
-	return tls.CleanName([]byte(name))
-}
-
-func dnsType(t uint16) string {
-	if name, ok := dns.TypeToString[t]; ok {
-		return name
-	}
-	return "TYPE" + strconv.Itoa(int(t))
 }
 
 // flush hands out the queries that were never answered.
 func (d *dnsConversation) flush(e *Engine, c *conn) {
 	for _, t := range d.waiting {
-		e.sink.DNSMessage(&c.flow, t)
+		e.handOut(c, t)
 	}
 	d.waiting = nil
 }

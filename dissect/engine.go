@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"netaudit/dissect/dns"
 	"netaudit/tap"
 	"netaudit/tap/decode"
 )
@@ -25,6 +26,7 @@ type Config struct {
 const (
 	defaultMaxFlows = 200_000
 	closeLinger     = 3 * time.Second // how long a closed connection waits for stragglers before its row is written
+	mostLingering   = 8192            // closed connections that wait; then the oldest need not any longer
 )
 
 // Stats counts what an Engine saw since it was made. Read it from the Engine's goroutine.
@@ -40,9 +42,10 @@ type Stats struct {
 type Engine struct {
 	config    Config
 	sink      Sink
-	table     map[key]*conn
+	table     table
 	queues    [queueCount]queue
 	free      []*conn // ended, to be used again
+	freeDNS   []*DNS  // handed out, to be used again
 	headers   decode.Headers
 	nextID    uint64
 	now       int64 // the latest packet or tick time
@@ -52,6 +55,10 @@ type Engine struct {
 
 	fingerprint fingerprinter
 	fragments   fragments
+	dns         dns.Message // of the datagram under way
+	hellos      hellos
+	words       words
+	zones       *zones
 }
 
 // New returns an Engine that hands what it finds to sink.
@@ -68,7 +75,7 @@ func New(c Config, sink Sink) *Engine {
 	if c.Names == nil {
 		c.Names = NewNames(0)
 	}
-	return &Engine{config: c, sink: sink, table: map[key]*conn{}, malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey)}
+	return &Engine{config: c, sink: sink, table: newTable(), malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey), words: newWords(), zones: newZones()}
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -162,7 +169,7 @@ func (e *Engine) timeout(q queueName) time.Duration {
 // end writes a flow's last row and forgets it.
 func (e *Engine) end(c *conn) {
 	e.queues[c.queue].remove(c)
-	delete(e.table, c.key)
+	e.table.remove(c)
 	c.finish(e)
 	c.flow.State = StateClosed
 	e.sink.FlowClosed(&c.flow)

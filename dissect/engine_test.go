@@ -250,7 +250,7 @@ func FuzzEngine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		c := &collector{}
-		e := New(Config{MaxFlows: 8}, c)
+		e := New(Config{MaxFlows: 8, Names: NewNames(64)}, c)
 		now := int64(1_700_000_000_000_000_000)
 		for len(input) > 2 {
 			n := min(int(input[0])<<8|int(input[1]), len(input)-2)

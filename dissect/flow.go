@@ -78,28 +78,43 @@ type Flow struct {
 	TLS        *TLS
 	HTTP       *HTTP
 	Mail       *Mail
+	Service    *Service
 
-	CommunityID string   // Community ID v1, seed 0; "1:…"
-	FirstBytes  [32]byte // SHA-256 (keyed by Config.FingerprintKey) over the first bytes each side sent; zero when no payload
-	Truncated   bool     // a frame of the head was cut by the snap length, so metadata may be missing
+	FirstBytes [32]byte // SHA-256 (keyed by Config.FingerprintKey) over the first bytes each side sent; zero when no payload
+	Truncated  bool     // a frame of the head was cut by the snap length, so metadata may be missing
 }
 
 // TLS is what a handshake said in the clear.
 type TLS struct {
 	Version     string // negotiated when the ServerHello was seen, else the highest offered: "1.0" … "1.3", "dtls1.2"
-	SNI         string // lower case ASCII; "" when absent
+	SNI         string // lower case ASCII; "" when absent. With ECH the outer name, which says little
 	ALPN        string // chosen by the server when visible, else the client's first offer
 	Cipher      string // IANA name of the chosen suite, "" when no ServerHello was seen
+	Group       string // IANA name of the key exchange group, "" when unknown
 	JA3, JA3S   string // MD5, lower-case hex
 	JA4         string // FoxIO JA4 (client; BSD-3)
 	ECH         bool   // the ClientHello carries encrypted_client_hello (so SNI is the outer name)
 	Resumed     bool
+	EarlyData   bool   // the client sent data before the server answered (RFC 8446 §2.3)
+	Retry       bool   // the server asked for another hello (RFC 8446 §4.1.4, RFC 6347 §4.2.1)
 	Established bool   // application data or Finished seen from both sides
-	StartTLS    string // protocol that upgraded: smtp imap pop3 ldap postgres ftp xmpp, or http-connect, socks; "" direct
+	Alert       string // the last alert in the clear: who sent it and its name, "server unknown_ca"
+	StartTLS    string // protocol that upgraded: smtp imap pop3 ldap postgres ftp xmpp mysql, or http-connect, socks; "" direct
 	Cert        *Certificate
+	CertNames   CertNames
 }
 
-// Certificate is the server's leaf certificate (TLS ≤ 1.2 only: 1.3 encrypts it).
+// CertNames says whether the certificate is for the host that was asked for.
+type CertNames uint8
+
+// Unknown without a certificate or without an SNI.
+const (
+	CertNamesUnknown CertNames = iota
+	CertNamesHost
+	CertNamesOther
+)
+
+// Certificate is the server's leaf certificate (TLS ≤ 1.2 only: 1.3 encrypts it). It is shared between flows and never changed.
 type Certificate struct {
 	SHA256   string // lower-case hex of the DER
 	Subject  string // RFC 4514
@@ -116,19 +131,35 @@ type DNS struct {
 	Answers    []string // rdata of the answer section, at most 64: addresses, CNAME targets, others in presentation form
 	TTL        uint32   // lowest TTL among the answers, seconds
 	ID         uint16
+	EDNS       bool  // the query came with EDNS (RFC 6891)
+	Truncated  bool  // the answer did not fit; the client asks again over TCP
+	ECH        bool  // an answer gives keys for Encrypted Client Hello: names of later calls may be hidden
 	Latency    int64 // query to response, nanoseconds; 0 unknown
 	Start, End int64
+	Zone       Zone // what the client asked about the same domain within the hour
+
+	kind uint16 // number of Type
 }
 
-// HTTP is one HTTP request and its response head.
+// HTTP is one HTTP/1 request and its response, or the fact that the connection speaks HTTP/2.
 type HTTP struct {
+	Version    string // of the request: 1.0 1.1 2
 	Method     string // upper case, at most 32 bytes
 	Host       string // Host header or :authority, lower case, without the port
 	Path       string // without query and fragment
 	Status     int    // 0 when no response was seen
 	UserAgent  string
 	Headers    []string // names of the request's headers, lower case, at most 64; never values
+	Route      string   // of inbound requests: the path, with what names a record or a person left out
 	Start, End int64
+
+	RequestBytes, ResponseBytes uint64 // of the bodies as they were transferred
+}
+
+// Service is what a protocol that is not encrypted says of the programs at both ends.
+type Service struct {
+	Client, Server string // version texts: SSH, MySQL, PostgreSQL
+	User, Database string // masked: first letter and length
 }
 
 // Mail is the state of a mail dialogue, without content or addresses.
@@ -150,7 +181,7 @@ type Sink interface {
 	FlowUpdated(f *Flow)
 	// FlowClosed is called once, at the end of a flow (closed, timed out, evicted, or end of the capture).
 	FlowClosed(f *Flow)
-	// DNSMessage is called for each DNS transaction; f is the flow that carried it.
+	// DNSMessage is called for each DNS transaction; f is the flow that carried it. d is the Engine's like f; d.Answers is the Sink's.
 	DNSMessage(f *Flow, d *DNS)
 	// HTTPRequest is called for each HTTP/1 request with its response head; f is the flow that carried it.
 	HTTPRequest(f *Flow, h *HTTP)

@@ -23,7 +23,7 @@ func firstProtocol(f *Flow) protocol {
 		if f.Dst.Port() == 53 {
 			return &dnsStream{}
 		}
-		return &detector{}
+		return firstLook{}
 	case decode.ProtoUDP:
 		switch f.Dst.Port() {
 		case 53, 5353, 5355:
@@ -33,7 +33,7 @@ func firstProtocol(f *Flow) protocol {
 			f.Channel = "ntp"
 			return nil
 		}
-		return quicDetector{}
+		return firstDatagram{}
 	}
 	return nil
 }
@@ -41,6 +41,30 @@ func firstProtocol(f *Flow) protocol {
 // mostDetect is how many bytes of a side are looked at before a stream counts as unknown. A ClientHello with post-quantum keys
 // has about 2 kB; none is larger than this.
 const mostDetect = 16 << 10
+
+// mostChunks bounds the pieces in which the first bytes come: whoever sends one byte at a time is not waited for.
+const mostChunks = 64
+
+// firstLook reads the first payload of a TCP connection: mostly it tells the protocol by itself, and nothing need be kept. It has no state: all
+// conversations share it.
+type firstLook struct{}
+
+func (firstLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
+	var sides [2][]byte
+	sides[side] = b
+	next, undecided := recognise(c, sides[initiator], sides[responder])
+	if undecided {
+		c.proto = &detector{}
+	} else {
+		c.proto = next
+	}
+	if c.proto != nil {
+		c.proto.data(e, c, side, b, now)
+	}
+}
+
+func (firstLook) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
+func (firstLook) end(*Engine, *conn)                   {}
 
 // detector waits until the first bytes tell the protocol, then hands everything over.
 type detector struct {
@@ -50,7 +74,7 @@ type detector struct {
 }
 
 func (d *detector) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	if len(d.sides[side])+len(b) > mostDetect {
+	if len(d.sides[side])+len(b) > mostDetect || len(d.order) > mostChunks {
 		c.proto = nil
 		return
 	}

@@ -6,20 +6,33 @@ import (
 	"netaudit/dissect/quic"
 )
 
-// quicDetector looks at the first datagram of a UDP conversation on any port. It has no state: all conversations share it.
-type quicDetector struct{}
+// firstDatagram looks at the first datagrams of a UDP conversation on any port. It has no state: all conversations share it.
+type firstDatagram struct{}
 
-func (quicDetector) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	c.proto = nil
-	if quic.Known(b) {
+// mostLooks is how many datagrams are looked at: some protocols begin with a few of another kind, STUN before DTLS for example.
+const mostLooks = 8
+
+func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
+	switch {
+	case quic.Known(b):
 		c.flow.Channel = "quic"
-		c.proto = &quicStream{tls: tlsStream{transport: 'q'}}
-		c.proto.data(e, c, side, b, now)
+		q := &quicStream{}
+		q.tls.transport = 'q'
+		c.proto = q
+	case isDTLS(b):
+		c.flow.Channel = "dtls"
+		c.proto = newDTLSDatagrams()
+	default:
+		if c.flow.SrcPackets+c.flow.DstPackets >= mostLooks {
+			c.proto = nil
+		}
+		return
 	}
+	c.proto.data(e, c, side, b, now)
 }
 
-func (quicDetector) gap(*Engine, *conn, int, int) {}
-func (quicDetector) end(*Engine, *conn)           {}
+func (firstDatagram) gap(*Engine, *conn, int, int) {}
+func (firstDatagram) end(*Engine, *conn)           {}
 
 // mostInitials bounds the datagrams that are looked at for the hellos of a connection.
 const mostInitials = 64
@@ -38,22 +51,19 @@ func (q *quicStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 		return
 	}
 	if len(b) > 0 && b[0]&0x80 == 0 { // a short header: this side has the keys of the application
-		q.tls.sides[side].spoke = true
-		q.tls.established(c)
+		q.tls.spoken(c, side)
 	} else if err := q.initials.Datagram(side, b); err != nil && !errors.Is(err, quic.ErrNotQUIC) {
 		e.damage("quic: " + err.Error())
 	}
 	whole := q.initials.Handshake(side)
 	if fresh := whole[q.taken[side]:]; len(fresh) > 0 {
 		q.taken[side] = len(whole)
-		s := &q.tls.sides[side]
-		s.handshake = append(s.handshake, fresh...)
-		q.tls.messages(e, c, side)
+		q.tls.collect(e, c, side, fresh)
 	}
 	if t := c.flow.TLS; t != nil && t.ALPN == "doq" { // RFC 9250
 		c.flow.Channel = "doq"
 	}
-	if q.tls.sides[initiator].spoke && q.tls.sides[responder].spoke {
+	if q.tls.spoke[initiator] && q.tls.spoke[responder] {
 		c.proto = nil
 	}
 }

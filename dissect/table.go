@@ -2,97 +2,35 @@ package dissect
 
 import (
 	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 
-	"netaudit/tap"
 	"netaudit/tap/decode"
 )
 
 // key names a conversation, the same for both directions: endpoint a is the smaller one. The same addresses and ports on another
-// VLAN or in another tunnel are another conversation.
+// VLAN or in another tunnel are another conversation. It holds no pointer: the garbage collector need not look at it.
 type key struct {
-	a, b  endpoint
-	proto uint8
-	path  uint64 // hash of VLANs and tunnels, 0 for none
+	aHi, aLo, bHi, bLo uint64 // addresses as 16 bytes, IPv4 mapped into IPv6 (RFC 4291 §2.5.5.2)
+	path               uint64 // hash of VLANs and tunnels, 0 for none
+	aPort, bPort       uint16 // for ICMP what pairs question and answer
+	proto              uint8
+	v6                 bool // tells ::ffff:192.0.2.1 from 192.0.2.1
 }
 
-// endpoint is an address and a port; for ICMP the port is part of what pairs question and answer.
-type endpoint struct {
-	addr netip.Addr
-	port uint16
-}
-
-var pathSeed = maphash.MakeSeed()
-
-// queueName says where a flow waits for its end. Half-open connections have their own queue, so that a flood of them evicts only
-// each other.
-type queueName uint8
-
-const (
-	queueClosing queueName = iota
-	queueHalfOpen
-	queueTCP
-	queueOther
-	queueCount
-)
-
-// queue holds flows in the order of their last packet.
-type queue struct{ head, tail *conn }
-
-func (q *queue) oldest() *conn { return q.head }
-
-func (q *queue) push(c *conn) {
-	c.before, c.after = q.tail, nil
-	if q.tail != nil {
-		q.tail.after = c
-	} else {
-		q.head = c
-	}
-	q.tail = c
-}
-
-func (q *queue) remove(c *conn) {
-	if c.before != nil {
-		c.before.after = c.after
-	} else {
-		q.head = c.after
-	}
-	if c.after != nil {
-		c.after.before = c.before
-	} else {
-		q.tail = c.before
-	}
-	c.before, c.after = nil, nil
-}
-
-// lookup finds or opens the conversation of a packet. fromA says that the packet goes from the key's smaller endpoint.
-func (e *Engine) lookup(h *decode.Headers, p *tap.Packet) (c *conn, fromA bool) {
-	k, fromA := keyOf(h)
-	if c = e.table[k]; c != nil && c.reused(h) {
-		e.end(c)
-		c = nil
-	}
-	if c == nil {
-		if h.Fragment && h.Payload != nil && h.SrcPort == 0 && h.DstPort == 0 && (h.Proto == decode.ProtoTCP || h.Proto == decode.ProtoUDP) {
-			e.damaged["ip: fragment without its beginning"]++
-		}
-		if len(e.table) >= e.config.MaxFlows {
-			e.evict()
-		}
-		c = e.open(k, h, p, fromA)
-	}
-	return c, fromA
-}
-
-func keyOf(h *decode.Headers) (key, bool) {
-	src, dst := endpoint{h.Src, h.SrcPort}, endpoint{h.Dst, h.DstPort}
+// keyOf returns the key of a packet's conversation. fromA says that the packet goes from the key's smaller endpoint.
+func keyOf(h *decode.Headers) (k key, fromA bool) {
+	k.aHi, k.aLo = halves(h.Src)
+	k.bHi, k.bLo = halves(h.Dst)
+	k.aPort, k.bPort = h.SrcPort, h.DstPort
 	if h.Proto == decode.ProtoICMP || h.Proto == decode.ProtoICMPv6 {
-		src.port, dst.port = icmpPair(h)
+		k.aPort, k.bPort = communityPorts(h.Proto, uint8(h.SrcPort), uint8(h.DstPort))
 	}
-	k := key{a: src, b: dst, proto: h.Proto}
-	fromA := true
-	if order := src.addr.Compare(dst.addr); order > 0 || order == 0 && src.port > dst.port {
-		k.a, k.b, fromA = dst, src, false
+	k.proto, k.v6 = h.Proto, h.Src.Is6()
+	fromA = k.ordered()
+	if !fromA {
+		k.aHi, k.aLo, k.aPort, k.bHi, k.bLo, k.bPort = k.bHi, k.bLo, k.bPort, k.aHi, k.aLo, k.aPort
 	}
 	if h.VLANCount > 0 || h.Tunnel.Count > 0 {
 		k.path = pathHash(h)
@@ -100,10 +38,27 @@ func keyOf(h *decode.Headers) (key, bool) {
 	return k, fromA
 }
 
-// icmpPair gives echo request and reply (and the like) the same pair of ports, as the Community ID specification does.
-func icmpPair(h *decode.Headers) (uint16, uint16) {
-	return communityPorts(h.Proto, uint8(h.SrcPort), uint8(h.DstPort))
+// ordered says that endpoint a is not the larger one.
+func (k *key) ordered() bool {
+	switch {
+	case k.aHi != k.bHi:
+		return k.aHi < k.bHi
+	case k.aLo != k.bLo:
+		return k.aLo < k.bLo
+	default:
+		return k.aPort <= k.bPort
+	}
 }
+
+func halves(a netip.Addr) (hi, lo uint64) {
+	b := a.As16()
+	for i := range 8 {
+		hi, lo = hi<<8|uint64(b[i]), lo<<8|uint64(b[8+i])
+	}
+	return hi, lo
+}
+
+var pathSeed = maphash.MakeSeed()
 
 func pathHash(h *decode.Headers) uint64 {
 	var m maphash.Hash
@@ -125,25 +80,103 @@ func pathHash(h *decode.Headers) uint64 {
 	return m.Sum64() | 1
 }
 
-// evict makes room: first a closed connection, then the oldest half-open one, then whoever was quiet longest.
-func (e *Engine) evict() {
-	for i := range e.queues {
-		if c := e.queues[i].oldest(); c != nil && (queueName(i) != queueTCP || e.queues[queueOther].oldest() == nil ||
-			c.lastSeen <= e.queues[queueOther].oldest().lastSeen) {
-			e.stats.Evicted++
-			e.end(c)
-			return
+// table finds conversations by their key: open addressing with linear probing (Knuth, TAOCP 3, §6.4, algorithms L and R). A map of Go's library does
+// the same at twice the time, because it hashes the key byte by byte and keeps it a second time. One engine owns it.
+type table struct {
+	slots []slot // a power of two
+	used  int
+	seed  [5]uint64 // secret: nobody can choose addresses that meet in one place
+}
+
+type slot struct {
+	hash uint64
+	c    *conn // nil: free
+}
+
+const firstSlots = 1024
+
+func newTable() table {
+	t := table{slots: make([]slot, firstSlots)}
+	for i := range t.seed {
+		t.seed[i] = rand.Uint64()
+	}
+	return t
+}
+
+// hash folds the key by multiplication (as wyhash does, https://github.com/wangyi-fudan/wyhash).
+func (t *table) hash(k *key) uint64 {
+	h := fold(k.aHi^t.seed[0], k.aLo^t.seed[1]) ^ fold(k.bHi^t.seed[2], k.bLo^t.seed[3])
+	rest := uint64(k.aPort)<<32 | uint64(k.bPort)<<16 | uint64(k.proto)<<1
+	if k.v6 {
+		rest |= 1
+	}
+	return fold(h^k.path, rest^t.seed[4])
+}
+
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}
+
+// find returns the conversation, nil when there is none.
+func (t *table) find(hash uint64, k *key) *conn {
+	mask := uint64(len(t.slots) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		s := &t.slots[i]
+		if s.c == nil {
+			return nil
+		}
+		if s.hash == hash && s.c.key == *k {
+			return s.c
 		}
 	}
 }
 
-// touch moves a flow to the end of its queue, or into another one.
-func (e *Engine) touch(c *conn, to queueName, now int64) {
-	c.lastSeen = max(c.lastSeen, now)
-	if c.queue == to && e.queues[to].tail == c {
-		return
+// add puts a conversation in that is not there yet.
+func (t *table) add(c *conn) {
+	if t.used*4 >= len(t.slots)*3 {
+		old := t.slots
+		t.slots = make([]slot, 2*len(old))
+		for _, s := range old {
+			if s.c != nil {
+				t.place(s)
+			}
+		}
 	}
-	e.queues[c.queue].remove(c)
-	c.queue = to
-	e.queues[to].push(c)
+	t.place(slot{c.hash, c})
+	t.used++
+}
+
+func (t *table) place(s slot) {
+	mask := uint64(len(t.slots) - 1)
+	i := s.hash & mask
+	for t.slots[i].c != nil {
+		i = (i + 1) & mask
+	}
+	t.slots[i] = s
+}
+
+// remove takes a conversation out and closes the hole, so that every search still ends at the first free slot.
+func (t *table) remove(c *conn) {
+	mask := uint64(len(t.slots) - 1)
+	i := c.hash & mask
+	for t.slots[i].c != c {
+		if t.slots[i].c == nil {
+			return
+		}
+		i = (i + 1) & mask
+	}
+	t.used--
+	for j := i; ; {
+		j = (j + 1) & mask
+		s := t.slots[j]
+		if s.c == nil {
+			break
+		}
+		if home := s.hash & mask; (j-home)&mask >= (j-i)&mask { // it may move to the hole: that lies between its home and its place
+			t.slots[i] = s
+			i = j
+		}
+	}
+	t.slots[i] = slot{}
 }

@@ -46,8 +46,8 @@ const (
 type tcpState struct {
 	sides   [2]tcpSide
 	synTime int64
-	letters []byte // history
-	flipped bool   // the first packet came from the responder
+	history history
+	flipped bool // the first packet came from the responder
 	reset   [2]bool
 	closed  bool
 }
@@ -56,7 +56,7 @@ func (t *tcpState) begin(c *conn, h *decode.Headers, fromInitiator bool) {
 	t.flipped = !fromInitiator
 	c.flow.MidStream = h.Flags&flagSYN == 0
 	if t.flipped {
-		t.letters = append(t.letters, '^')
+		t.history.add('^')
 	}
 }
 
@@ -65,12 +65,26 @@ func (t *tcpState) note(side int, letter byte) {
 	if side == responder {
 		letter += 'a' - 'A'
 	}
-	if !slices.Contains(t.letters, letter) {
-		t.letters = append(t.letters, letter)
+	t.history.add(letter)
+}
+
+// history is the order in which kinds of segments were first seen.
+type history struct {
+	seen    uint64 // bit letter-'A'
+	letters [24]byte
+	n       uint8
+}
+
+func (h *history) add(letter byte) {
+	bit := uint64(1) << (letter - 'A')
+	if h.seen&bit == 0 && int(h.n) < len(h.letters) {
+		h.seen |= bit
+		h.letters[h.n] = letter
+		h.n++
 	}
 }
 
-func (t *tcpState) history() string { return string(t.letters) }
+func (h *history) text() []byte { return h.letters[:h.n] }
 
 // queue says where the connection waits for its end.
 func (t *tcpState) queue() queueName {

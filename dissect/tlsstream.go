@@ -11,29 +11,141 @@ const (
 	recordApplication      = 23
 
 	recordHeader     = 5
+	handshakeHeader  = 4
 	largestRecord    = 1<<14 + 2048 // RFC 8446 §5.2, RFC 5246 §6.2.3
 	largestHandshake = 64 << 10     // of a message that is read; a longer one ends the reading
 )
 
-// tlsStream reads the handshake of one connection: records to messages, messages to facts.
-type tlsStream struct {
-	transport byte // for JA4: t TCP, q QUIC
+// hellos is what every handshake of an engine is read with, one after the other: no memory of their own, and what repeats is computed once.
+type hellos struct {
+	client       tls.ClientHello
+	server       tls.ServerHello
+	prints       tls.Fingerprints
+	certificates tls.Certificates
+}
+
+// handshake collects what a TLS handshake says, over whatever it travels.
+type handshake struct {
+	transport byte // for JA4: t TCP, q QUIC, d DTLS
 	startTLS  string
-	sides     [2]tlsSide
-	hello     *tls.ClientHello
-	server    *tls.ServerHello
+	client    bool // a ClientHello was read
+	server    bool // a ServerHello was read that is no HelloRetryRequest
+	modern    bool // 1.3: ChangeCipherSpec means nothing (RFC 8446 §D.4)
+	spoke     [2]bool
+	session   [32]byte // the client's session id
+	sessionN  uint8
+}
+
+// message reads one handshake message without its header.
+func (t *handshake) message(e *Engine, c *conn, side int, kind byte, body []byte) {
+	switch {
+	case kind == tls.TypeClientHello && side == initiator:
+		t.clientHello(e, c, body)
+	case kind == tls.TypeServerHello && side == responder:
+		t.serverHello(e, c, body)
+	case kind == tls.TypeCertificate && side == responder && c.flow.TLS != nil:
+		leaf, err := e.hellos.certificates.Parse(body)
+		if err != nil {
+			e.damage("tls: certificate")
+			return
+		}
+		c.flow.TLS.Cert = (*Certificate)(leaf)
+		if sni := c.flow.TLS.SNI; sni != "" {
+			c.flow.TLS.CertNames = CertNamesOther
+			if leaf.Names(sni) {
+				c.flow.TLS.CertNames = CertNamesHost
+			}
+		}
+		e.name(c)
+	case kind == tls.TypeServerKeyExchange && side == responder && c.flow.TLS != nil && c.flow.TLS.Group == "":
+		c.flow.TLS.Group = tls.GroupName(tls.KeyExchangeGroup(body))
+	}
+}
+
+// clientHello keeps what the first hello says; a second one, after a HelloRetryRequest, says the same.
+func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
+	if t.client {
+		return
+	}
+	h := &e.hellos.client
+	parse := h.Parse
+	if t.transport == 'd' {
+		parse = h.ParseDTLS
+	}
+	if err := parse(body); err != nil {
+		e.damage("tls: client hello")
+		return
+	}
+	t.client = true
+	t.sessionN = uint8(copy(t.session[:], h.SessionID))
+	f := &TLS{Version: tls.VersionName(h.HighestVersion()), SNI: e.hostName(h.ServerName), ECH: h.ECH, EarlyData: h.EarlyData, StartTLS: t.startTLS}
+	f.JA3, f.JA4 = e.hellos.prints.Client(h, t.transport)
+	if len(h.ALPN) > 0 {
+		f.ALPN = e.text(h.ALPN[0])
+	}
+	c.flow.TLS = f
+	e.name(c)
+}
+
+func (t *handshake) serverHello(e *Engine, c *conn, body []byte) {
+	h := &e.hellos.server
+	if err := h.Parse(body); err != nil {
+		e.damage("tls: server hello")
+		return
+	}
+	f := c.flow.TLS
+	if f == nil {
+		f = &TLS{StartTLS: t.startTLS}
+		c.flow.TLS = f
+	}
+	t.modern = h.Version == 0x0304 || h.Version == 0xfefc
+	if h.Retry {
+		f.Retry = true
+		return
+	}
+	t.server = true
+	f.Version, f.Cipher, f.JA3S = tls.VersionName(h.Version), tls.CipherName(h.Cipher), e.hellos.prints.Server(h)
+	f.Group = tls.GroupName(h.Group)
+	if t.modern {
+		f.Resumed = h.PSK
+		return
+	}
+	f.ALPN = e.text(h.ALPN) // "" when the server chose none
+	f.Resumed = t.client && len(h.SessionID) > 0 && string(h.SessionID) == string(t.session[:t.sessionN])
+}
+
+// spoken notes that a side has begun to encrypt: once both have, the handshake succeeded.
+func (t *handshake) spoken(c *conn, side int) {
+	t.spoke[side] = true
+	if f := c.flow.TLS; f != nil && t.server && t.spoke[initiator] && t.spoke[responder] {
+		f.Established = true
+	}
+}
+
+// alert keeps an alert that is not encrypted (RFC 8446 §6).
+func (t *handshake) alert(c *conn, side int, body []byte) {
+	if f := c.flow.TLS; f != nil && len(body) == 2 && (body[0] == 1 || body[0] == 2) {
+		f.Alert = [2]string{"client ", "server "}[side] + tls.AlertName(body[1])
+	}
+}
+
+// tlsStream reads the handshake of one connection over TCP: records to messages, messages to facts.
+type tlsStream struct {
+	handshake
+	sides [2]tlsSide
 }
 
 // tlsSide is one direction: an unfinished record, an unfinished handshake message.
 type tlsSide struct {
 	record    []byte
-	handshake []byte
-	encrypted bool // after ChangeCipherSpec, or the 1.3 equivalent: contents say nothing
+	message   []byte
+	encrypted bool // after ChangeCipherSpec: contents say nothing
 	done      bool
-	spoke     bool // application data, or Finished
 }
 
-func newTLSStream(startTLS string) *tlsStream { return &tlsStream{startTLS: startTLS, transport: 't'} }
+func newTLSStream(startTLS string) *tlsStream {
+	return &tlsStream{handshake: handshake{startTLS: startTLS, transport: 't'}}
+}
 
 func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	s := &t.sides[side]
@@ -42,6 +154,10 @@ func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 			if n := recordHeader + int(b[3])<<8 + int(b[4]); len(b) >= n { // a whole record: no copy
 				t.recordOf(e, c, side, b[:n])
 				b = b[n:]
+				continue
+			}
+			if b[0] == recordApplication && b[1] == 3 && !t.early(c, side) { // its contents say nothing: not worth waiting for
+				t.recordOf(e, c, side, b[:recordHeader])
 				continue
 			}
 		}
@@ -60,8 +176,8 @@ func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 			s.record = nil // an empty record is legal for application data
 		}
 	}
-	if t.sides[0].done && t.sides[1].done {
-		t.settle(c)
+	if t.sides[initiator].done && t.sides[responder].done {
+		c.proto = nil // nothing more is said in the clear
 	}
 }
 
@@ -75,134 +191,79 @@ func (t *tlsStream) recordOf(e *Engine, c *conn, side int, record []byte) {
 	}
 	switch kind {
 	case recordHandshake:
-		if s.encrypted {
-			s.spoke, s.done = true, true // Finished
-			t.established(c)
+		if s.encrypted { // Finished
+			t.over(c, side)
 			return
 		}
-		if len(s.handshake)+len(body) > largestHandshake {
-			e.damage("tls: handshake too long")
-			t.give(c, side)
-			return
-		}
-		s.handshake = append(s.handshake, body...)
-		t.messages(e, c, side)
+		t.collect(e, c, side, body)
 	case recordChangeCipherSpec:
-		s.encrypted = true
+		// In 1.3 it is there for middleboxes, and hellos follow it after a HelloRetryRequest.
+		s.encrypted = !t.modern && !(side == initiator && !t.server)
+	case recordAlert:
+		if !s.encrypted {
+			t.alert(c, side, body)
+		}
 	case recordApplication:
-		s.spoke, s.done = true, true
-		t.established(c)
+		if !t.early(c, side) {
+			t.over(c, side)
+		}
 	}
 }
 
-// messages takes whole handshake messages out of the side's buffer.
-func (t *tlsStream) messages(e *Engine, c *conn, side int) {
+// early says that what the side encrypts now is early data: the handshake goes on.
+func (t *tlsStream) early(c *conn, side int) bool {
+	return side == initiator && !t.server && c.flow.TLS != nil && c.flow.TLS.EarlyData
+}
+
+// over ends the reading of a side that encrypts from now on.
+func (t *tlsStream) over(c *conn, side int) {
+	t.sides[side] = tlsSide{done: true}
+	t.spoken(c, side)
+}
+
+// collect puts handshake messages together that are cut by records, or takes whole ones where they lie.
+func (t *tlsStream) collect(e *Engine, c *conn, side int, b []byte) {
 	s := &t.sides[side]
-	for len(s.handshake) >= 4 && !s.done {
-		n := 4 + int(s.handshake[1])<<16 + int(s.handshake[2])<<8 + int(s.handshake[3])
+	if len(s.message)+len(b) > largestHandshake {
+		e.damage("tls: handshake too long")
+		t.give(c, side)
+		return
+	}
+	if len(s.message) > 0 {
+		s.message = append(s.message, b...)
+		b = s.message
+	}
+	for len(b) >= handshakeHeader {
+		n := handshakeHeader + int(b[1])<<16 + int(b[2])<<8 + int(b[3])
 		if n > largestHandshake {
 			e.damage("tls: handshake too long")
 			t.give(c, side)
 			return
 		}
-		if len(s.handshake) < n {
-			return
+		if len(b) < n {
+			break
 		}
-		t.message(e, c, side, s.handshake[0], s.handshake[4:n])
-		s.handshake = s.handshake[n:]
+		t.message(e, c, side, b[0], b[handshakeHeader:n])
+		b = b[n:]
 	}
-	if len(s.handshake) == 0 {
-		s.handshake = nil
-	}
-}
-
-func (t *tlsStream) message(e *Engine, c *conn, side int, kind byte, body []byte) {
-	switch kind {
-	case tls.TypeClientHello:
-		h, err := tls.ParseClientHello(body)
-		if err != nil {
-			e.damage("tls: client hello")
-			return
-		}
-		if t.hello == nil { // the second one, after a HelloRetryRequest, says the same
-			t.hello = h
-			c.flow.TLS = describeHello(h, t.transport, t.startTLS)
-			e.name(c)
-		}
-	case tls.TypeServerHello:
-		h, err := tls.ParseServerHello(body)
-		if err != nil {
-			e.damage("tls: server hello")
-			return
-		}
-		if !h.Retry {
-			t.serverHello(c, h)
-		}
-	case tls.TypeCertificate:
-		if side == responder && c.flow.TLS != nil {
-			leaf, err := tls.ParseCertificate(body)
-			if err != nil {
-				e.damage("tls: certificate")
-				return
-			}
-			c.flow.TLS.Cert = (*Certificate)(leaf)
-			e.name(c)
-		}
-	}
-}
-
-// describeHello is what a ClientHello alone says.
-func describeHello(h *tls.ClientHello, transport byte, startTLS string) *TLS {
-	f := &TLS{
-		Version: tls.VersionName(h.HighestVersion()), SNI: h.ServerName, ECH: h.ECH, StartTLS: startTLS,
-		JA3: h.JA3(), JA4: h.JA4(transport),
-	}
-	if len(h.ALPN) > 0 {
-		f.ALPN = tls.CleanText(h.ALPN[0])
-	}
-	return f
-}
-
-func (t *tlsStream) serverHello(c *conn, h *tls.ServerHello) {
-	t.server = h
-	f := c.flow.TLS
-	if f == nil {
-		f = &TLS{StartTLS: t.startTLS}
-		c.flow.TLS = f
-	}
-	f.Version, f.Cipher, f.JA3S = tls.VersionName(h.Version), tls.CipherName(h.Cipher), h.JA3S()
-	if h.ALPN != "" {
-		f.ALPN = tls.CleanText(h.ALPN)
-	} else if h.Version < 0x0304 {
-		f.ALPN = "" // the server chose none
-	}
-	f.Resumed = h.PSK
-	if h.Version < 0x0304 && t.hello != nil {
-		f.Resumed = len(h.SessionID) > 0 && string(h.SessionID) == string(t.hello.SessionID)
-	}
-}
-
-func (t *tlsStream) established(c *conn) {
-	if c.flow.TLS != nil && t.sides[0].spoke && t.sides[1].spoke && t.server != nil {
-		c.flow.TLS.Established = true
+	if len(b) == 0 {
+		s.message = nil
+	} else {
+		s.message = append(s.message[:0], b...)
 	}
 }
 
 // give stops reading one side.
 func (t *tlsStream) give(c *conn, side int) {
-	t.sides[side].done = true
-	t.sides[side].record, t.sides[side].handshake = nil, nil
-	if t.hello == nil && t.server == nil && side == initiator {
+	t.sides[side] = tlsSide{done: true}
+	if !t.client && !t.server && side == initiator {
 		c.proto = nil
 	}
 }
 
-// settle ends the reading: nothing more is said in the clear.
-func (t *tlsStream) settle(c *conn) { c.proto = nil }
-
 func (t *tlsStream) gap(_ *Engine, c *conn, side int, _ int) {
 	t.give(c, side)
-	if t.sides[0].done && t.sides[1].done {
+	if t.sides[initiator].done && t.sides[responder].done {
 		c.proto = nil
 	}
 }

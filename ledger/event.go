@@ -32,6 +32,11 @@ type Event struct {
 	CommunityID              string
 	FlowID                   string
 	RTTUS                    int64
+	Retransmits, MissedBytes int64 // segments that repeat, bytes that the capture never saw
+	MidStream                bool  // the capture began after the connection did
+	Truncated                bool  // frames were cut by the snap length: metadata may be missing
+	IPProto                  int64 // IP protocol number of what is neither TCP nor UDP
+	ICMP                     *ICMP
 	TCPState                 string
 	History                  string // tcp_history
 	VLAN                     []int
@@ -42,6 +47,7 @@ type Event struct {
 	DNS      *DNS
 	HTTP     *HTTP
 	Mail     *Mail
+	Service  *Service
 	Party    *Party
 	Process  *Process
 	Addon    *Addon
@@ -72,6 +78,11 @@ type TLS struct {
 	Cert                       *Cert
 	ECH, Resumed               bool
 	StartTLS                   string
+	Group                      string // of the key exchange
+	Alert                      string // last alert in the clear: who and which, "server unknown_ca"
+	Established                bool   // both sides encrypted after the hellos
+	EarlyData, Retry           bool
+	CertNames                  string // host: the certificate is for the SNI; other: it is not
 }
 
 // Cert is the server's leaf certificate.
@@ -88,6 +99,19 @@ type DNS struct {
 	TTL               int64
 	ID                int64
 	LatencyUS         int64
+	ECH               bool // an answer gives keys for Encrypted Client Hello
+	Truncated         bool // the answer did not fit into a datagram
+	Zone              *Zone
+}
+
+// Zone is what the client asked about the same registrable domain within the running hour: data that leaves through DNS shows as many long,
+// random-looking names.
+type Zone struct {
+	Name    string
+	Queries int64
+	Names   int64 // different ones, estimated
+	Bytes   int64 // of the labels below the domain
+	Entropy int64 // of this name's labels below the domain, hundredths of a bit a character
 }
 
 // HTTP is one request without query, values or body.
@@ -96,7 +120,20 @@ type HTTP struct {
 	Status             int
 	UserAgent          string
 	Headers            []string
+	Version            string // 1.0 1.1 2
+	Route              string // inbound requests: the path with what names a record left out
+	RequestBytes       int64  // of the body, as transferred
+	ResponseBytes      int64
 }
+
+// Service is what a protocol that is not encrypted says of the programs at both ends.
+type Service struct {
+	Client, Server string // version texts: SSH, MySQL, PostgreSQL
+	User, Database string // masked: first letter and length
+}
+
+// ICMP is type and code of the message that began the conversation.
+type ICMP struct{ Type, Code int64 }
 
 // Mail is the state of a mail dialogue.
 type Mail struct {
@@ -158,7 +195,10 @@ type Heartbeat struct {
 	Unattributed     int64  // outbound flows whose owner stayed unknown
 	Install          string // host mirror replay demo
 	ChannelsOff      []string
-	QueueDropped     int64 // attribution questions that were never asked because the queue was full
+	QueueDropped     int64    // attribution questions that were never asked because the queue was full
+	Malformed        int64    // packets and messages that could not be read, since the previous heartbeat
+	MalformedWhy     []string // the most frequent reasons since start: "dns: no question 3"
+	ClockSteps       int64    // packets whose time lay before their predecessor's, since the previous heartbeat
 }
 
 // Gap says that something could not be seen between Start and End of the event.

@@ -23,25 +23,31 @@ func (ev *Event) AppendJSON(dst []byte) []byte {
 	e.gap(ev.Gap)
 	e.heartbeat(ev.Heartbeat)
 	e.http(ev.HTTP)
+	e.icmp(ev.ICMP)
 	e.text("iface", ev.Iface)
+	e.number("ip_proto", ev.IPProto)
 	e.text("kind", ev.Kind)
 	if ev.Salt != "" {
 		e.time("logged", ev.Logged)
 	}
 	e.mail(ev.Mail)
 	e.text("message", ev.Message)
+	e.flag("mid_stream", ev.MidStream)
+	e.number("missed_bytes", ev.MissedBytes)
 	if ev.HasNew {
 		e.always("new_dst_bytes", ev.NewDstBytes)
 		e.always("new_src_bytes", ev.NewSrcBytes)
 	}
 	e.party(ev.Party)
 	e.process(ev.Process)
+	e.number("retransmits", ev.Retransmits)
 	e.number("rtt_us", ev.RTTUS)
 	e.text("rule", ev.Rule)
 	if ev.Salt != "" {
 		e.text("salt", ev.Salt)
 		e.always("seq", int64(ev.Seq))
 	}
+	e.service(ev.Service)
 	e.endpoint("src", ev.Src)
 	if ev.HasCounts {
 		e.always("src_bytes", ev.SrcBytes)
@@ -52,6 +58,7 @@ func (ev *Event) AppendJSON(dst []byte) []byte {
 	e.text("tcp_history", ev.History)
 	e.text("tcp_state", ev.TCPState)
 	e.tls(ev.TLS)
+	e.flag("truncated", ev.Truncated)
 	e.text("tunnel", ev.Tunnel)
 	e.always("v", int64(ev.V))
 	e.vlans(ev.VLAN)
@@ -82,14 +89,52 @@ func (e *encoder) dns(d *DNS) {
 	}
 	e.object("dns")
 	e.texts("answers", d.Answers)
+	e.flag("ech", d.ECH)
 	e.always("id", d.ID)
 	e.number("latency_us", d.LatencyUS)
 	e.text("name", d.Name)
 	e.text("rcode", d.RCode)
+	e.flag("truncated", d.Truncated)
 	if len(d.Answers) > 0 {
 		e.always("ttl", d.TTL)
 	}
 	e.text("type", d.Type)
+	e.zone(d.Zone)
+	e.close()
+}
+
+func (e *encoder) zone(z *Zone) {
+	if z == nil {
+		return
+	}
+	e.object("zone")
+	e.number("bytes", z.Bytes)
+	e.number("entropy", z.Entropy)
+	e.text("name", z.Name)
+	e.number("names", z.Names)
+	e.number("queries", z.Queries)
+	e.close()
+}
+
+func (e *encoder) icmp(i *ICMP) {
+	if i == nil {
+		return
+	}
+	e.object("icmp")
+	e.always("code", i.Code)
+	e.always("type", i.Type)
+	e.close()
+}
+
+func (e *encoder) service(s *Service) {
+	if s == nil {
+		return
+	}
+	e.object("service")
+	e.text("client", s.Client)
+	e.text("database", s.Database)
+	e.text("server", s.Server)
+	e.text("user", s.User)
 	e.close()
 }
 
@@ -161,11 +206,14 @@ func (e *encoder) heartbeat(h *Heartbeat) {
 	e.object("heartbeat")
 	e.always("bytes", h.Bytes)
 	e.texts("channels_off", h.ChannelsOff)
+	e.number("clock_steps", h.ClockSteps)
 	e.always("dropped", h.Dropped)
 	e.always("flows", h.Flows)
 	e.text("install", h.Install)
 	e.texts("interfaces", h.Interfaces)
 	e.texts("interfaces_down", h.InterfacesDown)
+	e.number("malformed", h.Malformed)
+	e.texts("malformed_why", h.MalformedWhy)
 	e.always("packets", h.Packets)
 	e.always("processes_watched", h.ProcessesWatched)
 	e.always("queue_dropped", h.QueueDropped)
@@ -182,8 +230,12 @@ func (e *encoder) http(h *HTTP) {
 	e.text("host", h.Host)
 	e.text("method", h.Method)
 	e.text("path", h.Path)
+	e.number("request_bytes", h.RequestBytes)
+	e.number("response_bytes", h.ResponseBytes)
+	e.text("route", h.Route)
 	e.number("status", int64(h.Status))
 	e.text("user_agent", h.UserAgent)
+	e.text("version", h.Version)
 	e.close()
 }
 
@@ -230,14 +282,20 @@ func (e *encoder) tls(t *TLS) {
 		return
 	}
 	e.object("tls")
+	e.text("alert", t.Alert)
 	e.text("alpn", t.ALPN)
 	e.cert(t.Cert)
+	e.text("cert_names", t.CertNames)
 	e.text("cipher", t.Cipher)
+	e.flag("early_data", t.EarlyData)
 	e.flag("ech", t.ECH)
+	e.flag("established", t.Established)
+	e.text("group", t.Group)
 	e.text("ja3", t.JA3)
 	e.text("ja3s", t.JA3S)
 	e.text("ja4", t.JA4)
 	e.flag("resumed", t.Resumed)
+	e.flag("retry", t.Retry)
 	e.text("sni", t.SNI)
 	e.text("starttls", t.StartTLS)
 	e.text("version", t.Version)

@@ -60,6 +60,12 @@ type wireEvent struct {
 	CommunityID string         `json:"community_id"`
 	FlowID      string         `json:"flow_id"`
 	RTTUS       int64          `json:"rtt_us"`
+	Retransmits int64          `json:"retransmits"`
+	MissedBytes int64          `json:"missed_bytes"`
+	MidStream   bool           `json:"mid_stream"`
+	Truncated   bool           `json:"truncated"`
+	IPProto     int64          `json:"ip_proto"`
+	ICMP        *wireICMP      `json:"icmp"`
 	TCPState    string         `json:"tcp_state"`
 	History     string         `json:"tcp_history"`
 	VLAN        []int          `json:"vlan"`
@@ -69,6 +75,7 @@ type wireEvent struct {
 	DNS         *wireDNS       `json:"dns"`
 	HTTP        *wireHTTP      `json:"http"`
 	Mail        *wireMail      `json:"mail"`
+	Service     *wireService   `json:"service"`
 	Party       *Party         `json:"party"`
 	Process     *wireProcess   `json:"process"`
 	Addon       *wireAddon     `json:"addon"`
@@ -99,6 +106,13 @@ type wireTLS struct {
 	ECH      bool      `json:"ech"`
 	Resumed  bool      `json:"resumed"`
 	StartTLS string    `json:"starttls"`
+
+	Group       string `json:"group"`
+	Alert       string `json:"alert"`
+	Established bool   `json:"established"`
+	EarlyData   bool   `json:"early_data"`
+	Retry       bool   `json:"retry"`
+	CertNames   string `json:"cert_names"`
 }
 
 type wireCert struct {
@@ -117,6 +131,21 @@ type wireDNS struct {
 	TTL       int64    `json:"ttl"`
 	ID        int64    `json:"id"`
 	LatencyUS int64    `json:"latency_us"`
+	ECH       bool     `json:"ech"`
+	Truncated bool     `json:"truncated"`
+	Zone      *Zone    `json:"zone"`
+}
+
+type wireService struct {
+	Client   string `json:"client"`
+	Server   string `json:"server"`
+	User     string `json:"user"`
+	Database string `json:"database"`
+}
+
+type wireICMP struct {
+	Type int64 `json:"type"`
+	Code int64 `json:"code"`
 }
 
 type wireHTTP struct {
@@ -126,6 +155,11 @@ type wireHTTP struct {
 	Status    int      `json:"status"`
 	UserAgent string   `json:"user_agent"`
 	Headers   []string `json:"headers"`
+
+	Version       string `json:"version"`
+	Route         string `json:"route"`
+	RequestBytes  int64  `json:"request_bytes"`
+	ResponseBytes int64  `json:"response_bytes"`
 }
 
 type wireMail struct {
@@ -180,6 +214,9 @@ type wireHeartbeat struct {
 	Install          string   `json:"install"`
 	ChannelsOff      []string `json:"channels_off"`
 	QueueDropped     int64    `json:"queue_dropped"`
+	Malformed        int64    `json:"malformed"`
+	MalformedWhy     []string `json:"malformed_why"`
+	ClockSteps       int64    `json:"clock_steps"`
 }
 
 func (w *wireEvent) event() Event {
@@ -189,7 +226,8 @@ func (w *wireEvent) event() Event {
 		DstBytes: w.DstBytes, SrcPackets: w.SrcPackets, DstPackets: w.DstPackets, NewDstBytes: w.NewDstBytes,
 		CommunityID: w.CommunityID, FlowID: w.FlowID, RTTUS: w.RTTUS, TCPState: w.TCPState, History: w.History, VLAN: w.VLAN,
 		Tunnel: w.Tunnel, Iface: w.Iface, Party: w.Party, Fingerprint: w.Fingerprint, Gap: w.Gap, Message: w.Message, Rule: w.Rule,
-		DNS: (*DNS)(w.DNS), HTTP: (*HTTP)(w.HTTP), Mail: (*Mail)(w.Mail), Addon: (*Addon)(w.Addon),
+		Retransmits: w.Retransmits, MissedBytes: w.MissedBytes, MidStream: w.MidStream, Truncated: w.Truncated, IPProto: w.IPProto,
+		ICMP: (*ICMP)(w.ICMP), Service: (*Service)(w.Service), DNS: (*DNS)(w.DNS), HTTP: (*HTTP)(w.HTTP), Mail: (*Mail)(w.Mail), Addon: (*Addon)(w.Addon),
 		Evidence: (*Evidence)(w.Evidence), Heartbeat: (*Heartbeat)(w.Heartbeat), TLS: w.TLS.tls(), Process: w.Process.process(),
 	}
 	if w.SrcBytes != nil {
@@ -219,6 +257,7 @@ func (w *wireTLS) tls() *TLS {
 	t := &TLS{
 		Version: w.Version, SNI: w.SNI, ALPN: w.ALPN, Cipher: w.Cipher, JA3: w.JA3, JA3S: w.JA3S, JA4: w.JA4,
 		ECH: w.ECH, Resumed: w.Resumed, StartTLS: w.StartTLS,
+		Group: w.Group, Alert: w.Alert, Established: w.Established, EarlyData: w.EarlyData, Retry: w.Retry, CertNames: w.CertNames,
 	}
 	if c := w.Cert; c != nil {
 		t.Cert = &Cert{SHA256: c.SHA256, Subject: c.Subject, Issuer: c.Issuer, SAN: c.SAN, NotAfter: int64(c.NotAfter)}

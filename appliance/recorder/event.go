@@ -3,7 +3,7 @@ package recorder
 import (
 	"encoding/hex"
 	"fmt"
-	"net/netip"
+	"strconv"
 	"strings"
 
 	"netaudit/attribution"
@@ -11,73 +11,134 @@ import (
 	"netaudit/ledger"
 )
 
-// envelope is what every row about a call says: when, which way, between whom.
-func envelope(f *dissect.Flow, start, end int64) ledger.Event {
+// row is the memory of one event. Whatever most events point to lies in one piece with them: a flow costs the garbage collector a handful of
+// objects and not dozens.
+type row struct {
+	event    ledger.Event
+	src, dst ledger.Endpoint
+	party    ledger.Party
+}
+
+type tlsRow struct {
+	row
+	tls ledger.TLS
+}
+
+type dnsRow struct {
+	row
+	dns  ledger.DNS
+	zone ledger.Zone
+}
+
+type httpRow struct {
+	row
+	http ledger.HTTP
+}
+
+// envelope fills in what every row about a call says: when, which way, between whom, with whose party.
+func (r *Recorder) envelope(w *row, f *dissect.Flow, start, end int64) *ledger.Event {
 	if end < start {
 		end = start // a capture clock that stepped back must not give a negative duration
 	}
-	e := ledger.Event{
-		V: 1, Start: start, End: end, DurationUS: (end - start) / 1000,
-		Direction: directionName(f.Direction), Iface: f.Iface, CommunityID: f.CommunityID,
-		Src: endpoint(f.Src, f.Proto), Dst: endpoint(f.Dst, f.Proto),
-		Tunnel: tunnelPath(f),
+	e := &w.event
+	e.V, e.Start, e.End, e.DurationUS = 1, start, end, (end-start)/1000
+	e.Direction, e.Iface, e.Tunnel = directionName(f.Direction), f.Iface, tunnelPath(f)
+	hasPorts := f.Proto == 6 || f.Proto == 17 || f.Proto == 132
+	w.src = ledger.Endpoint{IP: r.addresses.text(f.Src.Addr()), HasPort: hasPorts}
+	w.dst = ledger.Endpoint{IP: r.addresses.text(f.Dst.Addr()), HasPort: hasPorts, Host: f.Host, HostSource: hostSourceName(f.HostSource)}
+	if hasPorts {
+		w.src.Port, w.dst.Port = int(f.Src.Port()), int(f.Dst.Port())
 	}
-	e.Dst.Host, e.Dst.HostSource = f.Host, hostSourceName(f.HostSource)
+	e.Src, e.Dst = &w.src, &w.dst
 	for _, v := range f.VLANs {
 		e.VLAN = append(e.VLAN, int(v))
 	}
+	r.setParty(w, f)
 	return e
 }
 
-// flowEvent is the row of the flow itself, without owner and party.
-func flowEvent(f *dissect.Flow) ledger.Event {
-	e := envelope(f, f.Start, f.End)
+// identify writes the texts that are like no other row's into one piece of memory: flow_id, community_id and, with final, the fingerprint.
+func (r *Recorder) identify(e *ledger.Event, f *dissect.Flow, final bool) {
+	b := append(append(r.text[:0], r.config.RunID...), '-')
+	b = strconv.AppendUint(b, f.ID, 36)
+	community := len(b)
+	b = f.AppendCommunityID(b)
+	fingerprint := len(b)
+	if final && f.FirstBytes != [32]byte{} {
+		b = hex.AppendEncode(b, f.FirstBytes[:])
+	}
+	r.text = b
+	text := string(b)
+	e.FlowID, e.CommunityID, e.Fingerprint = text[:community], text[community:fingerprint], text[fingerprint:]
+}
+
+// flowEvent is the row of the flow itself, without owner.
+func (r *Recorder) flowEvent(f *dissect.Flow) *ledger.Event {
+	w := r.flowRowSpace(f)
+	e := r.envelope(w, f, f.Start, f.End)
+	r.identify(e, f, true)
 	e.Channel, e.TCPState, e.History, e.RTTUS = f.Channel, f.TCPState, f.History, f.RTT/1000
 	e.HasCounts = true
 	e.SrcBytes, e.DstBytes = clampInt(f.SrcBytes), clampInt(f.DstBytes)
 	e.SrcPackets, e.DstPackets = clampInt(f.SrcPackets), clampInt(f.DstPackets)
-	if f.FirstBytes != [32]byte{} {
-		e.Fingerprint = hex.EncodeToString(f.FirstBytes[:])
-	}
-	if t := f.TLS; t != nil {
-		e.TLS = tlsOf(t)
+	e.Retransmits, e.MissedBytes = clampInt(f.Retransmits), clampInt(f.MissedBytes)
+	e.MidStream, e.Truncated = f.MidStream, f.Truncated
+	switch f.Proto {
+	case 6, 17:
+	case 1, 58:
+		e.IPProto, e.ICMP = int64(f.Proto), &ledger.ICMP{Type: int64(f.Src.Port()), Code: int64(f.Dst.Port())}
+	default:
+		e.IPProto = int64(f.Proto)
 	}
 	if f.HTTP != nil {
-		e.HTTP = httpOf(f.HTTP)
+		e.HTTP = &ledger.HTTP{}
+		setHTTP(e.HTTP, f.HTTP)
 	}
 	if m := f.Mail; m != nil {
-		e.Mail = &ledger.Mail{Protocol: m.Protocol, StartTLS: m.StartTLS, GreetingHost: m.GreetingHost}
+		e.Mail = (*ledger.Mail)(m)
+	}
+	if s := f.Service; s != nil {
+		e.Service = (*ledger.Service)(s)
 	}
 	return e
 }
 
-func endpoint(a netip.AddrPort, proto uint8) *ledger.Endpoint {
-	hasPorts := proto == 6 || proto == 17 || proto == 132
-	ep := &ledger.Endpoint{IP: a.Addr().String(), HasPort: hasPorts}
-	if hasPorts {
-		ep.Port = int(a.Port())
+// flowRowSpace returns the memory of a flow's row, with what TLS says when it says something.
+func (r *Recorder) flowRowSpace(f *dissect.Flow) *row {
+	t := &r.flowSpace
+	switch {
+	case r.config.Reuse:
+		*t = tlsRow{}
+	case f.TLS == nil:
+		return &row{}
+	default:
+		t = &tlsRow{}
 	}
-	return ep
+	if f.TLS != nil {
+		setTLS(&t.tls, f.TLS)
+		t.event.TLS = &t.tls
+	}
+	return &t.row
 }
 
-func tlsOf(t *dissect.TLS) *ledger.TLS {
-	out := &ledger.TLS{
-		Version: t.Version, SNI: t.SNI, ALPN: t.ALPN, Cipher: t.Cipher, JA3: t.JA3, JA3S: t.JA3S, JA4: t.JA4,
-		ECH: t.ECH, Resumed: t.Resumed, StartTLS: t.StartTLS,
+func setTLS(out *ledger.TLS, t *dissect.TLS) {
+	*out = ledger.TLS{
+		Version: t.Version, SNI: t.SNI, ALPN: t.ALPN, Cipher: t.Cipher, JA3: t.JA3, JA3S: t.JA3S, JA4: t.JA4, Group: t.Group, Alert: t.Alert,
+		ECH: t.ECH, Resumed: t.Resumed, Established: t.Established, EarlyData: t.EarlyData, Retry: t.Retry, StartTLS: t.StartTLS,
+		Cert: (*ledger.Cert)(t.Cert), // shared by all flows to this server, and never changed
 	}
-	if c := t.Cert; c != nil {
-		out.Cert = &ledger.Cert{
-			SHA256: c.SHA256, Subject: c.Subject, Issuer: c.Issuer,
-			SAN: append([]string(nil), c.SAN...), NotAfter: c.NotAfter,
-		}
+	switch t.CertNames {
+	case dissect.CertNamesHost:
+		out.CertNames = "host"
+	case dissect.CertNamesOther:
+		out.CertNames = "other"
 	}
-	return out
 }
 
-func httpOf(h *dissect.HTTP) *ledger.HTTP {
-	return &ledger.HTTP{
-		Method: h.Method, Host: h.Host, Path: h.Path, Status: h.Status, UserAgent: h.UserAgent,
-		Headers: append([]string(nil), h.Headers...),
+func setHTTP(out *ledger.HTTP, h *dissect.HTTP) {
+	*out = ledger.HTTP{
+		Version: h.Version, Method: h.Method, Host: h.Host, Path: h.Path, Route: h.Route, Status: h.Status, UserAgent: h.UserAgent, Headers: h.Headers,
+		RequestBytes: clampInt(h.RequestBytes), ResponseBytes: clampInt(h.ResponseBytes),
 	}
 }
 

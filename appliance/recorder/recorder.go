@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -38,6 +37,8 @@ type Config struct {
 	Parties Matcher            // required
 	Emit    func(ledger.Event) // required; called from the engine's goroutine and from attribution's, so it must be safe for concurrent use
 	NetNS   uint64             // inode of the network namespace the packets come from, 0 = netaudit's own
+	Reuse   bool               // Emit is done with an event when it returns: the memory of rows that need not wait is used again
+	Strict  *Redaction         // nil: names and addresses as they are
 	RunID   string             // first part of every flow_id, so that ids of two runs never meet in one ledger
 	Logger  *slog.Logger       // nil: slog.Default
 }
@@ -55,8 +56,13 @@ type Recorder struct {
 	config Config
 
 	// Owned by the engine's goroutine.
-	calls  map[uint64]*call
-	nobody call // stands for the call of a flow that nobody is asked about and that had no row yet
+	calls     map[uint64]*call
+	addresses addressTexts
+	parties   knownParties
+	text      []byte // space for the texts of one row
+	flowSpace tlsRow
+	dnsSpace  dnsRow
+	nobody    call // stands for the call of a flow that nobody is asked about and that had no row yet
 
 	// Safe for concurrent use.
 	opened, events, unattributed, notAsked atomic.Uint64
@@ -66,9 +72,9 @@ type Recorder struct {
 type call struct {
 	mu       sync.Mutex
 	owner    attribution.Owner
-	answered bool           // owner is final
-	waiting  []ledger.Event // rows that wait for the owner
-	later    []string       // addons that used the connection after its opener did
+	answered bool            // owner is final
+	waiting  []*ledger.Event // rows that wait for the owner
+	later    []string        // addons that used the connection after its opener did
 
 	// Owned by the engine's goroutine.
 	rowSrcBytes, rowDstBytes uint64 // what earlier rows already said
@@ -80,10 +86,13 @@ func New(c Config) (*Recorder, error) {
 	if c.Parties == nil || c.Emit == nil {
 		return nil, fmt.Errorf("recorder: Parties and Emit are required")
 	}
+	if c.Reuse && c.Asker != nil {
+		return nil, fmt.Errorf("recorder: events that wait for their owner cannot be used again")
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Recorder{config: c, calls: make(map[uint64]*call), nobody: call{answered: true}}, nil
+	return &Recorder{config: c, calls: make(map[uint64]*call), addresses: newAddressTexts(), parties: newKnownParties(), nobody: call{answered: true}}, nil
 }
 
 // Stats returns the counters. Safe from any goroutine.
@@ -210,8 +219,8 @@ func (r *Recorder) flowRow(f *dissect.Flow, state string) {
 		c = &call{answered: true}
 		r.calls[f.ID] = c
 	}
-	e := flowEvent(f)
-	e.Kind, e.State, e.FlowID = "flow", state, r.flowID(f)
+	e := r.flowEvent(f)
+	e.Kind, e.State = "flow", state
 	if c.rows > 0 {
 		e.HasNew = true
 		e.NewSrcBytes, e.NewDstBytes = clampInt(f.SrcBytes-c.rowSrcBytes), clampInt(f.DstBytes-c.rowDstBytes)
@@ -220,28 +229,39 @@ func (r *Recorder) flowRow(f *dissect.Flow, state string) {
 		c.rows++
 		c.rowSrcBytes, c.rowDstBytes = f.SrcBytes, f.DstBytes
 	}
-	r.setParty(&e, f)
 	r.emit(c, e)
 }
 
 // DNSMessage implements dissect.Sink.
 func (r *Recorder) DNSMessage(f *dissect.Flow, d *dissect.DNS) {
-	e := envelope(f, d.Start, d.End)
-	e.Kind, e.Channel, e.FlowID = "dns", "dns", r.flowID(f)
-	e.DNS = &ledger.DNS{
-		Name: d.Name, Type: d.Type, RCode: d.RCode, Answers: append([]string(nil), d.Answers...),
-		TTL: int64(d.TTL), ID: int64(d.ID), LatencyUS: d.Latency / 1000,
+	w := &r.dnsSpace
+	if r.config.Reuse {
+		*w = dnsRow{}
+	} else {
+		w = new(dnsRow)
 	}
-	r.setParty(&e, f)
+	e := r.envelope(&w.row, f, d.Start, d.End)
+	r.identify(e, f, false)
+	e.Kind, e.Channel = "dns", "dns"
+	w.dns = ledger.DNS{
+		Name: d.Name, Type: d.Type, RCode: d.RCode, Answers: d.Answers, TTL: int64(d.TTL), ID: int64(d.ID), LatencyUS: d.Latency / 1000,
+		ECH: d.ECH, Truncated: d.Truncated, Zone: &w.zone,
+	}
+	w.zone = ledger.Zone{
+		Name: d.Zone.Name, Queries: int64(d.Zone.Queries), Names: int64(d.Zone.Names), Bytes: clampInt(d.Zone.Bytes), Entropy: int64(d.Zone.Entropy),
+	}
+	e.DNS = &w.dns
 	r.emit(r.callOf(f), e)
 }
 
 // HTTPRequest implements dissect.Sink.
 func (r *Recorder) HTTPRequest(f *dissect.Flow, h *dissect.HTTP) {
-	e := envelope(f, h.Start, h.End)
-	e.Kind, e.Channel, e.FlowID = "http", f.Channel, r.flowID(f)
-	e.HTTP = httpOf(h)
-	r.setParty(&e, f)
+	w := &httpRow{}
+	e := r.envelope(&w.row, f, h.Start, h.End)
+	r.identify(e, f, false)
+	e.Kind, e.Channel = "http", f.Channel
+	setHTTP(&w.http, h)
+	e.HTTP = &w.http
 	r.emit(r.callOf(f), e)
 }
 
@@ -252,22 +272,19 @@ func (r *Recorder) callOf(f *dissect.Flow) *call {
 	return &r.nobody
 }
 
-func (r *Recorder) flowID(f *dissect.Flow) string {
-	return r.config.RunID + "-" + strconv.FormatUint(f.ID, 36)
-}
-
 // setParty classifies the far end: the destination of what leaves, the source of what comes in.
-func (r *Recorder) setParty(e *ledger.Event, f *dissect.Flow) {
+func (r *Recorder) setParty(w *row, f *dissect.Flow) {
 	host, ip := f.Host, f.Dst.Addr()
 	if f.Direction == dissect.Inbound {
 		host, ip = "", f.Src.Addr()
 	}
-	p := r.config.Parties.Match(host, ip)
-	e.Party = &ledger.Party{Class: p.Class, Name: p.Name, Rule: p.Rule}
+	p := r.parties.match(r.config.Parties, host, ip)
+	w.party = ledger.Party{Class: p.Class, Name: p.Name, Rule: p.Rule}
+	w.event.Party = &w.party
 }
 
 // emit writes the row now if its owner is known, else leaves it with the call until the answer arrives.
-func (r *Recorder) emit(c *call, e ledger.Event) {
+func (r *Recorder) emit(c *call, e *ledger.Event) {
 	c.mu.Lock()
 	if !c.answered {
 		c.waiting = append(c.waiting, e)
@@ -282,13 +299,16 @@ func (r *Recorder) emit(c *call, e ledger.Event) {
 	r.emitOwned(e, &owner)
 }
 
-func (r *Recorder) emitOwned(e ledger.Event, o *attribution.Owner) {
-	setOwner(&e, o)
+func (r *Recorder) emitOwned(e *ledger.Event, o *attribution.Owner) {
+	setOwner(e, o)
 	if e.Kind == "flow" && e.State == "closed" && e.Direction == "outbound" && r.config.Asker != nil && o.Process == nil {
 		r.unattributed.Add(1)
 	}
 	r.events.Add(1)
-	r.config.Emit(e)
+	if r.config.Strict != nil {
+		r.config.Strict.redact(e)
+	}
+	r.config.Emit(*e)
 }
 
 // clampInt keeps a counter inside what JCS integers can say (2^53-1).

@@ -171,15 +171,17 @@ func TestHellosOfRealConnectionsAreRead(t *testing.T) {
 			if len(message) < 4 {
 				t.Fatal("no ClientHello")
 			}
-			h, err := hello.ParseClientHello(message[4:])
-			if err != nil || h.ServerName != "upload.mit-odoo.de" || len(h.ALPN) != 1 || h.ALPN[0] != "h3" {
+			var h hello.ClientHello
+			err := h.Parse(message[4:])
+			if err != nil || string(h.ServerName) != "upload.mit-odoo.de" || len(h.ALPN) != 1 || string(h.ALPN[0]) != "h3" {
 				t.Errorf("hello %+v, error %v", h, err)
 			}
 			answer := q.Handshake(Server)
 			if len(answer) < 4 {
 				t.Fatal("no ServerHello")
 			}
-			s, err := hello.ParseServerHello(answer[4 : 4+int(answer[1])<<16+int(answer[2])<<8+int(answer[3])])
+			var s hello.ServerHello
+			err = s.Parse(answer[4 : 4+int(answer[1])<<16+int(answer[2])<<8+int(answer[3])])
 			if err != nil || s.Version != 0x0304 {
 				t.Errorf("server hello %+v, error %v", s, err)
 			}

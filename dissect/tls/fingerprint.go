@@ -130,8 +130,8 @@ func ja4Version(v uint16) string {
 }
 
 // ja4ALPN is the first and last character of the first protocol; of their hex form when they are not alphanumeric.
-func ja4ALPN(list []string) string {
-	if len(list) == 0 || list[0] == "" {
+func ja4ALPN(list [][]byte) string {
+	if len(list) == 0 || len(list[0]) == 0 {
 		return "00"
 	}
 	name := list[0]
@@ -139,10 +139,67 @@ func ja4ALPN(list []string) string {
 	if alphanumeric(first) && alphanumeric(last) {
 		return string([]byte{first, last})
 	}
-	text := hex.EncodeToString([]byte(name))
+	text := hex.EncodeToString(name)
 	return string([]byte{text[0], text[len(text)-1]})
 }
 
 func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// Fingerprints computes JA3, JA3S and JA4 once for every kind of client and server: there are few kinds, and many calls. The zero
+// value is ready. One goroutine owns it.
+type Fingerprints struct {
+	key    []byte
+	client map[string]clientPrints
+	server map[string]string
+}
+
+type clientPrints struct{ ja3, ja4 string }
+
+// mostPrints bounds what is remembered of each; then everything is forgotten. A hostile client can make that happen as often as it likes and costs the
+// time of computing.
+const mostPrints = 2048
+
+// Client returns JA3 and JA4 of a hello. transport is 't' TCP, 'q' QUIC, 'd' DTLS.
+func (p *Fingerprints) Client(h *ClientHello, transport byte) (ja3, ja4 string) {
+	k := append(p.key[:0], transport, byte(h.LegacyVersion>>8), byte(h.LegacyVersion))
+	for _, list := range [][]uint16{h.Versions, h.Ciphers, h.Extensions, h.Groups, h.SignatureAlgs} {
+		k = append(k, byte(len(list)>>8), byte(len(list)))
+		for _, v := range list {
+			k = append(k, byte(v>>8), byte(v))
+		}
+	}
+	k = append(append(k, byte(len(h.PointFormats))), h.PointFormats...)
+	if len(h.ALPN) > 0 {
+		k = append(k, h.ALPN[0]...)
+	}
+	p.key = k
+	if known, ok := p.client[string(k)]; ok {
+		return known.ja3, known.ja4
+	}
+	if p.client == nil || len(p.client) >= mostPrints {
+		p.client = map[string]clientPrints{}
+	}
+	prints := clientPrints{h.JA3(), h.JA4(transport)}
+	p.client[string(k)] = prints
+	return prints.ja3, prints.ja4
+}
+
+// Server returns JA3S of a hello.
+func (p *Fingerprints) Server(h *ServerHello) string {
+	k := append(p.key[:0], byte(h.Legacy>>8), byte(h.Legacy), byte(h.Cipher>>8), byte(h.Cipher))
+	for _, v := range h.Extensions {
+		k = append(k, byte(v>>8), byte(v))
+	}
+	p.key = k
+	if known, ok := p.server[string(k)]; ok {
+		return known
+	}
+	if p.server == nil || len(p.server) >= mostPrints {
+		p.server = map[string]string{}
+	}
+	ja3s := h.JA3S()
+	p.server[string(k)] = ja3s
+	return ja3s
 }

@@ -1,6 +1,10 @@
 package tls
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"unicode"
+)
 
 // TestJA4IsThatOfTheSpecification rebuilds the example of FoxIO's technical_details/JA4.md.
 func TestJA4IsThatOfTheSpecification(t *testing.T) {
@@ -8,7 +12,7 @@ func TestJA4IsThatOfTheSpecification(t *testing.T) {
 		LegacyVersion: 0x0303, Versions: []uint16{0x0a0a, 0x0304, 0x0303},
 		Ciphers:       []uint16{0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035},
 		Extensions:    []uint16{0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015},
-		SignatureAlgs: []uint16{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601}, ServerName: "example.com", ALPN: []string{"h2", "http/1.1"},
+		SignatureAlgs: []uint16{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601}, ServerName: []byte("example.com"), ALPN: [][]byte{[]byte("h2"), []byte("http/1.1")},
 	}
 	if got, want := h.JA4('t'), "t13d1516h2_8daaf6152771_e5627efa2ab1"; got != want {
 		t.Errorf("JA4 %s, want %s", got, want)
@@ -32,22 +36,60 @@ func printable(s string) bool {
 	return true
 }
 
+func TestCertificateIsForTheHostsThatItNames(t *testing.T) {
+	leaf := &Leaf{SAN: []string{"mit-odoo.de", "*.mit-odoo.de", "192.0.2.1"}}
+	for host, want := range map[string]bool{
+		"mit-odoo.de": true, "license.mit-odoo.de": true, "a.license.mit-odoo.de": false, "other.example": false, "192.0.2.1": true, "de": false, "": false,
+	} {
+		if got := leaf.Names(host); got != want {
+			t.Errorf("%q: %v, want %v", host, got, want)
+		}
+	}
+}
+
+func TestKnownFingerprintsAreThoseThatWereComputed(t *testing.T) {
+	var p Fingerprints
+	hellos := []*ClientHello{{LegacyVersion: 0x0303, Ciphers: []uint16{1, 2}}, {LegacyVersion: 0x0303, Ciphers: []uint16{1}, Extensions: []uint16{2}}, {Groups: []uint16{1, 2}}}
+	for range 2 {
+		for i, h := range hellos {
+			if ja3, ja4 := p.Client(h, 't'); ja3 != h.JA3() || ja4 != h.JA4('t') {
+				t.Errorf("hello %d: %s %s, want %s %s", i, ja3, ja4, h.JA3(), h.JA4('t'))
+			}
+		}
+	}
+	if _, ja4 := p.Client(hellos[0], 'q'); ja4 != hellos[0].JA4('q') {
+		t.Errorf("over QUIC %s, want %s", ja4, hellos[0].JA4('q'))
+	}
+}
+
 // FuzzHellos: hostile hellos give an error or bounded values.
 func FuzzHellos(f *testing.F) {
 	f.Add([]byte{3, 3})
+	var p Fingerprints
+	var certificates Certificates
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if h, err := ParseClientHello(body); err == nil {
-			if len(h.Extensions) > mostExtensions || len(h.ALPN) > mostProtocols || len(h.ServerName) > longestName || !printable(h.ServerName) {
+		var h ClientHello
+		for _, parse := range []func([]byte) error{h.Parse, h.ParseDTLS} {
+			if parse(body) != nil {
+				continue
+			}
+			name := CleanName(h.ServerName)
+			if len(h.Extensions) > mostExtensions || len(h.ALPN) > mostProtocols || len(name) > 3*longestName || strings.ContainsFunc(name, unicode.IsControl) {
 				t.Errorf("out of bounds: %+v", h)
 			}
-			if ja4 := h.JA4('t'); len(ja4) != 36 {
+			if IsCleanName(h.ServerName) && name != string(h.ServerName) {
+				t.Errorf("%q is clean and became %q", h.ServerName, name)
+			}
+			if ja3, ja4 := p.Client(&h, 't'); len(ja4) != 36 || ja3 != h.JA3() {
 				t.Errorf("JA4 %q has %d characters, want 36", ja4, len(ja4))
 			}
-			h.JA3()
 		}
-		if h, err := ParseServerHello(body); err == nil {
-			h.JA3S()
+		var s ServerHello
+		if s.Parse(body) == nil && p.Server(&s) != s.JA3S() {
+			t.Errorf("JA3S of %+v", s)
 		}
-		_, _ = ParseCertificate(body)
+		if leaf, err := certificates.Parse(body); err == nil && len(leaf.SAN) > mostNames {
+			t.Errorf("%d names", len(leaf.SAN))
+		}
 	})
 }

@@ -69,18 +69,26 @@ func (f frame) fromServer() bool {
 	return port == 53 || port == 80 || port == 443
 }
 
-// host gives client and server other addresses, the same for every frame of a copy.
+// Hosts of the measured network.
+const (
+	clients = 250
+	servers = 1000
+)
+
+// host gives client and server other addresses and the client another port, the same for every frame of a copy. No two copies within a minute of
+// capture time share all of them.
 func (f frame) host(n uint32) {
 	client, server := f.data[26:30], f.data[30:34]
 	if f.v6 {
 		client, server = f.data[34:38], f.data[50:54]
 	}
+	port := f.data[f.transport:]
 	if f.fromServer() {
-		client, server = server, client
+		client, server, port = server, client, f.data[f.transport+2:]
 	}
-	binary.BigEndian.PutUint16(client[1:], uint16(n))
-	binary.BigEndian.PutUint16(server[1:], uint16(n))
-	client[0], server[0] = 10+byte(n>>16), 20+byte(n>>16)
+	client[0], client[1], client[2] = 10, 0, byte(n%clients)
+	server[0], server[1], server[2] = 20, byte(n%servers>>8), byte(n%servers)
+	binary.BigEndian.PutUint16(port, 1024+uint16(n/clients*61+uint32(binary.BigEndian.Uint16(port))%61)%60000)
 }
 
 // length writes the IP length field for a frame of len(data).

@@ -50,7 +50,7 @@ func (c *replayCommand) Run(s *session) error {
 	}
 	out := bufio.NewWriterSize(s.stdout, 1<<18)
 	var writeErr error
-	r.Emit = printer(out, c.Format, &writeErr)
+	r.Emit, r.Reuse = printer(out, c.Format, &writeErr), true
 	var errs []error
 	for _, path := range c.Files {
 		if err := r.Run(s.ctx, path); err != nil {
