@@ -58,6 +58,9 @@ type Engine struct {
 	dns         dns.Message // of the datagram under way
 	hellos      hellos
 	words       words
+	fields      headFields // of the HTTP head under way
+	headerKey   []byte
+	headerLists map[string][]string
 	zones       *zones
 }
 

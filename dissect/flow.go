@@ -72,7 +72,7 @@ type Flow struct {
 	History   string // Zeek's history letters
 	MidStream bool   // the capture began after the connection did
 
-	Channel    string // DESIGN §4: https http smtp imap pop3 dns doh dot quic tls ssh postgres mysql redis ldap ntp websocket tcp udp icmp raw
+	Channel    string // DESIGN §4: https http smtp imap pop3 dns doh dot doq quic tls dtls ssh ftp xmpp postgres mysql redis ldap ntp websocket tcp udp icmp raw
 	Host       string // destination's name in lower case, "" unknown
 	HostSource HostSource
 	TLS        *TLS
@@ -167,6 +167,8 @@ type Mail struct {
 	Protocol     string // smtp imap pop3
 	StartTLS     bool
 	GreetingHost string // name the server gave in its greeting
+	State        string // how far the dialogue went in the clear: greeted hello tls authenticated transfer quit
+	Messages     uint32 // handed over or fetched in the clear
 }
 
 // Sink receives what an Engine finds. Calls come from the Engine's goroutine and must be quick: the first one is the

@@ -2,13 +2,14 @@ package dissect
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"netaudit/dissect/tls"
 )
 
 // mailStream follows an SMTP (RFC 5321), IMAP (RFC 9051) or POP3 (RFC 1939) dialogue until TLS begins, without content or addresses:
-// who greets, and whether STARTTLS was asked for and granted.
+// who greets, how far the dialogue went, how many messages were handed over, and whether STARTTLS was asked for and granted.
 type mailStream struct {
 	protocol string
 	sides    [2][]byte // unfinished lines
@@ -16,11 +17,25 @@ type mailStream struct {
 	asked    bool // the client asked for TLS
 	granted  bool
 	lines    int
+
+	command string // what the client asked last
+	content bool   // the client sends a message until a line with a dot alone
+	skip    int    // bytes of content that a command announced: BDAT (RFC 3030), IMAP's literals
 }
 
 const (
 	longestLine = 4096
-	mostLines   = 200 // after which an unencrypted dialogue has shown all it will
+	mostLines   = 2000 // after which an unencrypted dialogue has shown all it will
+)
+
+// Phases of a mail dialogue, in the order in which they come.
+const (
+	mailGreeted       = "greeted"
+	mailHello         = "hello"
+	mailTLS           = "tls"
+	mailAuthenticated = "authenticated"
+	mailTransfer      = "transfer" // a message was handed over, or a mailbox read
+	mailQuit          = "quit"
 )
 
 func newMailStream(protocol string) *mailStream { return &mailStream{protocol: protocol} }
@@ -38,15 +53,28 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto.data(e, c, side, b, now)
 		return
 	}
+	if side == initiator && m.skip > 0 {
+		n := min(m.skip, len(b))
+		m.skip -= n
+		b = b[n:]
+	}
 	buffer := append(m.sides[side], b...)
 	for {
 		i := bytes.IndexByte(buffer, '\n')
 		if i < 0 {
 			break
 		}
-		m.line(c, side, strings.TrimRight(string(buffer[:i]), "\r"))
+		line := bytes.TrimRight(buffer[:i], "\r")
 		buffer = buffer[i+1:]
-		if m.lines++; m.lines > mostLines {
+		if side == initiator {
+			m.fromClient(c, line)
+			n := min(m.skip, len(buffer))
+			m.skip -= n
+			buffer = buffer[n:]
+		} else {
+			m.fromServer(c, line)
+		}
+		if m.lines++; m.lines > mostLines && !m.content {
 			c.proto = nil
 			return
 		}
@@ -57,33 +85,90 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	m.sides[side] = append(m.sides[side][:0], buffer...)
 }
 
-func (m *mailStream) line(c *conn, side int, line string) {
-	upper := strings.ToUpper(line)
-	if side == initiator {
-		words := strings.Fields(upper)
-		m.asked = len(words) > 0 && (words[0] == "STARTTLS" || words[0] == "STLS" || len(words) == 2 && words[1] == "STARTTLS")
+// fromClient reads a command. Its arguments are looked at for lengths alone.
+func (m *mailStream) fromClient(c *conn, line []byte) {
+	if m.content {
+		m.content = string(line) != "."
 		return
 	}
-	if !m.greeted {
-		m.greeted = true
-		c.flow.Mail.GreetingHost = greetingHost(line)
+	words := bytes.Fields(line[:min(len(line), 512)])
+	if m.protocol == "imap" && len(words) > 0 {
+		words = words[1:] // the tag
 	}
-	if m.asked && m.positive(upper) {
-		m.asked, m.granted = false, true
-		c.flow.Mail.StartTLS = true
+	if len(words) == 0 {
+		return
+	}
+	m.command = strings.ToUpper(string(words[0][:min(len(words[0]), 12)]))
+	m.asked = m.command == "STARTTLS" || m.command == "STLS"
+	switch m.command {
+	case "BDAT":
+		if len(words) > 1 {
+			m.announce(words[1])
+		}
+	case "QUIT", "LOGOUT":
+		c.flow.Mail.State = mailQuit
+	}
+	if last := words[len(words)-1]; m.protocol == "imap" && len(last) > 2 && last[0] == '{' && last[len(last)-1] == '}' {
+		m.announce(bytes.TrimRight(last[1:len(last)-1], "+"))
 	}
 }
 
-// positive tells the server's agreement to STARTTLS.
+func (m *mailStream) announce(length []byte) {
+	if n, err := strconv.ParseUint(string(length), 10, 31); err == nil {
+		m.skip = int(n)
+	}
+}
+
+// fromServer reads an answer.
+func (m *mailStream) fromServer(c *conn, line []byte) {
+	text := strings.ToUpper(string(line[:min(len(line), 32)]))
+	if !m.greeted {
+		m.greeted = true
+		c.flow.Mail.GreetingHost, c.flow.Mail.State = greetingHost(string(line)), mailGreeted
+		return
+	}
+	if m.protocol == "smtp" && strings.HasPrefix(text, "354") && m.command == "DATA" {
+		m.content = true
+		return
+	}
+	if !m.positive(text) {
+		return
+	}
+	if m.asked {
+		m.asked, m.granted = false, true
+		c.flow.Mail.StartTLS, c.flow.Mail.State = true, mailTLS
+		return
+	}
+	m.advance(c)
+}
+
+// advance notes what the server has just agreed to.
+func (m *mailStream) advance(c *conn) {
+	f := c.flow.Mail
+	switch m.command {
+	case "EHLO", "HELO", "LHLO", "CAPA", "CAPABILITY":
+		if f.State == mailGreeted {
+			f.State = mailHello
+		}
+	case "AUTH", "PASS", "APOP", "LOGIN", "AUTHENTICATE":
+		f.State = mailAuthenticated
+	case "DATA", "BDAT", "RETR", "FETCH", "APPEND":
+		f.State = mailTransfer
+		f.Messages++
+		m.command = ""
+	}
+}
+
+// positive tells the server's final agreement to a command.
 func (m *mailStream) positive(line string) bool {
 	switch m.protocol {
 	case "smtp":
-		return strings.HasPrefix(line, "220")
+		return len(line) >= 4 && line[0] == '2' && line[3] == ' ' || len(line) == 3 && line[0] == '2'
 	case "pop3":
 		return strings.HasPrefix(line, "+OK")
 	default:
-		_, rest, ok := strings.Cut(line, " ")
-		return ok && strings.HasPrefix(rest, "OK")
+		tag, rest, ok := strings.Cut(line, " ")
+		return ok && tag != "*" && strings.HasPrefix(rest, "OK")
 	}
 }
 

@@ -30,8 +30,7 @@ func firstProtocol(f *Flow) protocol {
 			f.Channel = "dns"
 			return &dnsDatagrams{}
 		case 123:
-			f.Channel = "ntp"
-			return nil
+			return ntpDatagram{}
 		}
 		return firstDatagram{}
 	}
@@ -112,12 +111,16 @@ func recognise(c *conn, client, server []byte) (p protocol, undecided bool) {
 	case isClientHello(client) || isServerTLS(client, server):
 		c.flow.Channel = tlsChannel(port)
 		return newTLSStream(""), false
+	case hasAnyPrefix(client, http2Preface):
+		c.flow.Channel = "http"
+		c.flow.HTTP = &HTTP{Version: "2"}
+		return nil, false
 	case isHTTPRequest(client):
 		c.flow.Channel = "http"
 		return newHTTPStream(), false
 	case hasAnyPrefix(client, "SSH-") || hasAnyPrefix(server, "SSH-"):
 		c.flow.Channel = "ssh"
-		return nil, false
+		return &sshStream{}, false
 	case hasAnyPrefix(server, "220 ", "220-"):
 		if port == 21 {
 			c.flow.Channel = "ftp"
@@ -136,7 +139,7 @@ func recognise(c *conn, client, server []byte) (p protocol, undecided bool) {
 		return &postgresStream{}, false
 	case isMySQLGreeting(server):
 		c.flow.Channel = "mysql"
-		return &upgradeStream{protocol: "mysql"}, false
+		return &mysqlStream{}, false
 	case isRedis(client) && (port == 6379 || isRedisReply(server)):
 		c.flow.Channel = "redis"
 		return nil, false
@@ -194,20 +197,6 @@ func tlsChannel(port uint16) string {
 	}
 }
 
-// isPostgres knows SSLRequest, GSSENCRequest and the start-up message of version 3 (PostgreSQL documentation, message formats).
-func isPostgres(b []byte) bool {
-	if len(b) < 8 || b[0] != 0 || b[1] != 0 {
-		return false
-	}
-	code := uint32(b[4])<<24 | uint32(b[5])<<16 | uint32(b[6])<<8 | uint32(b[7])
-	return code == 80877103 || code == 80877104 || code == 196608
-}
-
-// isMySQLGreeting knows protocol version 10's handshake: 3-byte length, sequence 0, version 10, a printable version text.
-func isMySQLGreeting(b []byte) bool {
-	return len(b) >= 7 && b[3] == 0 && b[4] == 10 && b[5] >= '0' && b[5] <= '9' && int(b[0])|int(b[1])<<8 > 20 && b[2] == 0
-}
-
 func isRedis(b []byte) bool {
 	return len(b) >= 4 && b[0] == '*' && b[1] >= '1' && b[1] <= '9' && (b[2] == '\r' || b[2] >= '0' && b[2] <= '9')
 }
@@ -218,23 +207,3 @@ func isRedisReply(b []byte) bool { return len(b) > 0 && strings.ContainsRune("+-
 func isLDAP(b []byte) bool {
 	return len(b) >= 7 && b[0] == 0x30 && bytes.Contains(b[:min(len(b), 10)], []byte{0x02, 0x01})
 }
-
-// postgresStream waits for TLS after SSLRequest: the server answers S, then a ClientHello follows.
-type postgresStream struct{ accepted bool }
-
-func (p *postgresStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	switch {
-	case side == responder && !p.accepted:
-		if b[0] != 'S' {
-			c.proto = nil
-			return
-		}
-		p.accepted = true
-	case side == initiator && p.accepted:
-		c.proto = newTLSStream("postgres")
-		c.proto.data(e, c, side, b, now)
-	}
-}
-
-func (p *postgresStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
-func (p *postgresStream) end(*Engine, *conn)                   {}

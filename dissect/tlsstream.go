@@ -84,6 +84,9 @@ func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
 		f.ALPN = e.text(h.ALPN[0])
 	}
 	c.flow.TLS = f
+	if (c.flow.Channel == "https" || c.flow.Channel == "quic") && isDoHHost(f.SNI) {
+		c.flow.Channel = "doh"
+	}
 	e.name(c)
 }
 

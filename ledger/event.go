@@ -140,6 +140,8 @@ type Mail struct {
 	Protocol     string
 	StartTLS     bool
 	GreetingHost string
+	State        string // how far the dialogue went in the clear: greeted hello tls authenticated transfer quit
+	Messages     int64  // handed over or fetched in the clear
 }
 
 // Party is whose destination it is.

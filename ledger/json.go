@@ -245,8 +245,10 @@ func (e *encoder) mail(m *Mail) {
 	}
 	e.object("mail")
 	e.text("greeting_host", m.GreetingHost)
+	e.number("messages", m.Messages)
 	e.text("protocol", m.Protocol)
 	e.flag("starttls", m.StartTLS)
+	e.text("state", m.State)
 	e.close()
 }
 

@@ -166,6 +166,8 @@ type wireMail struct {
 	Protocol     string `json:"protocol"`
 	StartTLS     bool   `json:"starttls"`
 	GreetingHost string `json:"greeting_host"`
+	State        string `json:"state"`
+	Messages     int64  `json:"messages"`
 }
 
 type wireProcess struct {

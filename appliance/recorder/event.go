@@ -95,10 +95,10 @@ func (r *Recorder) flowEvent(f *dissect.Flow) *ledger.Event {
 		setHTTP(e.HTTP, f.HTTP)
 	}
 	if m := f.Mail; m != nil {
-		e.Mail = (*ledger.Mail)(m)
+		e.Mail = &ledger.Mail{Protocol: m.Protocol, StartTLS: m.StartTLS, GreetingHost: m.GreetingHost, State: m.State, Messages: int64(m.Messages)}
 	}
 	if s := f.Service; s != nil {
-		e.Service = (*ledger.Service)(s)
+		e.Service = &ledger.Service{Client: s.Client, Server: s.Server, User: s.User, Database: s.Database}
 	}
 	return e
 }

@@ -59,14 +59,10 @@ func (r *Redaction) redact(e *ledger.Event) {
 		r.dns(d)
 	}
 	if m := e.Mail; m != nil {
-		copied := *m
-		copied.GreetingHost = r.host(m.GreetingHost)
-		e.Mail = &copied
+		m.GreetingHost = r.host(m.GreetingHost)
 	}
 	if s := e.Service; s != nil {
-		copied := *s
-		copied.User, copied.Database = r.hide("user", s.User), r.hide("database", s.Database)
-		e.Service = &copied
+		s.User, s.Database = r.hide("user", s.User), r.hide("database", s.Database)
 	}
 }
 

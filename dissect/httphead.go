@@ -1,0 +1,131 @@
+package dissect
+
+import (
+	"bytes"
+	"strings"
+
+	"netaudit/dissect/tls"
+)
+
+// headFields are the fields of one head, in their order. They point into the head: values stay inside the parser.
+type headFields []headField
+
+type headField struct{ name, value []byte }
+
+// get returns the first value of a field, nil when it is absent.
+func (l headFields) get(name string) []byte {
+	for _, f := range l {
+		if len(f.name) == len(name) && strings.EqualFold(string(f.name), name) {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// splitHead separates the first line from the fields. Both are good until the next call.
+func (e *Engine) splitHead(head []byte) ([]byte, headFields) {
+	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
+	fields := e.fields[:0]
+	for len(rest) > 0 && len(fields) < 2*mostHeaders {
+		var one []byte
+		one, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+		name, value, ok := bytes.Cut(one, []byte(":"))
+		if ok && len(name) > 0 && !bytes.ContainsAny(name, " \t") {
+			fields = append(fields, headField{name, bytes.TrimSpace(value)})
+		}
+	}
+	e.fields = fields
+	return line, fields
+}
+
+// headerNames are the fields' names in lower case. Clients send the same ones in the same order: each list is made once.
+func (e *Engine) headerNames(fields headFields) []string {
+	fields = fields[:min(len(fields), mostHeaders)]
+	if len(fields) == 0 {
+		return nil
+	}
+	key := e.headerKey[:0]
+	for _, f := range fields {
+		key = append(append(key, f.name...), '\n')
+	}
+	e.headerKey = key
+	if known, ok := e.headerLists[string(key)]; ok {
+		return known
+	}
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = strings.ToLower(tls.CleanText(string(f.name)))
+	}
+	if e.headerLists == nil || len(e.headerLists) >= mostHeaderLists {
+		e.headerLists = map[string][]string{}
+	}
+	e.headerLists[string(key)] = names
+	return names
+}
+
+// mostHeaderLists bounds the lists that are remembered; then all are forgotten.
+const mostHeaderLists = 512
+
+// path is a request target without scheme, authority, query and fragment. Parts that are mail addresses are masked.
+func (e *Engine) path(target []byte) string {
+	if i := bytes.Index(target, []byte("://")); i >= 0 && !bytes.ContainsAny(target[:i], "/?#") {
+		target = target[i+3:]
+		if j := bytes.IndexAny(target, "/?#"); j >= 0 {
+			target = target[j:]
+		} else {
+			target = []byte("/")
+		}
+	}
+	if i := bytes.IndexAny(target, "?#"); i >= 0 {
+		target = target[:i]
+	}
+	return maskMail(cut(e.text(target), longestPath))
+}
+
+// hostWithoutPort is a Host field or authority in lower case, without port, user and password.
+func (e *Engine) hostWithoutPort(host []byte) string {
+	if i := bytes.LastIndexByte(host, '@'); i >= 0 {
+		host = host[i+1:]
+	}
+	if len(host) > 0 && host[0] == '[' {
+		host, _, _ = bytes.Cut(host[1:], []byte("]"))
+	} else if i := bytes.IndexByte(host, ':'); i >= 0 && bytes.IndexByte(host[i+1:], ':') < 0 {
+		host = host[:i]
+	}
+	return e.hostName(host)
+}
+
+// masked stands for a mail address.
+const masked = "<mail>"
+
+// maskMail replaces every part of a path, or word of a text, that holds a mail address.
+func maskMail(text string) string {
+	if !strings.Contains(text, "@") && !strings.Contains(text, "%40") {
+		return text
+	}
+	var b strings.Builder
+	for len(text) > 0 {
+		n := strings.IndexAny(text, "/ ;,()<>")
+		if n < 0 {
+			n = len(text)
+		}
+		if part := text[:n]; strings.Contains(part, "@") || strings.Contains(part, "%40") {
+			b.WriteString(masked)
+		} else {
+			b.WriteString(part)
+		}
+		if n < len(text) {
+			b.WriteByte(text[n])
+			n++
+		}
+		text = text[n:]
+	}
+	return b.String()
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "")
+	}
+	return s
+}
