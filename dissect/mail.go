@@ -176,7 +176,7 @@ func (m *mailStream) positive(line string) bool {
 func greetingHost(line string) string {
 	line = strings.TrimPrefix(strings.TrimPrefix(line, "220 "), "220-")
 	for _, word := range strings.Fields(line) {
-		word = strings.Trim(word, "<>[]();,")
+		word = strings.TrimRight(strings.Trim(word, "<>[]();,"), ".")
 		if strings.Contains(word, ".") && !strings.ContainsAny(word, "@/:=") && strings.Trim(word, "0123456789.") != "" {
 			return tls.CleanName([]byte(word))
 		}

@@ -1,47 +1,9 @@
 #!/bin/sh
-# Makes the captures beside this script anew, with real clients and servers in a network namespace of its own (root needed).
+# Makes the captures of clients and browsers beside this script anew, with real clients and servers in a network namespace of its own (root needed).
 # Needs: iproute2 tcpdump openssl curl python3 python3-requests dnsmasq-base nginx-light chromium wireshark-common go
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-ns=netaudit-captures
-work=$(mktemp -d)
-chmod 755 "$work"
-servers=""
-finish() {
-	for pid in $servers; do kill "$pid" 2>/dev/null || :; done
-	ip netns del $ns 2>/dev/null || :
-	rm -rf "$work" "/etc/netns/$ns"
-}
-trap finish EXIT
-names="license.mit-odoo.de upload.mit-odoo.de api.partner.example www.partner.example"
-
-ip netns add $ns
-inside="ip netns exec $ns"
-$inside ip link set lo up mtu 1500
-n=10
-for name in $names; do
-	$inside ip addr add 203.0.113.$n/32 dev lo
-	$inside ip addr add 2001:db8:77::$n/128 dev lo
-	echo "203.0.113.$n $name" >>"$work/hosts"
-	echo "2001:db8:77::$n $name" >>"$work/hosts"
-	n=$((n + 1))
-done
-mkdir -p "/etc/netns/$ns"
-echo "nameserver 127.0.0.1" >"/etc/netns/$ns/resolv.conf"
-cat >"$work/openssl.cnf" <<CONF
-[req]
-distinguished_name = dn
-x509_extensions = ext
-prompt = no
-[dn]
-CN = license.mit-odoo.de
-O = Test
-[ext]
-subjectAltName = DNS:license.mit-odoo.de, DNS:*.mit-odoo.de, DNS:*.partner.example
-basicConstraints = critical, CA:TRUE
-CONF
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -config "$work/openssl.cnf" \
-	-keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+. "$here/wire.sh"
 cat >"$work/nginx.conf" <<CONF
 daemon off; pid $work/nginx.pid; error_log $work/error.log; worker_processes 1;
 events { worker_connections 256; }
@@ -67,21 +29,6 @@ servers="$servers $!"
 spki=$(openssl x509 -in "$work/cert.pem" -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)
 sleep 1
 
-# record NAME COMMAND... writes what the command did to NAME.pcap.
-record() {
-	name=$1
-	shift
-	$inside tcpdump -i lo -U -w "$work/$name.pcap" --immediate-mode 2>"$work/tcpdump.log" &
-	dump=$!
-	until grep -q listening "$work/tcpdump.log" 2>/dev/null; do sleep 0.1; done
-	timeout -k 5 60 "$@" >"$work/$name.out" 2>&1 </dev/null || { echo "$name failed:"; cat "$work/$name.out"; exit 1; }
-	sleep 0.5
-	kill -INT $dump
-	wait $dump || :
-	: >"$work/tcpdump.log"
-	cp "$work/$name.pcap" "$here/$name.pcap"
-	ls -l "$here/$name.pcap"
-}
 export CURL_CA_BUNDLE="$work/cert.pem" REQUESTS_CA_BUNDLE="$work/cert.pem" SSL_CERT_FILE="$work/cert.pem" GOFLAGS=-mod=mod
 
 record curl $inside sh -c 'curl -sS https://license.mit-odoo.de/check?id=secret https://upload.mit-odoo.de/ && curl -sS -6 https://api.partner.example/ && curl -sS http://www.partner.example/plain?token=secret && curl -sS --http1.1 -d "some data" http://files.partner.example/form'
