@@ -121,6 +121,9 @@ func (a *Appliance) wire(sources []liveSource) error {
 		if a.resolver != nil {
 			rc.Asker = a.resolver
 		}
+		if a.config.Redaction == RedactionStrict {
+			rc.Strict = recorder.NewRedaction(key)
+		}
 		r, err := recorder.New(rc)
 		if err != nil {
 			return err
@@ -185,9 +188,9 @@ func (a *Appliance) announceStart() {
 	if err != nil {
 		host = "unknown host"
 	}
-	names := make([]string, len(a.watchers))
-	for i, w := range a.watchers {
-		names[i] = w.name
+	var names []string
+	for _, w := range a.watchers {
+		names = appendNew(names, w.name)
 	}
 	message := fmt.Sprintf("netaudit %s started on %s as %s install, watching %v.", Version, host, a.config.Install, names)
 	a.emit(lifecycleEvent("start", message, now))

@@ -31,17 +31,31 @@ type Config struct {
 	NetNS         string   `yaml:"netns"`          // watch this network namespace (a path) instead of netaudit's own
 	Filter        string   `yaml:"filter"`         // BPF filter in tcpdump's language; what it excludes is never seen
 	Install       string   `yaml:"install"`        // host or mirror
+	Capture       string   `yaml:"capture"`        // immediate (every packet at once) or ring (busy ports: cheaper, some milliseconds later)
+	Workers       int      `yaml:"workers"`        // goroutines that share each interface's flows; more than one needs capture: ring
+	Redaction     string   `yaml:"redaction"`      // standard, or strict: also paths, internal names, client addresses and user agents become keyed hashes
 	AddonsPaths   []string `yaml:"addons_paths"`   // extra addons directories; those of running Odoo processes are found
 	PartyFiles    []string `yaml:"party_files"`    // extend or override the built-in catalogue of parties
 	LocalNetworks []string `yaml:"local_networks"` // networks that count as local besides this host's own addresses
 }
+
+// Ways to capture and degrees of redaction.
+const (
+	CaptureImmediate  = "immediate"
+	CaptureRing       = "ring"
+	RedactionStandard = "standard"
+	RedactionStrict   = "strict"
+)
+
+// mostWorkers bounds the goroutines of one interface; a ring has 64 MiB for each.
+const mostWorkers = 64
 
 // DefaultListen is the address of the web pages and the API unless configured.
 const DefaultListen = "127.0.0.1:8460"
 
 // DefaultConfig returns the configuration of an untouched installation.
 func DefaultConfig() Config {
-	return Config{State: defaultState(), Listen: DefaultListen, Install: InstallHost}
+	return Config{State: defaultState(), Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Redaction: RedactionStandard}
 }
 
 func defaultState() string {
@@ -82,6 +96,15 @@ func (c *Config) Check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("listen: %q is not an address; write host:port, for example %s: %w", c.Listen, DefaultListen, err)
+	}
+	if c.Capture != CaptureImmediate && c.Capture != CaptureRing {
+		return fmt.Errorf("capture: %q is not known; use immediate (every packet at once) or ring (busy ports)", c.Capture)
+	}
+	if c.Workers < 1 || c.Workers > mostWorkers || c.Workers > 1 && c.Capture != CaptureRing {
+		return fmt.Errorf("workers: %d does not work; use 1, or up to %d with capture: ring", c.Workers, mostWorkers)
+	}
+	if c.Redaction != RedactionStandard && c.Redaction != RedactionStrict {
+		return fmt.Errorf("redaction: %q is not known; use standard or strict", c.Redaction)
 	}
 	_, err := c.localNetworks()
 	return err

@@ -11,7 +11,7 @@ func (a *Appliance) health() api.Health {
 	var down []string
 	for _, w := range a.watchers {
 		if !w.source.Stats().InterfaceUp {
-			down = append(down, w.name)
+			down = appendNew(down, w.name)
 		}
 	}
 	if len(down) > 0 {

@@ -21,7 +21,8 @@ type Replay struct {
 	Parties  *party.Catalogue         // required
 	Emit     func(ledger.Event)       // required; called from Run's goroutine. With Reuse what the event points to is good until Emit returns
 	Reuse    bool                     // Emit keeps nothing of an event
-	Key      [32]byte                 // salt of the fingerprints
+	Key      [32]byte                 // salt of the fingerprints, and of what strict redaction hides
+	Strict   bool                     // also paths, internal names, client addresses and user agents become keyed hashes
 	RunID    string                   // first part of every flow_id, default "r"
 	Progress func(read, total uint64) // optional; total is 0 when unknown
 
@@ -41,7 +42,11 @@ func (r *Replay) Run(ctx context.Context, path string) error {
 	if runID == "" {
 		runID = "r"
 	}
-	rec, err := recorder.New(recorder.Config{Parties: r.Parties, Emit: r.Emit, RunID: runID, Reuse: r.Reuse})
+	c := recorder.Config{Parties: r.Parties, Emit: r.Emit, RunID: runID, Reuse: r.Reuse}
+	if r.Strict {
+		c.Strict = recorder.NewRedaction(r.Key)
+	}
+	rec, err := recorder.New(c)
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}

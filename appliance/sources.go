@@ -3,6 +3,7 @@ package appliance
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"netaudit/tap"
 )
@@ -17,18 +18,30 @@ func (a *Appliance) openSources() ([]liveSource, error) {
 		}
 	}
 	var list []liveSource
-	for _, name := range names {
-		s, err := tap.OpenLive(tap.LiveConfig{
-			Iface: name, NetNS: a.config.NetNS, Filter: a.config.Filter,
+	for i, name := range names {
+		c := tap.LiveConfig{
+			Iface: name, NetNS: a.config.NetNS, Filter: a.config.Filter, Ring: a.config.Capture == CaptureRing,
 			Promiscuous: a.config.Install == InstallMirror, Logger: a.log,
-		})
-		if err != nil {
-			closeSources(list, a.log)
-			return nil, err
 		}
-		list = append(list, liveSource{name: name, source: s})
+		if a.config.Workers > 1 {
+			c.Fanout = fanoutGroup(i)
+		}
+		for range a.config.Workers {
+			s, err := tap.OpenLive(c)
+			if err != nil {
+				closeSources(list, a.log)
+				return nil, err
+			}
+			list = append(list, liveSource{name: name, source: s})
+		}
 	}
 	return list, nil
+}
+
+// fanoutGroup is a number for the workers of the i-th interface. The kernel knows groups by number across all processes: two that take the same one would
+// share frames, so it comes from the process id.
+func fanoutGroup(i int) uint16 {
+	return max(1, uint16(os.Getpid()*mostWorkers+i))
 }
 
 // watchableInterfaces are those that are up and carry an address. A bridge's or bond's members have none: watching them too

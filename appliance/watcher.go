@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"netaudit/dissect"
@@ -22,13 +23,36 @@ type watcher struct {
 	log    *slog.Logger
 
 	downSince time.Time // when the interface went away; zero while it is there
+
+	seen     atomic.Pointer[dissect.Stats] // what the engine counted until a moment ago; nil before the first packet
+	nextSeen time.Time
 }
+
+// seenEvery is how often the engine's counters are made visible to other goroutines.
+const seenEvery = time.Second
+
+// publish makes the engine's counters visible.
+func (w *watcher) publish() {
+	now := time.Now()
+	if now.Before(w.nextSeen) {
+		return
+	}
+	w.nextSeen = now.Add(seenEvery)
+	s := w.engine.Stats()
+	w.seen.Store(&s)
+}
+
+// publishEvery is how many packets pass between two looks at the clock for publish.
+const publishEvery = 4096
 
 // run ends with ctx, or with the source. Flows that are still open are written then.
 func (w *watcher) run(ctx context.Context) error {
 	defer w.engine.Close()
 	var p tap.Packet
-	for {
+	for packets := 0; ; packets++ {
+		if packets%publishEvery == 0 {
+			w.publish()
+		}
 		err := w.source.Next(ctx, &p)
 		var gone *tap.InterfaceError
 		switch {
@@ -40,6 +64,7 @@ func (w *watcher) run(ctx context.Context) error {
 				w.back()
 			}
 			w.engine.Tick(time.Now().UnixNano())
+			w.publish()
 		case errors.As(err, &gone):
 			w.lost(gone)
 		case ctx.Err() != nil:

@@ -12,6 +12,7 @@ const (
 	mostDTLSMessages    = 8  // of a side that wait for their missing fragments
 	mostDTLSRecords     = 64 // of one datagram
 	mostDTLSDatagrams   = 64 // after which a handshake that did not end is not followed any longer
+	mostLate            = 8  // datagrams that may have been overtaken by the first encrypted ones
 	helloVerifyRequest  = 3
 )
 
@@ -26,6 +27,7 @@ type dtlsDatagrams struct {
 	handshake
 	waiting [2][]dtlsMessage
 	count   int
+	late    int // datagrams since both sides have begun to encrypt
 }
 
 // dtlsMessage is a handshake message that is not whole yet.
@@ -64,7 +66,9 @@ func (d *dtlsDatagrams) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 		b = b[n:]
 	}
 	if d.spoke[initiator] && d.spoke[responder] {
-		c.proto = nil
+		if d.late++; d.late > mostLate {
+			c.proto = nil
+		}
 	}
 }
 

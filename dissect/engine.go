@@ -25,8 +25,9 @@ type Config struct {
 
 const (
 	defaultMaxFlows = 200_000
-	closeLinger     = 3 * time.Second // how long a closed connection waits for stragglers before its row is written
-	mostLingering   = 8192            // closed connections that wait; then the oldest need not any longer
+	clockStep       = int64(100 * time.Millisecond) // packets of several processors come out of order by less
+	closeLinger     = 3 * time.Second               // how long a closed connection waits for stragglers before its row is written
+	mostLingering   = 8192                          // closed connections that wait; then the oldest need not any longer
 )
 
 // Stats counts what an Engine saw since it was made. Read it from the Engine's goroutine.
@@ -35,7 +36,7 @@ type Stats struct {
 	Flows, Evicted uint64
 	NotIP          uint64            // frames that hold no IP packet: ARP and the like
 	Malformed      map[string]uint64 // by "layer: reason"
-	ClockSteps     uint64            // packets whose time lies before their predecessor's
+	ClockSteps     uint64            // packets whose time lies more than 100 ms before an earlier one's
 }
 
 // Engine follows flows. One goroutine owns it.
@@ -97,7 +98,7 @@ func privateAddress(a netip.Addr) bool {
 func (e *Engine) Packet(p *tap.Packet) {
 	e.stats.Packets++
 	e.stats.Bytes += uint64(p.Length)
-	if p.Time < e.now {
+	if p.Time < e.now-clockStep {
 		e.stats.ClockSteps++
 	}
 	e.advance(p.Time)

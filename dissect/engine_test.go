@@ -100,9 +100,30 @@ func (w *wire) tcp(fromClient bool, seq, ack uint32, flags string, payload []byt
 	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 		w.t.Fatal(err)
 	}
+	return w.frame(ip, tcp, gopacket.Payload(payload))
+}
+
+// datagram makes a UDP datagram between the client and a port of the server.
+func (w *wire) datagram(fromClient bool, port uint16, payload []byte) tap.Packet {
+	w.t.Helper()
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: w.client, DstIP: w.server}
+	udp := &layers.UDP{SrcPort: layers.UDPPort(w.cport), DstPort: layers.UDPPort(port)}
+	if !fromClient {
+		ip.SrcIP, ip.DstIP, udp.SrcPort, udp.DstPort = w.server, w.client, udp.DstPort, udp.SrcPort
+	}
+	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.frame(ip, udp, gopacket.Payload(payload))
+}
+
+// frame puts layers into an Ethernet frame, a millisecond after the one before.
+func (w *wire) frame(list ...gopacket.SerializableLayer) tap.Packet {
+	w.t.Helper()
 	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, tcp, gopacket.Payload(payload)); err != nil {
+	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(b, options, append([]gopacket.SerializableLayer{eth}, list...)...); err != nil {
 		w.t.Fatal(err)
 	}
 	w.now = w.now.Add(time.Millisecond)

@@ -108,7 +108,9 @@ func (t *handshake) serverHello(e *Engine, c *conn, body []byte) {
 	}
 	t.server = true
 	f.Version, f.Cipher, f.JA3S = tls.VersionName(h.Version), tls.CipherName(h.Cipher), e.hellos.prints.Server(h)
-	f.Group = tls.GroupName(h.Group)
+	if h.Group != 0 {
+		f.Group = tls.GroupName(h.Group)
+	}
 	if t.modern {
 		f.Resumed = h.PSK
 		return

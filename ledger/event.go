@@ -205,7 +205,7 @@ type Heartbeat struct {
 
 // Gap says that something could not be seen between Start and End of the event.
 type Gap struct {
-	Reason string // interface_down kernel_drop queue_overflow clock_step downtime disk_full
+	Reason string // interface_down kernel_drop ring_freeze queue_overflow clock_step downtime disk_full
 	Iface  string
 	Count  int64 // packets or events lost, 0 when unknown
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -68,4 +69,35 @@ func InNamespace(path string, f func() error) error {
 		}()
 	}()
 	return <-result
+}
+
+// ifaceNames tells the names behind the interface numbers of frames from "any". One goroutine owns it.
+type ifaceNames struct {
+	names map[int]string
+	asked time.Time
+}
+
+// askEvery is how often an unknown number makes the kernel be asked again: interfaces come and go.
+const askEvery = time.Second
+
+func (n *ifaceNames) of(c LiveConfig, index int) string {
+	if name, ok := n.names[index]; ok {
+		return name
+	}
+	if time.Since(n.asked) >= askEvery {
+		n.asked = time.Now()
+		n.names = map[int]string{}
+		// Without an answer rows say "any": the frame counts, not the name.
+		_ = InNamespace(c.NetNS, func() error {
+			list, err := net.Interfaces()
+			for _, i := range list {
+				n.names[i.Index] = i.Name
+			}
+			return err
+		})
+	}
+	if name, ok := n.names[index]; ok {
+		return name
+	}
+	return c.Iface
 }

@@ -2,6 +2,7 @@ package tap
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/pcap"
 )
 
 // LiveConfig says what to capture. The zero value of every field but Iface is sensible.
@@ -21,6 +21,8 @@ type LiveConfig struct {
 	Filter      string // BPF filter in tcpdump's language, "" = everything
 	BufferBytes int    // kernel buffer, default 64 MiB
 	SnapLen     int    // most bytes taken of one frame, default 65280; it sets how many frames the buffer holds, see defaultSnapLen
+	Ring        bool   // a TPACKET_V3 ring instead of immediate mode: cheaper a packet on a busy port, some milliseconds later on a quiet one
+	Fanout      uint16 // with Ring: sources of this number share the interface's frames, and a flow always meets the same source; 0 = alone
 	Promiscuous bool   // also frames for other machines: for mirror ports. Only then the kernel tells IfaceDropped
 	Logger      *slog.Logger
 }
@@ -38,13 +40,13 @@ const (
 // with 16,128 and 32,768 with 1,920. A slot too few is a packet lost while the reader is off the processor.
 const defaultSnapLen = 65280
 
-// liveSource captures from one interface in immediate mode: the kernel hands every packet over at once. Without it packets
+// liveSource captures from one interface, by default in immediate mode: the kernel hands every packet over at once. Without it packets
 // arrive 5 to 500 ms late and the calling thread is gone.
 type liveSource struct {
 	config LiveConfig
 
 	mu      sync.Mutex // guards the four below: Close comes from any goroutine
-	handle  *pcap.Handle
+	handle  handle
 	closed  bool
 	reading bool // Next is inside libpcap
 	lent    bool // the last packet's Data lies in the kernel's ring, which ends with the handle
@@ -53,13 +55,12 @@ type liveSource struct {
 	link       LinkType
 	nextOpen   time.Time
 	sinceStats int
-	seen       kernelDrops // the kernel's 32-bit counters when they were last looked at
+	seen       kernelLosses // the kernel's 32-bit counters when they were last looked at
+	names      ifaceNames
 
-	packets, bytes, truncated, kernelDropped, ifaceDropped, lost atomic.Uint64
-	up                                                           atomic.Bool
+	packets, bytes, truncated, kernelDropped, ifaceDropped, freezes, lost atomic.Uint64
+	up                                                                    atomic.Bool
 }
-
-type kernelDrops struct{ dropped, ifDropped uint32 }
 
 // OpenLive begins to capture. It returns a *RightsError when a capability is missing, an *InterfaceError when there is no such
 // interface, and an error that quotes libpcap when the filter does not compile.
@@ -83,11 +84,15 @@ func OpenLive(c LiveConfig) (Source, error) {
 	return s, nil
 }
 
-// open activates a handle in the interface's namespace.
+// open opens a handle in the interface's namespace.
 func (s *liveSource) open() error {
-	var handle *pcap.Handle
+	var h handle
 	err := InNamespace(s.config.NetNS, func() (err error) {
-		handle, err = activate(s.config)
+		if s.config.Ring {
+			h, err = openRing(s.config)
+		} else {
+			h, err = openPcap(s.config)
+		}
 		return err
 	})
 	if err != nil {
@@ -96,36 +101,39 @@ func (s *liveSource) open() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		handle.Close()
+		h.close()
 		return io.EOF
 	}
-	s.handle, s.seen = handle, kernelDrops{}
-	s.link = linkOf(uint32(handle.LinkType()))
+	s.handle, s.seen = h, kernelLosses{}
+	s.link = h.link()
 	s.up.Store(true)
 	return nil
 }
 
 // Next implements Source.
 func (s *liveSource) Next(ctx context.Context, p *Packet) error {
-	handle, closed := s.enter()
+	h, closed := s.enter()
 	if closed {
 		return io.EOF
 	}
-	if handle == nil {
+	if h == nil {
 		return s.reopen(ctx)
 	}
 	var data []byte
 	var info gopacket.CaptureInfo
 	err := ctx.Err()
 	if err == nil {
-		data, info, err = handle.ZeroCopyReadPacketData()
+		data, info, err = h.read()
 	}
 	if err == nil {
-		s.count(handle, info)
+		s.count(h, info)
 		p.Time, p.Data, p.Length = info.Timestamp.UnixNano(), data, info.Length
 		p.Link, p.Iface = s.link, s.config.Iface
-	} else if errors.Is(err, pcap.NextErrorTimeoutExpired) {
-		s.readDrops(handle)
+		if s.link == LinkLinuxSLL2 && len(data) >= 8 {
+			p.Iface = s.names.of(s.config, int(binary.BigEndian.Uint32(data[4:])))
+		}
+	} else if errors.Is(err, errNothing) {
+		s.readLosses(h)
 	}
 	closed = s.leave(err == nil)
 	switch {
@@ -133,15 +141,15 @@ func (s *liveSource) Next(ctx context.Context, p *Packet) error {
 		return io.EOF
 	case err == nil, ctx.Err() != nil:
 		return err
-	case errors.Is(err, pcap.NextErrorTimeoutExpired):
+	case errors.Is(err, errNothing):
 		return ErrIdle
 	default:
-		return s.wentAway(handle, err)
+		return s.wentAway(h, err)
 	}
 }
 
 // enter begins a call of Next: what was lent before comes back.
-func (s *liveSource) enter() (handle *pcap.Handle, closed bool) {
+func (s *liveSource) enter() (h handle, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lent = false
@@ -166,34 +174,34 @@ func (s *liveSource) leave(lent bool) (closed bool) {
 	return false
 }
 
-// release gives the handle back to libpcap. The caller holds mu.
+// release gives the kernel's buffer back. The caller holds mu.
 func (s *liveSource) release() {
 	if s.handle != nil {
-		s.handle.Close()
+		s.handle.close()
 		s.handle = nil
 	}
 }
 
-func (s *liveSource) count(handle *pcap.Handle, info gopacket.CaptureInfo) {
+func (s *liveSource) count(h handle, info gopacket.CaptureInfo) {
 	s.packets.Add(1)
 	s.bytes.Add(uint64(info.Length))
 	if info.CaptureLength < info.Length {
 		s.truncated.Add(1)
 	}
 	if s.sinceStats++; s.sinceStats >= statsEvery {
-		s.readDrops(handle)
+		s.readLosses(h)
 	}
 }
 
-// readDrops adds what the kernel dropped since the last look. Its counters have 32 bits and wrap; differences do not mind.
-func (s *liveSource) readDrops(handle *pcap.Handle) {
+// readLosses adds what the kernel dropped since the last look. Its counters have 32 bits and wrap; differences do not mind.
+func (s *liveSource) readLosses(h handle) {
 	s.sinceStats = 0
-	stats, err := handle.Stats()
+	now, err := h.losses()
 	if err != nil {
 		return // the interface is going away; wentAway will hear of it
 	}
-	now := kernelDrops{uint32(stats.PacketsDropped), uint32(stats.PacketsIfDropped)}
 	s.kernelDropped.Add(uint64(now.dropped - s.seen.dropped))
+	s.freezes.Add(uint64(now.freezes - s.seen.freezes))
 	if s.config.NetNS == "" { // libpcap reads them from /sys, which shows the interfaces of our own namespace
 		s.ifaceDropped.Add(uint64(now.ifDropped - s.seen.ifDropped))
 	}
@@ -201,11 +209,8 @@ func (s *liveSource) readDrops(handle *pcap.Handle) {
 }
 
 // wentAway gives the handle up; later calls of Next try to open the interface again.
-func (s *liveSource) wentAway(handle *pcap.Handle, err error) error {
-	if detail := handle.Error(); detail != nil && detail.Error() != "" {
-		err = detail
-	}
-	s.readDrops(handle)
+func (s *liveSource) wentAway(h handle, err error) error {
+	s.readLosses(h)
 	s.mu.Lock()
 	s.release()
 	s.mu.Unlock()
@@ -241,7 +246,7 @@ func (s *liveSource) reopen(ctx context.Context) error {
 func (s *liveSource) Stats() Stats {
 	return Stats{
 		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Truncated: s.truncated.Load(),
-		KernelDropped: s.kernelDropped.Load(), IfaceDropped: s.ifaceDropped.Load(),
+		KernelDropped: s.kernelDropped.Load(), IfaceDropped: s.ifaceDropped.Load(), Freezes: s.freezes.Load(),
 		InterfaceLost: s.lost.Load(), InterfaceUp: s.up.Load(),
 	}
 }

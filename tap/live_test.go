@@ -2,10 +2,13 @@ package tap
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,13 +31,18 @@ func needRoot(t *testing.T) {
 func TestLiveCaptureSeesEveryDatagramThatTheFilterLets(t *testing.T) {
 	needRoot(t)
 	defer goleak.VerifyNone(t)
-	for iface, link := range map[string]LinkType{"lo": LinkEthernet, "any": LinkLinuxSLL} {
+	for name, how := range map[string]struct {
+		iface string
+		link  LinkType
+		ring  bool
+	}{"lo": {"lo", LinkEthernet, false}, "any": {"any", LinkLinuxSLL2, false}, "ring": {"lo", LinkEthernet, true}} {
+		iface := how.iface
 		server, err := net.ListenPacket("udp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, port, _ := net.SplitHostPort(server.LocalAddr().String())
-		s, err := OpenLive(LiveConfig{Iface: iface, Filter: "udp and dst port " + port})
+		s, err := OpenLive(LiveConfig{Iface: iface, Ring: how.ring, Filter: "udp and dst port " + port})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,13 +72,16 @@ func TestLiveCaptureSeesEveryDatagramThatTheFilterLets(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: after %d datagrams: %v", iface, seen, err)
 			}
-			if p.Link != link || p.Iface != iface || p.Data[len(p.Data)-2] != 'n' || time.Since(time.Unix(0, p.Time)) > time.Minute {
+			if p.Link != how.link || p.Iface != "lo" || p.Data[len(p.Data)-2] != 'n' || time.Since(time.Unix(0, p.Time)) > time.Minute {
 				t.Fatalf("%s: packet %+v", iface, p)
 			}
 			if i := p.Data[len(p.Data)-1]; got[i] == 0 {
-				got[i]++
 				seen++
 			}
+			got[p.Data[len(p.Data)-1]]++
+		}
+		if name != "any" && slices.Max(got) > 1 {
+			t.Errorf("%s: a datagram came more than once: %v", name, got)
 		}
 		if st := s.Stats(); st.Packets < n || st.KernelDropped != 0 || !st.InterfaceUp {
 			t.Errorf("%s: %+v", iface, st)
@@ -88,6 +99,81 @@ func TestLiveCaptureSeesEveryDatagramThatTheFilterLets(t *testing.T) {
 	}
 }
 
+func TestWorkersShareTheFramesAndAFlowMeetsOneOfThem(t *testing.T) {
+	needRoot(t)
+	defer goleak.VerifyNone(t)
+	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.LocalAddr().String())
+	const workers, flows, each = 3, 60, 5
+	var sources [workers]Source
+	for i := range sources {
+		if sources[i], err = OpenLive(LiveConfig{Iface: "lo", Ring: true, Fanout: 4711, BufferBytes: 4 << 20, Filter: "udp and port " + port}); err != nil {
+			t.Fatal(err)
+		}
+		defer sources[i].Close()
+	}
+	answer := make([]byte, 16)
+	for range flows {
+		client, err := net.Dial("udp4", server.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range each {
+			if _, err := client.Write([]byte("question")); err != nil {
+				t.Fatal(err)
+			}
+			_, from, err := server.ReadFrom(answer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := server.WriteTo([]byte("answer"), from); err != nil {
+				t.Fatal(err)
+			}
+		}
+		client.Close()
+	}
+	met := map[uint16]map[int]int{} // client port → worker → frames
+	total := 0
+	for i, s := range sources {
+		for idle := 0; idle < 2; {
+			var p Packet
+			err := s.Next(t.Context(), &p)
+			if errors.Is(err, ErrIdle) {
+				idle++
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := binary.BigEndian.Uint16(p.Data[34:])
+			if server := strconv.Itoa(int(client)); server == port {
+				client = binary.BigEndian.Uint16(p.Data[36:])
+			}
+			if met[client] == nil {
+				met[client] = map[int]int{}
+			}
+			met[client][i]++
+			total++
+		}
+	}
+	used := map[int]bool{}
+	for client, workers := range met {
+		if len(workers) != 1 {
+			t.Errorf("the flow of port %d met several workers: %v", client, workers)
+		}
+		for w := range workers {
+			used[w] = true
+		}
+	}
+	if total != 2*flows*each || len(met) != flows || len(used) < 2 {
+		t.Errorf("%d frames of %d flows at %d workers; want %d of %d at several", total, len(met), len(used), 2*flows*each, flows)
+	}
+}
+
 func TestWhatCannotBeCapturedIsSaidWithWhatToDo(t *testing.T) {
 	needRoot(t)
 	_, err := OpenLive(LiveConfig{Iface: "lo", Filter: "port port port"})
@@ -98,6 +184,14 @@ func TestWhatCannotBeCapturedIsSaidWithWhatToDo(t *testing.T) {
 	var gone *InterfaceError
 	if !errors.As(err, &gone) || !strings.Contains(err.Error(), "lo") {
 		t.Errorf("an interface that is not there: %v, want the ones that are", err)
+	}
+	_, err = OpenLive(LiveConfig{Iface: "nosuch0", Ring: true})
+	if !errors.As(err, &gone) || !strings.Contains(err.Error(), "lo") {
+		t.Errorf("a ring on an interface that is not there: %v, want the ones that are", err)
+	}
+	_, err = OpenLive(LiveConfig{Iface: "lo", Ring: true, Filter: "port port port"})
+	if err == nil || !strings.Contains(err.Error(), `filter "port port port"`) {
+		t.Errorf("a wrong filter for a ring: %v", err)
 	}
 	_, err = OpenLive(LiveConfig{Iface: "lo", NetNS: "/run/netns/nosuch"})
 	if err == nil || !strings.Contains(err.Error(), "/run/netns/nosuch") {

@@ -57,6 +57,7 @@ type Stats struct {
 	Bytes          uint64 // their lengths on the wire
 	KernelDropped  uint64 // frames the kernel dropped because the ring was full (ps_drop)
 	IfaceDropped   uint64 // frames the interface or its driver dropped (ps_ifdrop)
+	Freezes        uint64 // how often a ring was full and the kernel stopped filling it (tp_freeze_q_cnt)
 	Truncated      uint64 // frames cut by the snap length
 	InterfaceLost  uint64 // how often the interface went away
 	InterfaceUp    bool   // whether the interface is capturing now; true for files until their end

@@ -111,7 +111,7 @@ func summary(e *ledger.Event) string {
 }
 
 var gapReasons = map[string]string{
-	"interface_down": "the interface was away", "kernel_drop": "packets were lost", "downtime": "netaudit was not running",
+	"interface_down": "the interface was away", "kernel_drop": "packets were lost", "ring_freeze": "the capture buffer was full", "downtime": "netaudit was not running",
 	"queue_overflow": "a queue was full", "clock_step": "the clock was set", "disk_full": "the disk was full",
 }
 

@@ -30,6 +30,7 @@ var glossary = []entry{
 	{"T4", "T4: hidden destinations", "The wire did not show a name: the call went to a bare address, or the name was encrypted."},
 	{"T7", "T7: disguised call", "The names under which the calling code presents itself contradict each other, and the call went to a third party."},
 	{"T8", "T8: recovered after a crash", "netaudit, or the machine, stopped without a farewell. The log was checked and continued; a gap row says how long nothing was seen."},
+	{"T9", "T9: data in names", "Many long, random-looking names were asked below one domain. Whoever owns that domain reads them: data can leave that way without any connection. Content networks and blocklists ask similar names, but not so long, so random and so many at once."},
 	{"addon", "Addon", "A module of Odoo: a directory with a manifest. netaudit names the addon whose code made the call by reading the Python stack of the calling thread from outside."},
 	{"anchor", "Anchor", "A small file outside the database that holds the newest checkpoint. It shows when the database was set back to an older state."},
 	{"attribution", "Attribution", "Naming who made a call: process, thread, Python stack, addon. The share of calls out of this host whose maker is known."},

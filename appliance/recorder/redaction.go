@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -48,8 +49,16 @@ func (r *Redaction) redact(e *ledger.Event) {
 		e.Dst.Host = r.host(e.Dst.Host)
 	}
 	e.CommunityID = r.hide("community", e.CommunityID) // a public hash of both addresses: trying all of them would undo the rest
-	if e.TLS != nil {
-		e.TLS.SNI = r.host(e.TLS.SNI)
+	if p := e.Party; p != nil {                        // an unknown party is called by its address or domain
+		if _, err := netip.ParseAddr(p.Name); err == nil && (e.Direction == "inbound" || internalAddress(p.Name)) {
+			p.Name = r.hide("address", p.Name)
+		} else if p.Class != "internal" && internalName(p.Name) && strings.Contains(p.Name, ".") {
+			p.Name = r.hide("host", p.Name)
+		}
+	}
+	if t := e.TLS; t != nil {
+		t.SNI = r.host(t.SNI)
+		t.Cert = r.certificate(t.Cert)
 	}
 	if h := e.HTTP; h != nil {
 		h.Host, h.Path, h.UserAgent = r.host(h.Host), r.hide("path", h.Path), r.hide("agent", h.UserAgent)
@@ -64,6 +73,20 @@ func (r *Redaction) redact(e *ledger.Event) {
 	if s := e.Service; s != nil {
 		s.User, s.Database = r.hide("user", s.User), r.hide("database", s.Database)
 	}
+}
+
+// certificate hides the internal names of a certificate, and then also its subject, which mostly repeats one. The hash stays: it tells which one it is.
+func (r *Redaction) certificate(c *ledger.Cert) *ledger.Cert {
+	if c == nil || !slices.ContainsFunc(c.SAN, internalName) {
+		return c
+	}
+	hidden := *c // the original is shared by all flows to this server
+	hidden.Subject = r.hide("subject", c.Subject)
+	hidden.SAN = make([]string, len(c.SAN))
+	for i, name := range c.SAN {
+		hidden.SAN[i] = r.host(name)
+	}
+	return &hidden
 }
 
 // dns hides internal names and addresses; the names that were asked outside are what an audit is about.

@@ -85,6 +85,10 @@ func (c *collector) add(e *ledger.Event) {
 		if e.Src != nil && e.Dst != nil {
 			c.flow(e)
 		}
+	case "dns":
+		if e.DNS != nil {
+			c.lookup(e)
+		}
 	case "gap":
 		c.gapRow(e)
 	case "lifecycle":

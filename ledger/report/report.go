@@ -60,7 +60,7 @@ type Report struct {
 
 // Finding is a rule that fired.
 type Finding struct {
-	Rule     string   `json:"rule"`  // stable id, A1 … T8
+	Rule     string   `json:"rule"`  // stable id, A1 … T9
 	Level    string   `json:"level"` // alarm or attention
 	Title    string   `json:"title"`
 	Sentence string   `json:"sentence"`

@@ -44,6 +44,14 @@ func (w *world) add(e ledger.Event) {
 }
 
 // call is an outbound call that nobody has to explain.
+func (w *world) lookup(z ledger.Zone) {
+	w.t.Helper()
+	w.add(ledger.Event{
+		Kind: "dns", Channel: "dns", Direction: "outbound", Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "192.0.2.53"},
+		DNS: &ledger.DNS{Name: "x." + z.Name, Type: "A", RCode: "NOERROR", Zone: &z},
+	})
+}
+
 func (w *world) call(host, class, addon string, sent int64, change ...func(*ledger.Event)) {
 	w.t.Helper()
 	w.n++
@@ -141,6 +149,14 @@ func TestEveryRuleFiresForItsReasonAlone(t *testing.T) {
 		}, nil},
 		{"a disguised caller elsewhere", Attention, []string{"T7"}, func(w *world) {
 			w.call("api.example", "third_party", "shop", 1, func(e *ledger.Event) { e.Evidence.Conflicts = []string{"x"} })
+		}, nil},
+		{"a tunnel through DNS", Attention, []string{"T9"}, func(w *world) {
+			w.lookup(ledger.Zone{Name: "t.example", Queries: 500, Names: 480, Bytes: 500 * 60, Entropy: 430})
+		}, nil},
+		{"lookups of an honest service", AllClear, nil, func(w *world) {
+			w.lookup(ledger.Zone{Name: "few.example", Queries: 500, Names: 20, Bytes: 500 * 60, Entropy: 430})
+			w.lookup(ledger.Zone{Name: "words.example", Queries: 500, Names: 480, Bytes: 500 * 60, Entropy: 300})
+			w.lookup(ledger.Zone{Name: "short.example", Queries: 500, Names: 480, Bytes: 500 * 10, Entropy: 430})
 		}, nil},
 		{"a crash", Attention, []string{"T8"}, func(w *world) { w.add(ledger.Event{Kind: "lifecycle", Rule: "recovered", Message: "x"}) }, nil},
 	} {

@@ -22,6 +22,7 @@ var ruleTexts = []struct{ id, title, sentence string }{
 	{"T4", "Hidden destinations", "%d calls went to addresses without a visible name."},
 	{"T7", "Disguised call", "%d calls to third parties came from code whose names contradict each other."},
 	{"T8", "Recovered after a crash", "%d times netaudit had to recover its log after a crash."},
+	{"T9", "Data in names", "%d lookups had long, random-looking names below one domain: data may be leaving through DNS."},
 }
 
 // mostRowsBehind bounds the rows that a finding lists.
@@ -73,6 +74,22 @@ func (c *collector) judge(e *ledger.Event, class string) {
 	// A name server is asked by its address; what it is asked stands in rows of its own.
 	if e.Dst.Host == "" && e.Channel != "dns" || e.TLS != nil && e.TLS.ECH {
 		c.fire("T4", e.Seq)
+	}
+}
+
+// Bounds of rule T9. A tunnel's names are long because they carry data, look random because it is encoded, and differ because it goes on: each alone also
+// happens to honest services (content networks, blocklists, tracking), all three at once do not.
+const (
+	tunnelNames   = 100 // different names below one domain within an hour
+	tunnelLength  = 24  // bytes below the domain, on average
+	tunnelEntropy = 350 // hundredths of a bit a character; English words have some 300, base32 some 430
+)
+
+// lookup applies the rule that looks at one DNS query.
+func (c *collector) lookup(e *ledger.Event) {
+	z := e.DNS.Zone
+	if z != nil && z.Queries > 0 && z.Names >= tunnelNames && z.Bytes/z.Queries >= tunnelLength && z.Entropy >= tunnelEntropy {
+		c.fire("T9", e.Seq)
 	}
 }
 
@@ -166,7 +183,7 @@ func plural(s string, n int) string {
 	if n != 1 {
 		return s
 	}
-	return strings.NewReplacer("1 calls", "1 call", "1 gaps", "1 gap", "1 days", "1 day", "1 times", "Once", " were not", " was not").Replace(s)
+	return strings.NewReplacer("1 calls", "1 call", "1 gaps", "1 gap", "1 days", "1 day", "1 times", "Once", "1 lookups", "1 lookup", " were not", " was not").Replace(s)
 }
 
 func sentence(r *Report) string {

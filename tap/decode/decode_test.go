@@ -56,7 +56,7 @@ func TestHeadersAgreeWithGopacket(t *testing.T) {
 			t.Fatalf("frame %d: %v", i, err)
 		}
 		theirs := gopacket.NewPacket(frame, layers.LinkType(links[i]), gopacket.Default)
-		network := theirs.NetworkLayer()
+		network, transport := innermost(theirs)
 		if network == nil {
 			continue
 		}
@@ -65,7 +65,7 @@ func TestHeadersAgreeWithGopacket(t *testing.T) {
 		if h.Src != src || h.Dst != dst {
 			t.Fatalf("frame %d: %s → %s, gopacket says %s → %s", i, h.Src, h.Dst, src, dst)
 		}
-		switch l := theirs.TransportLayer().(type) {
+		switch l := transport.(type) {
 		case *layers.TCP:
 			if h.Proto != 6 || h.SrcPort != uint16(l.SrcPort) || h.DstPort != uint16(l.DstPort) || h.Seq != l.Seq || h.Ack != l.Ack || h.Window != l.Window {
 				t.Fatalf("frame %d: %+v, gopacket says %+v", i, h, l)
@@ -87,6 +87,19 @@ func TestHeadersAgreeWithGopacket(t *testing.T) {
 	if compared < 300 {
 		t.Errorf("only %d frames were compared", compared)
 	}
+}
+
+// innermost returns the last network layer of a packet and what it carries.
+func innermost(p gopacket.Packet) (network gopacket.NetworkLayer, transport gopacket.TransportLayer) {
+	for _, l := range p.Layers() {
+		switch l := l.(type) {
+		case gopacket.NetworkLayer:
+			network, transport = l, nil
+		case gopacket.TransportLayer:
+			transport = l
+		}
+	}
+	return network, transport
 }
 
 // inner is an IPv4 packet with UDP inside.

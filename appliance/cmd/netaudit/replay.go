@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ type replayCommand struct {
 	Files   []string `arg:"" name:"file" help:"Capture files: pcap or pcapng, also gzip'd; - is standard input." completion-predictor:"file"`
 	State   string   `help:"Append the events to the ledger in this directory instead of printing them." placeholder:"DIR" type:"path"`
 	Format  string   `help:"native: one JSON event a line; none: read and count only (for measuring)." enum:"native,none" default:"native"`
+	Strict  bool     `help:"Strict redaction: paths, internal names, client addresses and user agents become keyed hashes."`
 	Parties []string `help:"Catalogue file that extends or overrides the built-in one (repeatable)." placeholder:"FILE" type:"existingfile"`
 }
 
@@ -38,7 +40,12 @@ func (c *replayCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	r := &appliance.Replay{Parties: parties}
+	r := &appliance.Replay{Parties: parties, Strict: c.Strict}
+	if c.Strict {
+		if _, err := rand.Read(r.Key[:]); err != nil { // a key that stays the same would let anybody try names; with --state the ledger's is taken
+			return fmt.Errorf("make a key: %w", err)
+		}
+	}
 	done := showProgress(s, r)
 	if c.State != "" {
 		err = appliance.ReplayInto(s.ctx, c.State, r, c.Files)

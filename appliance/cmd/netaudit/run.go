@@ -20,6 +20,9 @@ type runCommand struct {
 	Interface []string `help:"Interface to watch, or any (repeatable; default: every one that is up and has an address)." short:"i" placeholder:"NAME"`
 	NetNS     string   `help:"Watch this network namespace (path) instead of the host's." name:"netns" placeholder:"PATH"`
 	Filter    string   `help:"BPF filter as in tcpdump; what it excludes is never seen." placeholder:"EXPR"`
+	Ring      bool     `help:"Capture with a ring that the kernel fills block by block: for busy ports, some milliseconds later."`
+	Workers   int      `help:"With --ring: goroutines that share each interface's flows." placeholder:"N"`
+	Strict    bool     `help:"Strict redaction: paths, internal names, client addresses and user agents become keyed hashes."`
 	Mirror    bool     `help:"This machine is at a mirror port: packets only, no processes."`
 	Addons    []string `help:"Extra addons directory (repeatable; those of running Odoo processes are found)." name:"addons-path" placeholder:"DIR" type:"path"`
 }
@@ -32,6 +35,7 @@ Examples:
   sudo netaudit run
   sudo netaudit run -i eth0 -i lo --state /srv/netaudit
   sudo netaudit run --mirror -i eth1      (at a mirror port)
+  sudo netaudit run --mirror -i eth1 --ring --workers 4
 
 Needs CAP_NET_RAW to see packets and CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH to see processes; netaudit doctor checks.`
 }
@@ -53,6 +57,15 @@ func (c *runCommand) Run(s *session) error {
 	}
 	if c.Filter != "" {
 		config.Filter = c.Filter
+	}
+	if c.Ring {
+		config.Capture = appliance.CaptureRing
+	}
+	if c.Workers > 0 {
+		config.Workers = c.Workers
+	}
+	if c.Strict {
+		config.Redaction = appliance.RedactionStrict
 	}
 	if c.Mirror {
 		config.Install = appliance.InstallMirror

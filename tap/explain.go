@@ -2,40 +2,11 @@ package tap
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/gopacket/gopacket/pcap"
 )
-
-// activate opens a capture in the calling thread's network namespace.
-func activate(c LiveConfig) (*pcap.Handle, error) {
-	inactive, err := pcap.NewInactiveHandle(c.Iface)
-	if err != nil {
-		return nil, fmt.Errorf("prepare a capture on %s: %w", c.Iface, err)
-	}
-	defer inactive.CleanUp()
-	err = errors.Join(
-		inactive.SetImmediateMode(true), inactive.SetTimeout(idleAfter), inactive.SetSnapLen(c.SnapLen),
-		inactive.SetBufferSize(c.BufferBytes), inactive.SetPromisc(c.Promiscuous))
-	if err != nil {
-		return nil, fmt.Errorf("set up the capture on %s: %w", c.Iface, err)
-	}
-	handle, err := inactive.Activate()
-	if err != nil {
-		return nil, explainActivation(c.Iface, err, inactive.Error())
-	}
-	if c.Filter != "" {
-		if err := handle.SetBPFFilter(c.Filter); err != nil {
-			handle.Close()
-			return nil, fmt.Errorf("filter %q (write it as for tcpdump): %w", c.Filter, err)
-		}
-	}
-	return handle, nil
-}
 
 // explainActivation turns libpcap's answer into what the user can do about it.
 func explainActivation(iface string, err, detail error) error {

@@ -1,0 +1,93 @@
+package dissect
+
+import (
+	"encoding/base32"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	miekg "github.com/miekg/dns"
+)
+
+// lookups sends one query after the other through an engine, each from a port of its own, and returns the transactions.
+func lookups(t *testing.T, names []string) []DNS {
+	t.Helper()
+	w := newWire(t)
+	c := &collector{}
+	e := New(Config{}, c)
+	for i, name := range names {
+		b, err := new(miekg.Msg).SetQuestion(miekg.Fqdn(name), miekg.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.cport = uint16(20000 + i)
+		p := w.datagram(true, 53, b)
+		e.Packet(&p)
+	}
+	e.Close()
+	if len(c.dns) != len(names) {
+		t.Fatalf("%d transactions, want %d", len(c.dns), len(names))
+	}
+	return c.dns
+}
+
+func TestTunnelThroughDNSShowsInItsNumbers(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{1})
+	var names []string
+	for range 300 {
+		data := make([]byte, 30)
+		_, _ = random.Read(data)
+		names = append(names, base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(data)+".t.tunnel.co.uk")
+	}
+	last := lookups(t, names)[299].Zone
+	if last.Name != "tunnel.co.uk" || last.Queries != 300 || last.Names < 270 || last.Names > 330 || last.Bytes != 300*50 || last.Entropy < 380 {
+		t.Errorf("%+v; want 300 queries for some 300 random names of 50 bytes below tunnel.co.uk", last)
+	}
+	names = nil
+	for i := range 300 {
+		names = append(names, []string{"www", "mail", "static", "api"}[i%4]+".honest.example")
+	}
+	if last := lookups(t, names)[299].Zone; last.Names != 4 || last.Queries != 300 || last.Entropy > 300 {
+		t.Errorf("%+v; want four names of words", last)
+	}
+}
+
+func TestClientsAndHoursAreCountedApart(t *testing.T) {
+	z := newZones()
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	z.count(a, []byte("x.example.org"), 0)
+	if got := z.count(b, []byte("x.example.org"), 1); got.Queries != 1 {
+		t.Errorf("another client: %+v", got)
+	}
+	if got := z.count(a, []byte("y.example.org"), zoneWindow-1); got.Queries != 2 || got.Names != 2 || got.Bytes != 2 {
+		t.Errorf("within the hour: %+v", got)
+	}
+	if got := z.count(a, []byte("z.example.org"), zoneWindow); got.Queries != 1 {
+		t.Errorf("the next hour: %+v", got)
+	}
+	for i := range 2 * mostZones {
+		z.count(a, fmt.Appendf(nil, "host.zone%d.example", i), 0)
+	}
+	if len(z.counts) > mostZones || len(z.ring) > mostZones {
+		t.Errorf("%d zones are remembered, at most %d may be", len(z.counts), mostZones)
+	}
+}
+
+func TestRoutesNameTheControllerAndNotTheRecord(t *testing.T) {
+	for path, want := range map[string]string{
+		"/web/dataset/call_kw/res.partner/read": "/web/dataset/call_kw/res.partner/read",
+		"/web/content/17/invoice-2026.pdf":      "/web/content/<int>/<file>",
+		"/shop/blue-chair-42":                   "/shop/<slug>",
+		"/my/orders/17":                         "/my/orders/<int>",
+		"/web/reset/4f9a8b7c6d5e4f3a2b1c0d":     "/web/reset/<token>",
+		"/longpolling/poll":                     "/longpolling/poll",
+		"/files/Gehalt%20Meier":                 "/files/<text>",
+		"/":                                     "/",
+		"":                                      "",
+	} {
+		if got := route(path); got != want {
+			t.Errorf("%s became %s, want %s", path, got, want)
+		}
+	}
+}
