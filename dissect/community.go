@@ -12,6 +12,14 @@ import (
 // AppendCommunityID appends the flow's Community ID, version 1 with seed 0 (https://github.com/corelight/community-id-spec), "1:…": the same
 // for both directions and for every tool that speaks it.
 func (f *Flow) AppendCommunityID(out []byte) []byte {
+	if f.community[0] == 0 {
+		sum := f.communityHash()
+		base64.StdEncoding.Encode(f.community[:], sum[:])
+	}
+	return append(append(out, "1:"...), f.community[:]...)
+}
+
+func (f *Flow) communityHash() [sha1.Size]byte {
 	src, dst := f.Src.Addr(), f.Dst.Addr()
 	sport, dport := f.Src.Port(), f.Dst.Port()
 	ports, oneWay := false, false
@@ -37,8 +45,7 @@ func (f *Flow) AppendCommunityID(out []byte) []byte {
 		b = binary.BigEndian.AppendUint16(b, sport)
 		b = binary.BigEndian.AppendUint16(b, dport)
 	}
-	sum := sha1.Sum(b)
-	return base64.StdEncoding.AppendEncode(append(out, "1:"...), sum[:])
+	return sha1.Sum(b)
 }
 
 func appendAddress(b []byte, a netip.Addr) []byte {

@@ -27,6 +27,7 @@ const (
 	defaultMaxFlows = 200_000
 	clockStep       = int64(100 * time.Millisecond) // packets of several processors come out of order by less
 	closeLinger     = 3 * time.Second               // how long a closed connection waits for stragglers before its row is written
+	expireEvery     = int64(5 * time.Millisecond)   // of capture time: asking at every packet costs more than the packet
 	mostLingering   = 8192                          // closed connections that wait; then the oldest need not any longer
 )
 
@@ -41,18 +42,19 @@ type Stats struct {
 
 // Engine follows flows. One goroutine owns it.
 type Engine struct {
-	config    Config
-	sink      Sink
-	table     table
-	queues    [queueCount]queue
-	free      []*conn // ended, to be used again
-	freeDNS   []*DNS  // handed out, to be used again
-	headers   decode.Headers
-	nextID    uint64
-	now       int64 // the latest packet or tick time
-	stats     Stats
-	malformed map[*decode.Reason]uint64
-	damaged   map[string]uint64 // by protocol parsers
+	config     Config
+	sink       Sink
+	table      table
+	queues     [queueCount]queue
+	free       []*conn // ended, to be used again
+	freeDNS    []*DNS  // handed out, to be used again
+	headers    decode.Headers
+	nextID     uint64
+	now        int64 // the latest packet or tick time
+	nextExpiry int64 // when to look again for what has timed out
+	stats      Stats
+	malformed  map[*decode.Reason]uint64
+	damaged    map[string]uint64 // by protocol parsers
 
 	fingerprint fingerprinter
 	fragments   fragments
@@ -148,6 +150,10 @@ func (e *Engine) advance(now int64) {
 		return
 	}
 	e.now = now
+	if now < e.nextExpiry {
+		return
+	}
+	e.nextExpiry = now + expireEvery
 	e.expireFragments(now)
 	for i := range e.queues {
 		limit := now - int64(e.timeout(queueName(i)))

@@ -82,6 +82,8 @@ type Flow struct {
 
 	FirstBytes [32]byte // SHA-256 (keyed by Config.FingerprintKey) over the first bytes each side sent; zero when no payload
 	Truncated  bool     // a frame of the head was cut by the snap length, so metadata may be missing
+
+	community [28]byte // Community ID without its "1:"; zero until it is asked for
 }
 
 // TLS is what a handshake said in the clear.

@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
@@ -52,10 +53,7 @@ func (k *key) ordered() bool {
 
 func halves(a netip.Addr) (hi, lo uint64) {
 	b := a.As16()
-	for i := range 8 {
-		hi, lo = hi<<8|uint64(b[i]), lo<<8|uint64(b[8+i])
-	}
-	return hi, lo
+	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 }
 
 var pathSeed = maphash.MakeSeed()

@@ -19,8 +19,11 @@ type addressText struct {
 	text    string
 }
 
-// knownSlots is the size of both caches.
-const knownSlots = 4096
+// Sizes of the caches. A destination has as many entries as it has names.
+const (
+	knownSlots = 4096
+	partySlots = 16384
+)
 
 func newAddressTexts() addressTexts {
 	return addressTexts{maphash.MakeSeed(), make([]addressText, knownSlots)}
@@ -52,11 +55,11 @@ type knownParty struct {
 }
 
 func newKnownParties() knownParties {
-	return knownParties{maphash.MakeSeed(), make([]knownParty, knownSlots)}
+	return knownParties{maphash.MakeSeed(), make([]knownParty, partySlots)}
 }
 
 func (k *knownParties) match(m Matcher, host string, ip netip.Addr) *attribution.Party {
-	s := &k.slots[(maphash.String(k.seed, host)^addressHash(k.seed, ip))%knownSlots]
+	s := &k.slots[(maphash.String(k.seed, host)^addressHash(k.seed, ip))%partySlots]
 	if s.ip != ip || s.host != host {
 		*s = knownParty{host, ip, m.Match(host, ip)}
 	}
