@@ -2,7 +2,7 @@
 // durable rows beside a plain file with fsync, and how long it takes from the first packet of a call to its owner.
 // Machines are noisy: the ratios count, not the absolute figures. Nothing here is a test that time could fail.
 //
-//	go run ./appliance/bench -netaudit bin/netaudit [-only replay,ledger,owner] [-json FILE]
+//	go run ./appliance/bench -netaudit bin/netaudit [-only replay,live,ledger,owner] [-json FILE]
 package main
 
 import (
@@ -40,7 +40,7 @@ type options struct {
 
 func main() {
 	var o options
-	only := flag.String("only", "replay,ledger,owner", "suites to run")
+	only := flag.String("only", "replay,live,ledger,owner", "suites to run")
 	jsonFile := flag.String("json", "", "also write the figures to this file")
 	flag.StringVar(&o.netaudit, "netaudit", "bin/netaudit", "the binary to measure")
 	flag.IntVar(&o.size, "size", 128, "MiB of each generated capture")
@@ -56,7 +56,7 @@ func main() {
 
 func runSuites(ctx context.Context, o options, only, jsonFile string) error {
 	var all []figure
-	for _, s := range []suite{{"replay", benchReplay}, {"ledger", benchLedger}, {"owner", benchOwner}} {
+	for _, s := range []suite{{"replay", benchReplay}, {"live", benchLive}, {"ledger", benchLedger}, {"owner", benchOwner}} {
 		if !strings.Contains(","+only+",", ","+s.name+",") {
 			continue
 		}
