@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"html/template"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ var functions = template.FuncMap{
 	"clock":    clock,
 	"nanos":    func(n int64) time.Time { return time.Unix(0, n).UTC() },
 	"micros":   micros,
+	"bits":     func(hundredths int64) string { return strconv.FormatFloat(float64(hundredths)/100, 'f', 1, 64) },
 	"term":     term,
 	"party":    func(class string) string { return partyLabels[class] },
 	"partycss": func(class string) string { return partyClasses[class] },
@@ -103,6 +105,9 @@ func summary(e *ledger.Event) string {
 		text := fmt.Sprintf("watched %s: %s packets, %s lost", strings.Join(h.Interfaces, ", "), report.Grouped(h.Packets), report.Grouped(h.Dropped))
 		if len(h.InterfacesDown) > 0 {
 			text += "; down: " + strings.Join(h.InterfacesDown, ", ")
+		}
+		if h.Malformed > 0 {
+			text += fmt.Sprintf("; %s could not be read (since start: %s)", report.Grouped(h.Malformed), strings.Join(h.MalformedWhy, ", "))
 		}
 		return text
 	default:

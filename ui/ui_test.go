@@ -32,16 +32,21 @@ func site(t *testing.T) (base string, client *http.Client) {
 		{
 			V: 1, Kind: "flow", State: "closed", Direction: "outbound", Channel: hostile, Start: 1, End: 2, HasCounts: true, FlowID: hostile,
 			Src: &ledger.Endpoint{IP: "10.0.0.1", Port: 1, HasPort: true}, Dst: &ledger.Endpoint{IP: "203.0.113.1", Port: 443, HasPort: true, Host: hostile, HostSource: "sni"},
-			TLS:   &ledger.TLS{Version: hostile, SNI: hostile, Cipher: hostile, Cert: &ledger.Cert{SHA256: hostile, Subject: hostile, Issuer: hostile, NotAfter: 5}},
+			TLS:   &ledger.TLS{Version: hostile, SNI: hostile, Cipher: hostile, Group: hostile, Alert: hostile, CertNames: "other", EarlyData: true, Retry: true, ECH: true, Cert: &ledger.Cert{SHA256: hostile, Subject: hostile, Issuer: hostile, NotAfter: 5}},
 			Party: &ledger.Party{Class: "mit_bound", Name: hostile, Rule: hostile}, Process: &ledger.Process{PID: 1, Exe: hostile, Name: hostile, Role: hostile},
 			Addon:    &ledger.Addon{Name: hostile, Version: hostile, Author: hostile, OnBehalfOf: hostile, Chain: []string{hostile}, CallSite: hostile, Model: "a.b", Method: hostile},
 			Evidence: &ledger.Evidence{Source: "thread", Confidence: "exact", Reason: hostile, Candidates: []string{hostile}, Conflicts: []string{hostile}, Stack: []ledger.Frame{{File: hostile, Function: hostile, Addon: hostile}}},
 		},
-		{V: 1, Kind: "dns", Channel: "dns", Start: 1, End: 1, Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.53"}, DNS: &ledger.DNS{Name: hostile, Type: hostile, RCode: hostile, Answers: []string{hostile}}},
-		{V: 1, Kind: "http", Channel: "http", Start: 1, End: 1, Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.9"}, HTTP: &ledger.HTTP{Method: hostile, Host: hostile, Path: hostile, UserAgent: hostile, Headers: []string{hostile}}},
+		{V: 1, Kind: "dns", Channel: "dns", Start: 1, End: 1, Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.53"}, DNS: &ledger.DNS{Name: hostile, Type: hostile, RCode: hostile, Answers: []string{hostile}, ECH: true, Truncated: true, Zone: &ledger.Zone{Name: hostile, Queries: 2, Names: 1, Bytes: 9, Entropy: 433}}},
+		{
+			V: 1, Kind: "flow", State: "closed", Channel: "ssh", Start: 1, End: 2, MidStream: true, MissedBytes: 7, Truncated: true, Retransmits: 2, IPProto: 1, ICMP: &ledger.ICMP{Type: 8},
+			Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.9"}, Service: &ledger.Service{Client: hostile, Server: hostile, User: hostile, Database: hostile},
+			Mail: &ledger.Mail{Protocol: hostile, GreetingHost: hostile, State: hostile, Messages: 3},
+		},
+		{V: 1, Kind: "http", Channel: "http", Start: 1, End: 1, Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.9"}, HTTP: &ledger.HTTP{Method: hostile, Host: hostile, Path: hostile, UserAgent: hostile, Route: hostile, Version: hostile, RequestBytes: 5, Headers: []string{hostile}}},
 		{V: 1, Kind: "gap", Start: 1, End: 2, Gap: &ledger.Gap{Reason: hostile, Iface: hostile, Count: 3}},
 		{V: 1, Kind: "lifecycle", Rule: hostile, Message: hostile, Start: 1, End: 1},
-		{V: 1, Kind: "heartbeat", Start: 1, End: 2, Heartbeat: &ledger.Heartbeat{Interfaces: []string{hostile}}},
+		{V: 1, Kind: "heartbeat", Start: 1, End: 2, Heartbeat: &ledger.Heartbeat{Interfaces: []string{hostile}, Malformed: 1, MalformedWhy: []string{hostile}}},
 	} {
 		if err := l.Append(t.Context(), e); err != nil {
 			t.Fatal(err)
@@ -136,7 +141,7 @@ func TestPagesNeedALoginAndMistakesAreExplained(t *testing.T) {
 			t.Errorf("%s shows a stranger something else than the login (status %d)", path, status)
 		}
 	}
-	for path, want := range map[string]string{"/log/99": "has 6 rows", "/log/x": "Rows have numbers", "/nowhere": "no such page", "/log?party=internal": "No row matches"} {
+	for path, want := range map[string]string{"/log/99": "has 7 rows", "/log/x": "Rows have numbers", "/nowhere": "no such page", "/log?party=internal": "No row matches"} {
 		status, page := get(t, client, base+path)
 		if !strings.Contains(page, want) || strings.HasPrefix(path, "/log?") != (status == 200) {
 			t.Errorf("%s: status %d without %q", path, status, want)
