@@ -209,6 +209,9 @@ func (c *conn) datagram(e *Engine, h *decode.Headers, side int, now int64) {
 		return
 	}
 	c.used(e, side, now)
+	if len(h.Payload) == 0 {
+		return // cut by the snap length
+	}
 	c.remember(side, h.Payload)
 	if c.proto != nil {
 		c.proto.data(e, c, side, h.Payload, now)

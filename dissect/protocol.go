@@ -7,7 +7,7 @@ import (
 	"netaudit/tap/decode"
 )
 
-// protocol reads the payload of one conversation. data gets the bytes of one side in order (for UDP: one datagram a call); gap says
+// protocol reads the payload of one conversation. data gets the bytes of one side in order (for UDP: one datagram a call), at least one; gap says
 // that bytes of a side are missing; end is called once, before the last row. A protocol that has learned all it can sets
 // conn.proto to nil.
 type protocol interface {

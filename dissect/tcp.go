@@ -282,6 +282,9 @@ func (t *tcpState) deliver(e *Engine, c *conn, side int, seq uint32, data []byte
 }
 
 func (t *tcpState) give(e *Engine, c *conn, side int, data []byte, now int64) {
+	if len(data) == 0 {
+		return // cut by the snap length
+	}
 	t.sides[side].read += uint32(len(data))
 	c.remember(side, data)
 	if c.proto != nil {
