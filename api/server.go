@@ -28,6 +28,7 @@ type Options struct {
 	Logger   *slog.Logger
 	Health   func() Health // nil: always healthy
 	Verifier *Verifier     // nil: one that verifies on demand only
+	Metrics  http.Handler  // counters for monitoring; nil: none are served
 }
 
 // Health says whether the appliance does its work.
@@ -67,6 +68,9 @@ func New(o Options) (*gin.Engine, error) {
 	r.GET("/readyz", s.health)
 	r.GET("/checkpoint", s.checkpointNote)
 	r.GET("/tile/*path", s.tile)
+	if o.Metrics != nil {
+		r.GET("/metrics", s.metrics)
+	}
 	s.rest(r)
 	return r, nil
 }
@@ -148,25 +152,40 @@ func (t *Tokens) Authorised(r *http.Request) bool {
 
 func (s *server) authorised(a huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		r := humagin.Unwrap(ctx)
-		who, _, err := net.SplitHostPort(r.Request.RemoteAddr)
-		if err != nil {
-			who = r.Request.RemoteAddr
-		}
-		if wait := s.failures.wait(who); wait > 0 {
-			seconds := strconv.Itoa(int(wait/time.Second) + 1)
-			ctx.SetHeader("Retry-After", seconds)
-			_ = huma.WriteErr(a, ctx, http.StatusTooManyRequests, "too many refused requests; try again in "+seconds+" seconds")
-			return
-		}
-		if !s.o.Tokens.Authorised(r.Request) {
-			s.failures.note(who)
-			ctx.SetHeader("WWW-Authenticate", `Bearer realm="netaudit"`)
-			_ = huma.WriteErr(a, ctx, http.StatusUnauthorized, "send a token: Authorization: Bearer …")
+		if status, text := s.refused(humagin.Unwrap(ctx)); status != 0 {
+			_ = huma.WriteErr(a, ctx, status, text)
 			return
 		}
 		next(ctx)
 	}
+}
+
+// refused says with which status a request must be refused, 0 when it may go on.
+func (s *server) refused(c *gin.Context) (status int, text string) {
+	who, _, err := net.SplitHostPort(c.Request.RemoteAddr)
+	if err != nil {
+		who = c.Request.RemoteAddr
+	}
+	if wait := s.failures.wait(who); wait > 0 {
+		seconds := strconv.Itoa(int(wait/time.Second) + 1)
+		c.Header("Retry-After", seconds)
+		return http.StatusTooManyRequests, "too many refused requests; try again in " + seconds + " seconds"
+	}
+	if !s.o.Tokens.Authorised(c.Request) {
+		s.failures.note(who)
+		c.Header("WWW-Authenticate", `Bearer realm="netaudit"`)
+		return http.StatusUnauthorized, "send a token: Authorization: Bearer …"
+	}
+	return 0, ""
+}
+
+// metrics hands out counters for monitoring to whoever may read the log.
+func (s *server) metrics(c *gin.Context) {
+	if status, text := s.refused(c); status != 0 {
+		c.String(status, text+"\n")
+		return
+	}
+	s.o.Metrics.ServeHTTP(c.Writer, c.Request)
 }
 
 // failureLimit slows down guessing.

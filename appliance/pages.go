@@ -22,7 +22,7 @@ func (a *Appliance) pages(address net.Addr) (http.Handler, Access, error) {
 		hostname = "unknown host"
 	}
 	engine, err := api.New(api.Options{
-		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Health: a.health, Verifier: a.verifier,
+		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Health: a.health, Verifier: a.verifier, Metrics: a.metrics(),
 	})
 	if err != nil {
 		return nil, Access{}, fmt.Errorf("build the API: %w", err)

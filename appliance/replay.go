@@ -26,7 +26,8 @@ type Replay struct {
 	RunID    string                   // first part of every flow_id, default "r"
 	Progress func(read, total uint64) // optional; total is 0 when unknown
 
-	Packets, Bytes uint64 // what was read; valid after Run
+	Packets, Bytes uint64            // what was read; valid after Run
+	Malformed      map[string]uint64 // packets and messages that could not be read, by "layer: reason"; valid after Run
 }
 
 // progressEvery is how many packets pass between two calls of Progress.
@@ -53,6 +54,12 @@ func (r *Replay) Run(ctx context.Context, path string) error {
 	engine := dissect.New(dissect.Config{FingerprintKey: r.Key, Names: dissect.NewNames(0)}, rec)
 	err = r.pump(ctx, source, engine)
 	engine.Close()
+	for why, n := range engine.Stats().Malformed {
+		if r.Malformed == nil {
+			r.Malformed = map[string]uint64{}
+		}
+		r.Malformed[why] += n
+	}
 	return errors.Join(err, source.Close())
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -51,6 +53,7 @@ func (c *replayCommand) Run(s *session) error {
 		err = appliance.ReplayInto(s.ctx, c.State, r, c.Files)
 		done()
 		if err == nil {
+			tellMalformed(s.stderr, r.Malformed)
 			fmt.Fprintf(s.stderr, "%d packets are in the ledger %s; check it with: netaudit verify %s\n", r.Packets, c.State, c.State)
 		}
 		return fileDamage(err)
@@ -65,10 +68,18 @@ func (c *replayCommand) Run(s *session) error {
 		}
 	}
 	done()
+	tellMalformed(s.stderr, r.Malformed)
 	if err := errors.Join(writeErr, out.Flush()); err != nil {
 		return fmt.Errorf("write the events: %w", err)
 	}
 	return fileDamage(errors.Join(errs...))
+}
+
+// tellMalformed says what could not be read. It is no error: networks carry such packets, and their flows are kept with what is known.
+func tellMalformed(w io.Writer, reasons map[string]uint64) {
+	for _, why := range slices.Sorted(maps.Keys(reasons)) {
+		fmt.Fprintf(w, "not readable: %s (%d times)\n", why, reasons[why])
+	}
 }
 
 // printer returns what is done with each event. The line buffer is reused: an event costs no allocation here.
