@@ -199,3 +199,77 @@ func describe(packets []tap.Packet) []string {
 	slices.Sort(list)
 	return list
 }
+
+// TestLivingFlowsCostNoAllocation: once a connection has said what it says in the clear, its packets cost no memory.
+func TestLivingFlowsCostNoAllocation(t *testing.T) {
+	e := New(Config{Names: NewNames(1)}, &floodSink{})
+	w := newWire(t)
+	open := []tap.Packet{w.tcp(true, 1, 0, "S", nil), w.tcp(false, 1, 2, "SA", nil), w.tcp(true, 2, 2, "PA", bytes.Repeat([]byte("unknown protocol "), 10))}
+	for i := range open {
+		e.Packet(&open[i])
+	}
+	data, ack := w.tcp(false, 2, 172, "PA", make([]byte, 1400)), w.tcp(true, 172, 1402, "A", nil)
+	question := w.datagram(true, 9999, []byte("a datagram of no protocol that anybody knows"))
+	for range mostLooks + 1 {
+		e.Packet(&question)
+	}
+	seq := uint32(2)
+	n := testing.AllocsPerRun(1000, func() {
+		binary.BigEndian.PutUint32(data.Data[38:], seq)
+		seq += 1400
+		binary.BigEndian.PutUint32(ack.Data[42:], seq)
+		for _, p := range []*tap.Packet{&data, &ack, &question} {
+			p.Time += 1000
+			e.Packet(p)
+		}
+	})
+	if n > 0 {
+		t.Errorf("%v allocations for three packets of living flows", n)
+	}
+}
+
+// TestClockThatJumpsBackKeepsTheOrder: rows stay in the order of the capture, no duration is negative, and the jump is counted.
+func TestClockThatJumpsBackKeepsTheOrder(t *testing.T) {
+	packets := capture(t, "requests.pcap.gz")
+	want := describe(packets)
+	for i := len(packets) / 3; i < len(packets); i++ {
+		packets[i].Time -= 3600e9
+	}
+	if got := describe(packets); !slices.Equal(got, want) || len(want) == 0 {
+		t.Errorf("%v, want %v", got, want)
+	}
+	c := &collector{}
+	e := New(Config{}, c)
+	for i := range packets {
+		e.Packet(&packets[i])
+	}
+	e.Close()
+	if e.Stats().ClockSteps == 0 {
+		t.Error("the jump was not counted")
+	}
+	for _, f := range c.closed {
+		if f.End < f.Start || f.RTT < 0 {
+			t.Errorf("flow from %d to %d, round trip %d", f.Start, f.End, f.RTT)
+		}
+	}
+}
+
+// TestCutFramesAreSaidInTheRow: with a snap length of 96 bytes hellos are not to be read, and the row says why.
+func TestCutFramesAreSaidInTheRow(t *testing.T) {
+	c := &collector{}
+	e := New(Config{}, c)
+	for _, p := range capture(t, "curl.pcap") {
+		p.Data = p.Data[:min(len(p.Data), 96)]
+		e.Packet(&p)
+	}
+	e.Close()
+	cut := 0
+	for _, f := range c.closed {
+		if f.Proto == 6 && f.SrcBytes > 100 && f.Truncated {
+			cut++
+		}
+	}
+	if cut == 0 {
+		t.Errorf("no row says that frames were cut: %+v", c.closed)
+	}
+}

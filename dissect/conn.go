@@ -202,7 +202,7 @@ func (c *conn) datagram(e *Engine, h *decode.Headers, side int, now int64) {
 		f.DstBytes += n
 		if !c.answered {
 			c.answered = true
-			f.RTT = now - f.Start
+			f.RTT = max(0, now-f.Start)
 		}
 	}
 	if n == 0 || h.Fragment {

@@ -16,7 +16,10 @@ const (
 	mostPipelined = 32 // requests that wait for their response
 )
 
-var httpMethods = []string{"GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ", "PROPFIND ", "MKCOL ", "COPY ", "MOVE ", "LOCK ", "UNLOCK ", "REPORT ", "SEARCH "}
+var httpMethods = []string{
+	"GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ", "PROPFIND ", "MKCOL ", "COPY ", "MOVE ", "LOCK ", "UNLOCK ", "REPORT ", "SEARCH ",
+	"PROPPATCH ", "NOTIFY ", "SUBSCRIBE ", "UNSUBSCRIBE ", "PURGE ", "MERGE ", "LINK ", "UNLINK ", "MKACTIVITY ", "MKCALENDAR ", "CHECKOUT ", "ACL ", "QUERY ",
+}
 
 func isHTTPRequest(b []byte) bool {
 	return slices.ContainsFunc(httpMethods, func(m string) bool { return hasAnyPrefix(b, m) })

@@ -115,7 +115,7 @@ func recognise(c *conn, client, server []byte) (p protocol, undecided bool) {
 		c.flow.Channel = "http"
 		c.flow.HTTP = &HTTP{Version: "2"}
 		return nil, false
-	case isHTTPRequest(client):
+	case isHTTPRequest(client) || len(client) == 0 && hasAnyPrefix(server, "HTTP/1."):
 		c.flow.Channel = "http"
 		return newHTTPStream(), false
 	case hasAnyPrefix(client, "SSH-") || hasAnyPrefix(server, "SSH-"):

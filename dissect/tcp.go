@@ -153,7 +153,7 @@ func (t *tcpState) flags(c *conn, h *decode.Headers, side int, now int64) {
 		t.note(side, 'H')
 		s.syn = true
 		if t.synTime != 0 && c.flow.RTT == 0 && side == responder {
-			c.flow.RTT = now - t.synTime
+			c.flow.RTT = max(0, now-t.synTime) // a clock may step back in between
 		}
 	case h.Flags&flagSYN != 0:
 		t.note(side, 'S')

@@ -134,7 +134,7 @@ func TestWorkersShareTheFramesAndAFlowMeetsOneOfThem(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		client.Close()
+		defer client.Close() // not before the end: the kernel would give its port to another one
 	}
 	met := map[uint16]map[int]int{} // client port → worker → frames
 	total := 0

@@ -25,6 +25,10 @@ const (
 	LinkIPv4      LinkType = 228 // raw IPv4
 	LinkIPv6      LinkType = 229 // raw IPv6
 	LinkLinuxSLL2 LinkType = 276 // Linux "cooked" capture v2
+
+	LinkPPPSerial LinkType = 50  // PPP in HDLC-like framing, RFC 1662
+	LinkPPPEther  LinkType = 51  // PPPoE session packets, RFC 2516
+	LinkCHDLC     LinkType = 104 // Cisco HDLC
 )
 
 // Packet is one captured frame.

@@ -54,6 +54,7 @@ const (
 	etherMPLS     = 0x8847
 	etherMPLSMC   = 0x8848
 	etherPPPoE    = 0x8864
+	etherPPP      = 0x880b // in the enhanced GRE of PPTP
 	etherBridge   = 0x6558 // transparent Ethernet bridging, in GRE and Geneve
 	etherERSPAN   = 0x88be
 	etherERSPAN3  = 0x22eb
@@ -133,7 +134,15 @@ func (w *walk) link(link tap.LinkType) error {
 		}
 		w.rest = b[4:]
 		return w.ip() // the version nibble says more than the address family, whose values differ between systems
-	case tap.LinkPPP:
+	case tap.LinkCHDLC: // address, control, EtherType
+		if len(b) < 4 {
+			return ErrLinkShort
+		}
+		w.rest = b[4:]
+		return w.ether(binary.BigEndian.Uint16(b[2:]))
+	case tap.LinkPPPEther:
+		return w.ether(etherPPPoE)
+	case tap.LinkPPP, tap.LinkPPPSerial:
 		if len(b) >= 2 && b[0] == 0xff && b[1] == 0x03 {
 			w.rest = b[2:]
 		}
@@ -182,10 +191,28 @@ func (w *walk) ether(kind uint16) error {
 			w.rest = w.rest[6:]
 			return w.ppp()
 		default:
+			if kind < etherMinimum {
+				return w.snap()
+			}
 			return ErrNoIP
 		}
 	}
 	return ErrNoIP
+}
+
+// snap reads the LLC and SNAP headers behind a length (IEEE 802.2, RFC 1042): old Ethernet, and what some mirrors make of it.
+func (w *walk) snap() error {
+	b := w.rest
+	if len(b) < 8 || b[0] != 0xaa || b[1] != 0xaa || b[2] != 3 || b[3] != 0 || b[4] != 0 || b[5] != 0 {
+		return ErrNoIP
+	}
+	kind := binary.BigEndian.Uint16(b[6:])
+	if kind != etherIPv4 && kind != etherIPv6 {
+		return ErrNoIP
+	}
+	w.rest = b[8:]
+	w.h.EtherType = kind
+	return w.ip()
 }
 
 // ppp reads the protocol field (RFC 1661 §2; it may be compressed to one byte).

@@ -206,6 +206,19 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestTunnelThatCannotBeReadStaysVisible: encrypted PPP inside PPTP, a control message of L2TP.
+func TestTunnelThatCannotBeReadStaysVisible(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"PPTP": serialize(t, append(outer(t, layers.IPProtocolGRE, 0), gopacket.Payload{0x20, 0x01, 0x88, 0x0b, 0, 4, 0, 36, 0xfd, 1, 2, 3})...),
+		"L2TP": serialize(t, append(outer(t, layers.IPProtocolUDP, 1701), gopacket.Payload{0xc8, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0})...),
+	} {
+		var h Headers
+		if err := Decode(tap.LinkEthernet, frame, len(frame), &h); err != nil || h.Src.String() != "192.0.2.1" || h.Tunnel.Count != 0 || h.PayloadLength == 0 {
+			t.Errorf("%s: %v, %+v", name, err, h)
+		}
+	}
+}
+
 // FuzzDecode: no frame makes Decode fail other than by a reason, or point outside the frame.
 func FuzzDecode(f *testing.F) {
 	for _, frame := range tunnels(f) {
@@ -290,6 +303,14 @@ func TestRemainingLinksAndTunnelsAreTakenOff(t *testing.T) {
 		{"null", tap.LinkNull, slices.Concat([]byte{2, 0, 0, 0}, four), 0, 0, false},
 		{"loop", tap.LinkLoop, slices.Concat([]byte{0, 0, 0, 2}, four), 0, 0, false},
 		{"PPP", tap.LinkPPP, slices.Concat([]byte{0xff, 0x03, 0x00, 0x21}, four), 0, 0, false},
+		{"PPP, serial", tap.LinkPPPSerial, slices.Concat([]byte{0xff, 0x03, 0x00, 0x21}, four), 0, 0, false},
+		{"PPP over Ethernet alone", tap.LinkPPPEther, slices.Concat([]byte{0x11, 0, 0, 9, 0, byte(len(four) + 2), 0x00, 0x21}, four), TunnelPPPoE, 9, false},
+		{"Cisco HDLC", tap.LinkCHDLC, slices.Concat([]byte{0x0f, 0, 8, 0}, four), 0, 0, false},
+		{"SNAP (RFC 1042)", tap.LinkEthernet, ether(uint16(len(four)+8), []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, four), 0, 0, false},
+		{"PPTP (RFC 2637)", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x30, 0x81, 0x88, 0x0b, 0, byte(len(four) + 1), 0, 36, 0, 0, 0, 1, 0, 0, 0, 2, 0x21}, four), TunnelPPTP, 36, false},
+		{"L2TP (RFC 2661)", tap.LinkEthernet, over(layers.IPProtocolUDP, 1701, []byte{0x4a, 2, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 3, 0, 0x21}, four), TunnelL2TP, 1<<16 | 2, false},
+		{"VXLAN-GPE", tap.LinkEthernet, over(layers.IPProtocolUDP, 4790, []byte{0x0c, 0, 0, 1, 0, 0, 37, 0}, four), TunnelVXLAN, 37, false},
+		{"MPLS over UDP (RFC 7510)", tap.LinkEthernet, over(layers.IPProtocolUDP, 6635, []byte{0, 2, 0x61, 9}, four), TunnelMPLS, 38, false},
 		{"PPPoE (RFC 2516)", tap.LinkEthernet, ether(0x8864, []byte{0x11, 0, 0, 9, 0, byte(len(four) + 2), 0x00, 0x21}, four), TunnelPPPoE, 9, false},
 		{"ERSPAN I", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0, 0, 0x88, 0xbe}, framed), TunnelERSPAN, 0, false},
 		{"ERSPAN II", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 33, 0, 0, 0, 0}, framed), TunnelERSPAN, 33, false},

@@ -69,4 +69,6 @@ const (
 	TunnelTeredo
 	TunnelMPLS
 	TunnelPPPoE
+	TunnelPPTP
+	TunnelL2TP
 )

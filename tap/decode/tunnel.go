@@ -11,6 +11,9 @@ const (
 	portGeneve     = 6081
 	portGTPU       = 2152
 	portTeredo     = 3544
+	portL2TP       = 1701
+	portVXLANGPE   = 4790
+	portMPLS       = 6635
 )
 
 // ipInIP strips IP-in-IP (RFC 2003) and 6in4 (RFC 4213).
@@ -35,7 +38,9 @@ func (w *walk) gre() error {
 		return ErrTunnel
 	}
 	flags, proto := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-	if flags&7 != 0 { // version 1 is PPTP: its payload is PPP, seldom in clear
+	if flags&7 == 1 && proto == etherPPP {
+		return w.pptp(flags)
+	} else if flags&7 != 0 {
 		w.payload(0)
 		return nil
 	}
@@ -74,6 +79,39 @@ func (w *walk) gre() error {
 		w.payload(0)
 		return nil
 	}
+}
+
+// pptp strips the enhanced GRE of PPTP (RFC 2637 §4.1). Its PPP is often encrypted: what holds no IP packet stays a GRE conversation.
+func (w *walk) pptp(flags uint16) error {
+	b := w.rest
+	n := 8
+	if flags&0x1000 != 0 {
+		n += 4
+	}
+	if flags&0x0080 != 0 {
+		n += 4
+	}
+	if len(b) < n {
+		return ErrTunnel
+	}
+	call := uint32(binary.BigEndian.Uint16(b[6:]))
+	return w.orPayload(n, TunnelPPTP, call, (*walk).ppp)
+}
+
+// orPayload goes into a tunnel whose content may be unreadable: then the packet is the tunnel's own.
+func (w *walk) orPayload(n int, kind TunnelKind, id uint32, inside func(*walk) error) error {
+	headers, place := *w.h, *w
+	if err := w.tunnel(kind, w.h.Src, w.h.Dst, id); err != nil {
+		return err
+	}
+	w.rest = w.rest[n:]
+	if inside(w) == nil {
+		return nil
+	}
+	*w = place
+	*w.h = headers
+	w.payload(0)
+	return nil
 }
 
 // erspan strips the header of types I (none), II (8 bytes) and III (12 bytes, or 20 with its optional part).
@@ -115,6 +153,12 @@ func (w *walk) udpTunnel() bool {
 		strip = (*walk).gtpu
 	case portTeredo:
 		strip = (*walk).teredo
+	case portL2TP:
+		strip = (*walk).l2tp
+	case portVXLANGPE:
+		strip = (*walk).vxlanGPE
+	case portMPLS:
+		strip = (*walk).mpls
 	default:
 		if w.h.SrcPort != portTeredo {
 			return false
@@ -141,6 +185,60 @@ func (w *walk) vxlan() error {
 	}
 	w.rest = b[8:]
 	return w.ethernet()
+}
+
+// vxlanGPE strips draft-ietf-nvo3-vxlan-gpe: the header says what is inside.
+func (w *walk) vxlanGPE() error {
+	b := w.rest
+	if len(b) < 8 || b[0]&0x0c != 0x0c {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelVXLAN, w.h.Src, w.h.Dst, binary.BigEndian.Uint32(b[4:])>>8); err != nil {
+		return err
+	}
+	w.rest = b[8:]
+	switch b[3] {
+	case 1, 2:
+		return w.ip()
+	case 3:
+		return w.ethernet()
+	default:
+		return ErrTunnel
+	}
+}
+
+// l2tp strips data messages of L2TP version 2 (RFC 2661 §3.1).
+func (w *walk) l2tp() error {
+	b := w.rest
+	if len(b) < 6 || b[0]&0x80 != 0 || b[1]&0x0f != 2 { // control messages carry no packets
+		return ErrTunnel
+	}
+	n := 2
+	if b[0]&0x40 != 0 { // length
+		n += 2
+	}
+	ids := n
+	n += 4
+	if b[0]&0x08 != 0 { // sequence numbers
+		n += 4
+	}
+	if b[0]&0x02 != 0 { // offset
+		if len(b) < n+2 {
+			return ErrTunnel
+		}
+		n += 2 + int(binary.BigEndian.Uint16(b[n:]))
+	}
+	if len(b) < max(n, ids+4) {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelL2TP, w.h.Src, w.h.Dst, binary.BigEndian.Uint32(b[ids:])); err != nil {
+		return err
+	}
+	w.rest = b[n:]
+	if len(w.rest) >= 2 && w.rest[0] == 0xff && w.rest[1] == 0x03 {
+		w.rest = w.rest[2:]
+	}
+	return w.ppp()
 }
 
 // geneve strips RFC 8926.
@@ -215,7 +313,7 @@ func (w *walk) teredo() error {
 
 // String returns the encapsulation's name as it stands in events.
 func (k TunnelKind) String() string {
-	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe"}
+	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe", "pptp", "l2tp"}
 	if int(k) < len(names) {
 		return names[k]
 	}
