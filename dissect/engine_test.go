@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -183,6 +184,64 @@ func TestStreamIsPutTogetherHoweverItArrives(t *testing.T) {
 	})
 }
 
+// TestLostSegmentsAreSaidAndNeverInvented: whatever is lost on the way to the capture, what was seen is counted once, what lies between is counted as missed, and
+// the name is either the right one or none.
+func TestLostSegmentsAreSaidAndNeverInvented(t *testing.T) {
+	hello := clientHello(t)
+	stream := append(bytes.Clone(hello), bytes.Repeat([]byte{23, 3, 3, 0, 3, 'x', 'x', 'x'}, 40)...)
+	rapid.Check(t, func(r *rapid.T) {
+		w := newWire(t)
+		isn := rapid.Uint32().Draw(r, "initial sequence number")
+		seen := make([]bool, len(stream))
+		last := 0
+		var pieces []tap.Packet
+		for at := 0; at < len(stream); {
+			n := min(rapid.IntRange(1, 300).Draw(r, "length"), len(stream)-at)
+			if rapid.IntRange(0, 3).Draw(r, "arrives") > 0 {
+				pieces = append(pieces, w.tcp(true, isn+1+uint32(at), 5001, "PA", stream[at:at+n]))
+				for i := at; i < at+n; i++ {
+					seen[i] = true
+				}
+				last = at + n
+			}
+			at += n
+		}
+		pieces = rapid.Permutation(pieces).Draw(r, "order")
+		c := &collector{}
+		e := New(Config{}, c)
+		w.now = w.now.Add(-time.Second)
+		for _, p := range []tap.Packet{w.tcp(true, isn, 0, "S", nil), w.tcp(false, 5000, isn+1, "SA", nil), w.tcp(true, isn+1, 5001, "A", nil)} {
+			e.Packet(&p)
+		}
+		for i := range pieces {
+			pieces[i].Time = w.now.UnixNano() + int64(i)
+			e.Packet(&pieces[i])
+		}
+		acknowledged := w.tcp(false, 5001, isn+1+uint32(len(stream)), "A", nil) // the server got what the capture did not
+		e.Packet(&acknowledged)
+		e.Close()
+		f := c.only(t, 1)[0]
+		got, missed := uint64(0), uint64(0)
+		for _, s := range seen[:last] {
+			if s {
+				got++
+			} else {
+				missed++
+			}
+		}
+		if f.SrcBytes != got || f.MissedBytes != missed {
+			r.Errorf("%d bytes and %d missed, want %d and %d", f.SrcBytes, f.MissedBytes, got, missed)
+		}
+		if f.Host != "" && f.Host != "license.mit-odoo.de" {
+			r.Errorf("the name %q was never sent", f.Host)
+		}
+		whole := !slices.Contains(seen[:len(hello)], false)
+		if whole && (f.TLS == nil || f.TLS.SNI != "license.mit-odoo.de") {
+			r.Errorf("the hello was seen whole, TLS is %+v", f.TLS)
+		}
+	})
+}
+
 func TestConnectionStatesAreZeeks(t *testing.T) {
 	w := newWire(t)
 	shake := []tap.Packet{w.tcp(true, 1000, 0, "S", nil), w.tcp(false, 5000, 1001, "SA", nil), w.tcp(true, 1001, 5001, "A", nil)}
@@ -203,6 +262,55 @@ func TestConnectionStatesAreZeeks(t *testing.T) {
 		e.Close()
 		if f := c.only(t, 1)[0]; f.TCPState != want {
 			t.Errorf("state %s (history %s), want %s", f.TCPState, f.History, want)
+		}
+	}
+}
+
+// run sends packets through an engine and returns the flows.
+func run(list ...tap.Packet) []Flow {
+	c := &collector{}
+	e := New(Config{}, c)
+	for i := range list {
+		e.Packet(&list[i])
+	}
+	e.Close()
+	return c.closed
+}
+
+func TestBothSidesMayOpenAtOnce(t *testing.T) {
+	w := newWire(t)
+	list := run(w.tcp(true, 1000, 0, "S", nil), w.tcp(false, 5000, 0, "S", nil), w.tcp(true, 1000, 5001, "SA", nil), w.tcp(false, 5000, 1001, "SA", nil),
+		w.tcp(true, 1001, 5001, "PA", []byte("from the client")), w.tcp(false, 5001, 1016, "PA", []byte("from the server")))
+	f := onlyFlows(t, list, 1)[0]
+	if f.TCPState != "S1" || f.SrcBytes != 15 || f.DstBytes != 15 || f.Src.Port() != 40000 || f.Retransmits != 0 {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestKeepAliveProbesAreNoRetransmissions(t *testing.T) {
+	w := newWire(t)
+	list := run(w.tcp(true, 1000, 0, "S", nil), w.tcp(false, 5000, 1001, "SA", nil), w.tcp(true, 1001, 5001, "PA", []byte("hello")),
+		w.tcp(true, 1005, 5001, "A", []byte{0}), w.tcp(false, 5001, 1006, "A", nil), w.tcp(true, 1005, 5001, "A", nil), w.tcp(true, 1001, 5001, "PA", []byte("hello")))
+	if f := onlyFlows(t, list, 1)[0]; f.SrcBytes != 5 || f.Retransmits != 1 {
+		t.Errorf("%d bytes and %d retransmissions, want 5 and 1: %+v", f.SrcBytes, f.Retransmits, f)
+	}
+}
+
+func TestPortsThatAreUsedAgainAreAnotherFlow(t *testing.T) {
+	for name, end := range map[string]func(*wire) []tap.Packet{
+		"after FIN": func(w *wire) []tap.Packet {
+			return []tap.Packet{w.tcp(true, 1006, 5001, "FA", nil), w.tcp(false, 5001, 1007, "FA", nil), w.tcp(true, 1007, 5002, "A", nil)}
+		},
+		"after RST":               func(w *wire) []tap.Packet { return []tap.Packet{w.tcp(false, 5001, 1006, "R", nil)} },
+		"without an end in sight": func(*wire) []tap.Packet { return nil },
+	} {
+		w := newWire(t)
+		list := []tap.Packet{w.tcp(true, 1000, 0, "S", nil), w.tcp(false, 5000, 1001, "SA", nil), w.tcp(true, 1001, 5001, "PA", []byte("hello"))}
+		list = append(list, end(w)...)
+		list = append(list, w.tcp(true, 900_000, 0, "S", nil), w.tcp(false, 70_000, 900_001, "SA", nil), w.tcp(true, 900_001, 70_001, "PA", []byte("hello again")))
+		flows := run(list...)
+		if len(flows) != 2 || flows[0].SrcBytes != 5 || flows[1].SrcBytes != 11 || flows[1].MidStream {
+			t.Errorf("%s: %+v, want two flows with 5 and 11 bytes", name, flows)
 		}
 	}
 }
