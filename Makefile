@@ -15,7 +15,7 @@ install = missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev
 	if [ $${\#missing[@]} -gt 0 ]; then echo "installing $${missing[*]}"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; fi
 
-.PHONY: help run demo build test lint fuzz soak bench vulncheck clean deps deps-demo deps-test
+.PHONY: help run demo build test lint fuzz soak lab bench vulncheck clean deps deps-demo deps-test
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -46,6 +46,10 @@ fuzz: deps ## run every fuzz target for FUZZTIME each (default 60s)
 ROUNDS ?= 1000
 soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1000)
 	NETAUDIT_KILL_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 2h -run TestKilledWriter ./ledger
+
+LAB_DIR ?= /var/lib/netaudit-lab
+lab: build deps-demo ## name the addons of a real Odoo 19 (Debian 12, root; the first time 2 GB and some minutes)
+	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/lab -dir $(LAB_DIR)
 
 bench: build deps-test ## print every figure beside its rival, measured in the same run
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit

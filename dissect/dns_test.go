@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	miekg "github.com/miekg/dns"
+
+	"netaudit/tap"
 )
 
 // lookups sends one query after the other through an engine, each from a port of its own, and returns the transactions.
@@ -50,6 +52,26 @@ func TestTunnelThroughDNSShowsInItsNumbers(t *testing.T) {
 	}
 	if last := lookups(t, names)[299].Zone; last.Names != 4 || last.Queries != 300 || last.Entropy > 300 {
 		t.Errorf("%+v; want four names of words", last)
+	}
+}
+
+// TestNextQuestionOnAnAnsweredPortIsAnotherFlow: the kernel gives a resolver's port to another thread a moment later, whose addon is another one. Questions that are under
+// way together share their flow.
+func TestNextQuestionOnAnAnsweredPortIsAnotherFlow(t *testing.T) {
+	w := newWire(t)
+	message := func(id uint16, name string, answer bool) tap.Packet {
+		m := new(miekg.Msg).SetQuestion(name, miekg.TypeA)
+		m.Id, m.Response = id, answer
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.datagram(!answer, 53, b)
+	}
+	flows := run(message(1, "a.example.", false), message(2, "b.example.", false), message(1, "a.example.", true), message(2, "b.example.", true),
+		message(3, "c.example.", false), message(3, "c.example.", true))
+	if len(flows) != 2 || flows[0].SrcPackets != 2 || flows[0].DstPackets != 2 || flows[1].SrcPackets != 1 || flows[1].DstPackets != 1 {
+		t.Errorf("%+v, want a flow with two questions and one with one", flows)
 	}
 }
 

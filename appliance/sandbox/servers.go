@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -46,7 +47,10 @@ func (s *Sandbox) serveHTTP(address string, config *tls.Config) error {
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}
-	srv := &http.Server{Handler: http.HandlerFunc(answerHTTP), ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{
+		Handler: http.HandlerFunc(answerHTTP), ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug), // clients that hang up in the middle of a handshake
+	}
 	srv.SetKeepAlivesEnabled(true)
 	s.clients.Go(func() {
 		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -15,6 +15,7 @@ type Frame struct {
 	Function string // qualified name where known
 	Module   string
 	Arg0Type string // type of the first argument; for methods of models the model's name
+	Owner    string // module of the class that has the method, "" when unknown
 }
 
 // Step is one addon on the way from the call outwards.
@@ -24,13 +25,27 @@ type Step struct {
 	Outer Frame  // the outermost one: what the next step called
 	Entry Frame  // the innermost one that is a method of a model, else Frame
 	Path  string // directory of the addon, "" when the frame's file does not tell
+	At    int    // index of Frame in the stack
+
+	// Disguised says that only the class of a method told the addon, while the code presents itself as something else.
+	Disguised bool
+}
+
+// OwnerAddon names the addon whose class has the frame's method, "" when that is not known or no addon.
+func OwnerAddon(f Frame) string { return addonOfModule(f.Owner) }
+
+func addonOfModule(module string) string {
+	rest, ok := cutAny(module, "odoo.addons.", "openerp.addons.")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, ".")
+	return name
 }
 
 // AddonOf names the addon a frame belongs to: by its module (odoo.addons.X), then by its path under an addons directory.
 func AddonOf(f Frame, addonsPaths []string) (name, dir string) {
-	if rest, ok := cutAny(f.Module, "odoo.addons.", "openerp.addons."); ok {
-		name, _, _ = strings.Cut(rest, ".")
-	}
+	name = addonOfModule(f.Module)
 	byPath, dir := addonByPath(f.File, addonsPaths)
 	if name == "" {
 		return byPath, dir
@@ -71,11 +86,17 @@ func addonByPath(file string, addonsPaths []string) (name, dir string) {
 	return "", ""
 }
 
-// Chain lists the addons on a stack (innermost frame first), one step for each run of frames of the same addon.
+// Chain lists the addons on a stack (innermost frame first), one step for each run of frames of the same addon. A frame that names no addon but is a method of an
+// addon's class is a step of its own (Disguised), unless the addon itself is right inside: then it is a decorator's wrapper around the method.
 func Chain(frames []Frame, addonsPaths []string) []Step {
 	var steps []Step
-	for _, f := range frames {
+	for i, f := range frames {
 		name, dir := AddonOf(f, addonsPaths)
+		disguised := false
+		if name == "" {
+			name = OwnerAddon(f)
+			disguised = name != ""
+		}
 		if name == "" {
 			continue
 		}
@@ -83,9 +104,55 @@ func Chain(frames []Frame, addonsPaths []string) []Step {
 			steps[n-1].extend(f, dir)
 			continue
 		}
-		steps = append(steps, Step{Addon: name, Frame: f, Outer: f, Entry: f, Path: dir})
+		steps = append(steps, Step{Addon: name, Frame: f, Outer: f, Entry: f, Path: dir, At: i, Disguised: disguised})
 	}
 	return steps
+}
+
+// Dispatched says that the framework called code between the frame at index i and the call: then what that code is stands on the frames in between, or nowhere. entry
+// is the model whose method was called, as far as the framework's own frame tells it.
+func Dispatched(frames []Frame, i int) (entry string, ok bool) {
+	for _, f := range frames[:i] {
+		name := methodOf(f)
+		switch {
+		case name == "call_kw" && strings.HasPrefix(f.Module, "odoo."), name == "safe_eval" && f.Module == "odoo.tools.safe_eval":
+			return Model(f), true
+		}
+	}
+	return "", false
+}
+
+// Conflicts are what the innermost addon's frames say of themselves against the classes that own them. rivals are two addons that each have one witness: then neither is named.
+func Conflicts(frames []Frame, steps []Step, addonsPaths []string) (conflicts, rivals []string) {
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	first := steps[0]
+	if first.Disguised {
+		return []string{"code of " + first.Addon + " presents itself as " + presented(first.Frame)}, nil
+	}
+	for _, f := range frames[first.At:] {
+		name, _ := AddonOf(f, addonsPaths)
+		if name != "" && name != first.Addon {
+			break
+		}
+		if owner := OwnerAddon(f); name != "" && owner != "" && owner != name {
+			return []string{"a method of a class of " + owner + " presents itself as code of " + name}, []string{name, owner}
+		}
+	}
+	return nil, nil
+}
+
+// presented is what a frame says of itself.
+func presented(f Frame) string {
+	switch {
+	case f.Module != "":
+		return f.Module
+	case f.File != "":
+		return f.File
+	default:
+		return "nothing"
+	}
 }
 
 // extend takes a further frame of the same addon, outwards.

@@ -148,3 +148,55 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// hidden is the stack of a call through XML-RPC into a method, as a real Odoo 19 shows it, innermost frame first.
+func hidden(method ...Frame) []Frame {
+	return slices.Concat(
+		[]Frame{{Module: "urllib3.connection", Function: "HTTPConnection.connect"}, {Module: "requests.api", Function: "get"}},
+		method,
+		[]Frame{
+			{Module: "odoo.service.model", Function: "call_kw", Arg0Type: "mit.hidden"},
+			{Module: "odoo.service.model", Function: "execute_kw"},
+			{Module: "odoo.addons.rpc.controllers.xmlrpc", Function: "RPC.xmlrpc_2"},
+			{Module: "odoo.addons.base.models.ir_http", Function: "IrHttp._dispatch"},
+		},
+	)
+}
+
+func TestCodeThatHidesIsNamedByItsClass(t *testing.T) {
+	forged := Frame{Module: "requests.sessions", File: "/usr/lib/python3/dist-packages/requests/sessions.py", Function: "forged", Arg0Type: "mit.hidden", Owner: "odoo.addons.mit_hidden.models"}
+	frames := hidden(forged)
+	steps := Chain(frames, nil)
+	if _, dispatched := Dispatched(frames, steps[0].At); dispatched || !slices.Equal(Names(steps), []string{"mit_hidden", "rpc", "base"}) {
+		t.Errorf("chain %v", Names(steps))
+	}
+	if conflicts, rivals := Conflicts(frames, steps, nil); len(conflicts) != 1 || rivals != nil {
+		t.Errorf("conflicts %q, rivals %v; want what it presents itself as", conflicts, rivals)
+	}
+}
+
+func TestWrappersAroundAMethodAreNoDisguise(t *testing.T) {
+	method := Frame{Module: "odoo.addons.shop.models.cart", Function: "Cart.pay", Arg0Type: "shop.cart", Owner: ""}
+	wrapper := Frame{Module: "tenacity", Function: "retry.<locals>.wrapped_f", Arg0Type: "shop.cart", Owner: "odoo.addons.shop.models.cart"}
+	frames := hidden(method, wrapper)
+	steps := Chain(frames, nil)
+	if conflicts, _ := Conflicts(frames, steps, nil); steps[0].Addon != "shop" || len(conflicts) != 0 {
+		t.Errorf("chain %v, conflicts %q", Names(steps), conflicts)
+	}
+}
+
+func TestCodeThatBlamesAnotherAddonIsNotBelieved(t *testing.T) {
+	blame := Frame{Module: "odoo.addons.partner_tools.models.tools", Function: "blame", Arg0Type: "mit.hidden", Owner: "odoo.addons.mit_hidden.models"}
+	frames := hidden(blame)
+	if conflicts, rivals := Conflicts(frames, Chain(frames, nil), nil); len(conflicts) != 1 || !slices.Equal(rivals, []string{"partner_tools", "mit_hidden"}) {
+		t.Errorf("conflicts %q, rivals %v", conflicts, rivals)
+	}
+}
+
+func TestFrameworkThatCalledUnknownCodeDidNotMakeTheCall(t *testing.T) {
+	frames := hidden() // compiled code leaves no frame
+	steps := Chain(frames, nil)
+	if entry, ok := Dispatched(frames, steps[0].At); !ok || entry != "mit.hidden" {
+		t.Errorf("entry %q, %v; want the model whose method was called", entry, ok)
+	}
+}

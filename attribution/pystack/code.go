@@ -63,7 +63,7 @@ func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
 type globalsKey struct{ globals, keys uint64 }
 
 func (p *Process) module(r memory.Reader, globals uint64) (string, error) {
-	keys, err := memory.Uint64(r, globals+32) // PyDictObject.ma_keys
+	keys, err := memory.Uint64(r, globals+dictKeys)
 	if err != nil {
 		return "", err
 	}

@@ -119,7 +119,7 @@ func FuzzStackFromHostileMemory(f *testing.F) {
 
 func readAll(t *testing.T, mem memory.Reader, rt runtimeAt) {
 	t.Helper()
-	p := &Process{pid: -1, mem: mem, rt: rt, codes: map[uint64]*code{}, modules: map[globalsKey]string{}}
+	p := &Process{pid: -1, mem: mem, rt: rt, codes: map[uint64]*code{}, modules: map[globalsKey]string{}, owners: map[owner]string{}}
 	if rt.layout.minor >= 13 {
 		if err := p.rt.layout.describedBy(mem, rt.addr); err != nil {
 			return

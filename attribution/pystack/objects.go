@@ -125,14 +125,54 @@ func bytesObject(r memory.Reader, addr uint64) ([]byte, error) {
 	return buf, r.ReadAt(addr+32, buf)
 }
 
-// dictName finds the string under "__name__" in the dict keys object at keys (pycore_dict.h); "" when it has none.
+// dictName finds the string under "__name__" in the dict keys object at keys; "" when it has none.
 func (l *layout) dictName(r memory.Reader, keys uint64) (string, error) {
+	value, err := l.dictFind(r, keys, "__name__", maxEntries)
+	if err != nil || value == 0 {
+		return "", err
+	}
+	return l.str(r, value)
+}
+
+// dictFind finds the value under a string in the dict keys object at keys (pycore_dict.h), among the first most entries; 0 when it is not there.
+func (l *layout) dictFind(r memory.Reader, keys uint64, name string, most uint64) (uint64, error) {
+	entries, count, stride, keyAt, err := l.dictEntries(r, keys)
+	if err != nil {
+		return 0, err
+	}
+	table := make([]byte, min(count, most)*stride)
+	if err := r.ReadAt(entries, table); err != nil {
+		return 0, fmt.Errorf("reading a dict: %w", err)
+	}
+	for off := uint64(0); off < uint64(len(table)); off += stride {
+		key, value := le64(table, int(off+keyAt)), le64(table, int(off+keyAt+8))
+		if key == 0 || value == 0 {
+			continue
+		}
+		if l.is(r, key, name) {
+			return value, nil
+		}
+	}
+	return 0, nil
+}
+
+// is compares a string of the target without reading more than its length says.
+func (l *layout) is(r memory.Reader, addr uint64, text string) bool {
+	length, err := memory.Uint64(r, addr+16)
+	if err != nil || length != uint64(len(text)) {
+		return false
+	}
+	s, err := l.str(r, addr)
+	return err == nil && s == text
+}
+
+// dictEntries says where the entries of a dict keys object are, how many, how far apart, and where in each the key stands.
+func (l *layout) dictEntries(r memory.Reader, keys uint64) (entries, count, stride, keyAt uint64, err error) {
 	var head [40]byte
 	if err := r.ReadAt(keys, head[:]); err != nil {
-		return "", fmt.Errorf("reading a dict: %w", err)
+		return 0, 0, 0, 0, fmt.Errorf("reading a dict: %w", err)
 	}
-	var entries, count uint64
-	stride, keyAt := uint64(24), uint64(8)
+	stride, keyAt = 24, 8
 	if l.minor <= 10 {
 		size := le64(head[:], 8)
 		count = le64(head[:], 32)
@@ -145,29 +185,13 @@ func (l *layout) dictName(r memory.Reader, keys uint64) (string, error) {
 		case size <= 0xffffffff:
 			width = 4
 		}
-		entries = keys + 40 + size*width
-	} else {
-		if head[9] > 40 {
-			return "", fmt.Errorf("reading a dict: %w", errImplausible)
-		}
-		count = le64(head[:], 24)
-		entries = keys + 32 + 1<<head[9]
-		if head[10] != 0 {
-			stride, keyAt = 16, 0
-		}
+		return keys + 40 + size*width, count, stride, keyAt, nil
 	}
-	table := make([]byte, min(count, maxEntries)*stride)
-	if err := r.ReadAt(entries, table); err != nil {
-		return "", fmt.Errorf("reading a dict: %w", err)
+	if head[9] > 40 {
+		return 0, 0, 0, 0, fmt.Errorf("reading a dict: %w", errImplausible)
 	}
-	for off := uint64(0); off < uint64(len(table)); off += stride {
-		key, value := le64(table, int(off+keyAt)), le64(table, int(off+keyAt+8))
-		if key == 0 || value == 0 {
-			continue
-		}
-		if name, err := l.str(r, key); err == nil && name == "__name__" {
-			return l.str(r, value)
-		}
+	if head[10] != 0 {
+		stride, keyAt = 16, 0
 	}
-	return "", nil
+	return keys + 32 + 1<<head[9], le64(head[:], 24), stride, keyAt, nil
 }

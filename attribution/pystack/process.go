@@ -35,6 +35,10 @@ type Frame struct {
 	Function string // qualified name from 3.11, else the plain name
 	Module   string // f_globals['__name__'], "" when absent
 	Arg0Type string // tp_name of the first argument's type, "" when there is none or it is unreadable
+
+	// OwnerModule is the module of the class that has this method, found through the first argument's type; only where that type's name has a dot, as those of Odoo's models
+	// have. "" when the method stands in none of the type's classes.
+	OwnerModule string
 }
 
 // Process is an open CPython process. Its methods may be called by several goroutines; they take turns.
@@ -46,13 +50,14 @@ type Process struct {
 	mu      sync.Mutex // guards the caches below
 	codes   map[uint64]*code
 	modules map[globalsKey]string
+	owners  map[owner]string
 	cached  int // bytes in both
 }
 
 // Open finds the CPython runtime of a process. Errors: ErrNotPython, *UnsupportedError, *PermissionError, and
 // os.ErrNotExist or os.ErrProcessDone when the process is gone.
 func Open(pid int) (*Process, error) {
-	p := &Process{pid: pid, mem: memory.Process(pid), codes: map[uint64]*code{}, modules: map[globalsKey]string{}}
+	p := &Process{pid: pid, mem: memory.Process(pid), codes: map[uint64]*code{}, modules: map[globalsKey]string{}, owners: map[owner]string{}}
 	var err error
 	if p.rt, err = findRuntime(pid, p.mem); err != nil {
 		return nil, asPermission(pid, err)
@@ -69,6 +74,7 @@ func (p *Process) Close() error {
 	defer p.mu.Unlock()
 	clear(p.codes)
 	clear(p.modules)
+	clear(p.owners)
 	p.cached = 0
 	return nil
 }

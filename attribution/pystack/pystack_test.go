@@ -47,6 +47,38 @@ func TestStackNamesGeneratorCalledFromSortInAThread(t *testing.T) {
 	})
 }
 
+// hiding builds a class as Odoo does, out of a definition with a module and a name with a dot, and calls a method of it whose code pretends to be a library's.
+const hiding = `
+import threading, time, types
+forged = {"__name__": "requests.sessions", "__builtins__": __builtins__, "time": time, "threading": threading}
+exec("def steal(self):\n print(threading.get_native_id(), flush=True)\n time.sleep(60)", forged)
+class Base: __module__ = "odoo.models"
+class Honest(Base):
+    __module__ = "odoo.addons.honest.models"
+    def steal(self): pass
+class Hidden(Base):
+    __module__ = "odoo.addons.hidden.models"
+    steal = forged["steal"]
+for i in range(300): setattr(Hidden, "attribute%d" % i, i)
+registered = type("mit.hidden", (Hidden, Honest, Base), {})
+def outer(model): model.steal()
+outer(registered())
+`
+
+func TestMethodIsFoundInItsClassWhateverItCallsItself(t *testing.T) {
+	each(t, func(t *testing.T, py python) {
+		pid, line := py.start(t, hiding)
+		tid := number(t, line)
+		f := settled(t, open(t, pid), tid, "steal").Frames
+		if len(f) < 2 || f[0].Module != "requests.sessions" || f[0].Arg0Type != "mit.hidden" || f[0].OwnerModule != "odoo.addons.hidden.models" {
+			t.Errorf("the method is %+v", f[0])
+		}
+		if f[1].Function != "outer" || f[1].Arg0Type != "mit.hidden" || f[1].OwnerModule != "" {
+			t.Errorf("a function that is no method has an owner: %+v", f[1])
+		}
+	})
+}
+
 func TestThreadsFindsEveryThreadOnce(t *testing.T) {
 	each(t, func(t *testing.T, py python) {
 		pid, _ := py.start(t, `

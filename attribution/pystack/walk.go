@@ -2,6 +2,7 @@ package pystack
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"netaudit/attribution/pystack/memory"
@@ -219,6 +220,9 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	}
 	if c.head.argcount > 0 {
 		out.Arg0Type = p.arg0(r, f)
+		if strings.Contains(out.Arg0Type, ".") {
+			out.OwnerModule = p.ownerModule(r, f, out.Function)
+		}
 	}
 	return out, nil
 }
@@ -226,22 +230,33 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 // arg0 is "" when unreadable: it may be deleted or rebound at any time, which makes no stack wrong.
 func (p *Process) arg0(r memory.Reader, f rawFrame) string {
 	l := &p.rt.layout
-	obj := f.arg0
-	if l.minor >= 11 {
-		var err error
-		if obj, err = memory.Uint64(r, f.addr+l.fLocals); err != nil {
-			return ""
-		}
+	if l.minor >= 14 && p.tagged(r, f)&3 == 3 {
+		return "int"
 	}
-	if l.minor >= 14 {
-		if obj&3 == 3 {
-			return "int"
-		}
-		obj &^= 3
-	}
-	name, err := l.typeName(p.mem, obj)
+	name, err := l.typeName(p.mem, p.firstArgument(r, f))
 	if err != nil {
 		return ""
 	}
 	return name
+}
+
+// firstArgument is the object in the frame's first local; 0 when it cannot be read.
+func (p *Process) firstArgument(r memory.Reader, f rawFrame) uint64 {
+	if p.rt.layout.minor <= 10 {
+		return f.arg0
+	}
+	obj := p.tagged(r, f)
+	if p.rt.layout.minor >= 14 {
+		obj &^= 3
+	}
+	return obj
+}
+
+// tagged is the first local as it stands in the frame; from 3.14 its lowest bits are a tag.
+func (p *Process) tagged(r memory.Reader, f rawFrame) uint64 {
+	obj, err := memory.Uint64(r, f.addr+p.rt.layout.fLocals)
+	if err != nil {
+		return 0
+	}
+	return obj
 }

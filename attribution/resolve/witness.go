@@ -92,7 +92,7 @@ func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.
 	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID}
 	o.Process = w.describe(w.process, frames)
 	w.nameAddon(&o, frames)
-	if o.Addon == nil {
+	if o.Addon == nil && o.Evidence.Reason == "" {
 		o.Evidence.Reason = "no addon on the stack of the calling thread"
 	}
 	return o
@@ -116,7 +116,9 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 	if len(with) == 1 && err == nil && !gone {
 		o = w.fromThread(o, with[0])
 		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceHigh
-		o.Evidence.Reason = "the only thread with addon code"
+		if o.Addon != nil {
+			o.Evidence.Reason = "the only thread with addon code"
+		}
 		return o
 	}
 	for _, t := range with {
@@ -135,10 +137,27 @@ func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
 	paths := w.addonsPaths()
 	for _, f := range frames {
 		name, _ := odoo.AddonOf(f, paths)
+		if name == "" {
+			name = odoo.OwnerAddon(f)
+		}
 		o.Stack = append(o.Stack, attribution.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Addon: name})
 	}
 	steps := odoo.Chain(frames, paths)
 	if len(steps) == 0 {
+		return
+	}
+	if entry, ok := odoo.Dispatched(frames, steps[0].At); ok {
+		o.Evidence.Reason = "the code that " + steps[0].Addon + " called shows no addon"
+		if entry != "" {
+			o.Evidence.Reason += "; it was called as a method of " + entry
+		}
+		o.Evidence.Candidates = odoo.Names(steps)
+		return
+	}
+	var rivals []string
+	if o.Evidence.Conflicts, rivals = odoo.Conflicts(frames, steps, paths); rivals != nil {
+		slices.Sort(rivals)
+		o.Evidence.Reason, o.Evidence.Candidates = "what the code says of itself contradicts its class", rivals
 		return
 	}
 	root := fmt.Sprintf("/proc/%d/root", w.process.PID)
@@ -164,7 +183,7 @@ func callSite(s odoo.Step) string {
 func framesOf(t pystack.Thread) []odoo.Frame {
 	frames := make([]odoo.Frame, len(t.Frames))
 	for i, f := range t.Frames {
-		frames[i] = odoo.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Arg0Type: f.Arg0Type}
+		frames[i] = odoo.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Arg0Type: f.Arg0Type, Owner: f.OwnerModule}
 	}
 	return frames
 }

@@ -94,6 +94,10 @@ int main(void) {
 	AT("dictKeys", PyDictObject, ma_keys);
 	AT("obType", PyObject, ob_type);
 	AT("tpName", PyTypeObject, tp_name);
+	AT("typeDict", PyTypeObject, tp_dict);
+	AT("typeMRO", PyTypeObject, tp_mro);
+	AT("tupleSize", PyTupleObject, ob_base.ob_size);
+	AT("tupleData", PyTupleObject, ob_item);
 	AT("cellRef", PyCellObject, ob_ref);
 	AT("bytesSize", PyVarObject, ob_size);
 	AT("bytesData", PyBytesObject, ob_sval);

@@ -1,0 +1,9 @@
+{
+    "name": "License check",
+    "version": "19.0.1.0.0",
+    "author": "MIT",
+    "license": "OPL-1",
+    "depends": ["base"],
+    "data": ["data/cron.xml"],
+    "installable": True,
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"netaudit/ledger"
+)
+
+// source is one way in which an addon opens connections, and the truth about it.
+type source struct {
+	what     string
+	method   string   // model.method
+	hosts    []string // below lab.example; nobody else calls them
+	addon    string   // who made the call; "" when no observer can know
+	onBehalf string
+	calls    int // connections of one call of the method to each host
+}
+
+var sources = []source{
+	{"requests", "mit.license.check", []string{"check"}, "mit_license", "", 1},
+	{"below an innocent override", "mit.license.overridden", []string{"overridden"}, "mit_license", "", 1},
+	{"scheduled action", "mit.license.start_cron", []string{"cron"}, "mit_license", "", 0},
+	{"SMTP with STARTTLS", "mit.desk.smtp", []string{"smtp"}, "mit_maildesk", "", 1},
+	{"Odoo's own mail code", "mit.desk.core_mail", []string{"coremail"}, "base", "mit_maildesk", 1},
+	{"urllib, upload", "mit.desk.upload", []string{"upload"}, "mit_maildesk", "", 1},
+	{"another addon's helper", "mit.desk.helper", []string{"helper"}, "mit_license", "mit_maildesk", 1},
+	{"helper, called from outside", "partner.tools.by_helper", []string{"byhelper"}, "mit_license", "partner_tools", 1},
+	{"socket", "partner.tools.raw", []string{"raw"}, "partner_tools", "", 1},
+	{"socket with a timeout", "partner.tools.raw_timeout", []string{"timeout"}, "partner_tools", "", 1},
+	{"ssl", "partner.tools.raw_tls", []string{"rawtls"}, "partner_tools", "", 1},
+	{"urllib", "partner.tools.urllib", []string{"urllib"}, "partner_tools", "", 1},
+	{"http.client", "partner.tools.http_client", []string{"httpclient"}, "partner_tools", "", 1},
+	{"requests, plain HTTP", "partner.tools.plain_http", []string{"plain"}, "partner_tools", "", 1},
+	{"xmlrpc.client", "partner.tools.xmlrpc", []string{"xmlrpc"}, "partner_tools", "", 1},
+	{"requests.Session", "partner.tools.session", []string{"session"}, "partner_tools", "", 1},
+	{"three sockets of one thread", "partner.tools.fan_out", []string{"fan0", "fan1", "fan2"}, "partner_tools", "", 1},
+	{"thread with a function of the addon", "partner.tools.thread", []string{"thread"}, "partner_tools", "", 1},
+	{"curl as a child process", "partner.tools.child", []string{"child"}, "partner_tools", "", 1},
+	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", 1},
+	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", 1},
+	{"code without source", "mit.hidden.without_source", []string{"nosource"}, "mit_hidden", "", 1},
+	{"code in forged globals", "mit.hidden.forged.forged", []string{"forged"}, "mit_hidden", "", 1},
+	{"code that blames another addon", "mit.hidden.forged.blame", []string{"blame"}, "", "", 1},
+	{"code without a module", "mit.hidden.forged.nameless", []string{"nameless"}, "mit_hidden", "", 1},
+}
+
+// tally counts what was said about the calls, or the lookups, of one source.
+type tally struct{ calls, addon, behalf, unknown, wrong int }
+
+type result struct {
+	setting setting
+	calls   []tally // by source
+	lookups tally   // of all sources
+	details []string
+}
+
+func (r *result) wrong() int {
+	n := r.lookups.wrong
+	for _, t := range r.calls {
+		n += t.wrong
+	}
+	return n
+}
+
+// judge compares every row with the truth about its destination.
+func judge(s setting, events []ledger.Event) result {
+	r := result{setting: s, calls: make([]tally, len(sources))}
+	owner := map[string]int{}
+	for i, s := range sources {
+		for _, h := range s.hosts {
+			owner[h+".lab.example"] = i
+		}
+	}
+	for i := range events {
+		e := &events[i]
+		switch {
+		case e.Kind == "flow" && e.State == "closed" && e.Dst.Host != "":
+			if n, ok := owner[e.Dst.Host]; ok {
+				r.count(&r.calls[n], &sources[n], e, e.Dst.Host)
+			}
+		case e.Kind == "dns":
+			if n, ok := owner[e.DNS.Name]; ok {
+				r.count(&r.lookups, &sources[n], e, "lookup of "+e.DNS.Name)
+			}
+		}
+	}
+	return r
+}
+
+func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
+	t.calls++
+	switch {
+	case e.Addon == nil:
+		t.unknown++
+		if s.addon != "" && e.Kind == "flow" && e.Evidence != nil {
+			r.details = append(r.details, fmt.Sprintf("%s: %s unknown: %s", r.setting.name, what, e.Evidence.Reason))
+		}
+	case e.Addon.Name == s.addon && s.addon != "":
+		t.addon++
+		if e.Addon.OnBehalfOf == s.onBehalf {
+			t.behalf++
+		} else {
+			t.wrong++
+			r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.onBehalf, e.Addon.Chain))
+		}
+	default:
+		t.wrong++
+		r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v, conflicts %v)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.addon, e.Addon.Chain, e.Evidence.Conflicts))
+	}
+}
+
+// cell is "right/all", with what is unknown and wrong.
+func (t tally) cell() string {
+	text := fmt.Sprintf("%d/%d", t.behalf, t.calls)
+	if t.unknown > 0 {
+		text += fmt.Sprintf(", %d unknown", t.unknown)
+	}
+	if t.wrong > 0 {
+		text += fmt.Sprintf(", %d WRONG", t.wrong)
+	}
+	return text
+}
+
+func tableOf(results []result) table.Writer {
+	t := table.NewWriter()
+	head := table.Row{"source", "truth"}
+	for _, r := range results {
+		head = append(head, r.setting.name)
+	}
+	t.AppendHeader(head)
+	sums := make([]tally, len(results))
+	for i, s := range sources {
+		truth := s.addon
+		if truth == "" {
+			truth = "nobody can know"
+		}
+		if s.what == "code that blames another addon" {
+			truth = "two witnesses contradict"
+		}
+		if s.onBehalf != "" {
+			truth += " for " + s.onBehalf
+		}
+		row := table.Row{s.what, truth}
+		for j, r := range results {
+			row = append(row, r.calls[i].cell())
+			sums[j].calls += r.calls[i].calls
+			sums[j].behalf += r.calls[i].behalf
+			sums[j].unknown += r.calls[i].unknown
+			sums[j].wrong += r.calls[i].wrong
+		}
+		t.AppendRow(row)
+	}
+	calls, lookups := table.Row{"all calls", ""}, table.Row{"all lookups", ""}
+	for j, r := range results {
+		calls, lookups = append(calls, sums[j].cell()), append(lookups, r.lookups.cell())
+	}
+	t.AppendFooter(calls)
+	t.AppendFooter(lookups)
+	return t
+}
+
+func render(w io.Writer, results []result) {
+	t := tableOf(results)
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header, t.Style().Format.Footer = 0, 0
+	t.SetOutputMirror(w)
+	t.Render()
+	for _, r := range results {
+		for _, line := range r.details {
+			fmt.Fprintln(w, line)
+		}
+	}
+}
+
+// writeMarkdown replaces the table between the marks of a document.
+func writeMarkdown(path string, results []result) error {
+	const begin, end = "<!-- lab table -->\n", "<!-- end of lab table -->"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, ok1 := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("%s has no marks for the table", path)
+	}
+	t := tableOf(results)
+	t.Style().Format.Header, t.Style().Format.Footer = 0, 0
+	return os.WriteFile(path, []byte(before+begin+t.RenderMarkdown()+"\n"+end+after), 0o644)
+}

@@ -1,0 +1,114 @@
+package pystack
+
+import (
+	"strings"
+
+	"netaudit/attribution/pystack/memory"
+)
+
+// Offsets in PyTypeObject (cpython/object.h), PyDictObject and PyTupleObject that no version differs in; layoutgen checks them.
+const (
+	typeDict  = 264 // tp_dict
+	typeMRO   = 344 // tp_mro
+	dictKeys  = 32  // ma_keys
+	tupleSize = 16  // ob_size
+	tupleData = 24  // ob_item
+)
+
+// Bounds on the search for a method's class.
+const (
+	maxClasses    = 256  // of one method resolution order
+	maxAttributes = 2048 // of one class
+	functionWords = 16   // of a function object that are searched for its code
+	maxOwners     = 4096 // that are remembered
+)
+
+// owner is what is remembered of a method: the type of its first argument and its code.
+type owner struct{ typ, code uint64 }
+
+// ownerModule names the module of the class in which a frame's method stands: the first class in the method resolution order of the first argument's type that
+// has this very code under the method's name. "" when there is none, or when it cannot be read: what a function calls its globals proves nothing, but its class had to be
+// registered under a name.
+func (p *Process) ownerModule(r memory.Reader, f rawFrame, method string) string {
+	obj := p.firstArgument(r, f)
+	if obj == 0 {
+		return ""
+	}
+	typ, err := memory.Uint64(p.mem, obj+8)
+	if err != nil {
+		return ""
+	}
+	key := owner{typ, f.code}
+	if name, ok := p.owners[key]; ok {
+		return name
+	}
+	name := p.searchOwner(typ, f.code, method[strings.LastIndexByte(method, '.')+1:])
+	if len(p.owners) >= maxOwners {
+		clear(p.owners)
+	}
+	p.owners[key] = name
+	return name
+}
+
+func (p *Process) searchOwner(typ, code uint64, method string) string {
+	l := &p.rt.layout
+	mro, err := memory.Uint64(p.mem, typ+typeMRO)
+	if err != nil || mro == 0 {
+		return ""
+	}
+	size, err := memory.Uint64(p.mem, mro+tupleSize)
+	if err != nil || size > maxClasses {
+		return ""
+	}
+	for i := range size {
+		class, err := memory.Uint64(p.mem, mro+tupleData+8*i)
+		if err != nil {
+			return ""
+		}
+		function := l.attribute(p.mem, class, method)
+		if function == 0 || !hasCode(p.mem, function, code) {
+			continue
+		}
+		module := l.attribute(p.mem, class, "__module__")
+		if module == 0 {
+			return ""
+		}
+		name, err := l.str(p.mem, module)
+		if err != nil {
+			return ""
+		}
+		return name
+	}
+	return ""
+}
+
+// attribute finds an entry of a class's own dictionary; 0 when there is none.
+func (l *layout) attribute(r memory.Reader, class uint64, name string) uint64 {
+	dict, err := memory.Uint64(r, class+typeDict)
+	if err != nil || dict == 0 {
+		return 0
+	}
+	keys, err := memory.Uint64(r, dict+dictKeys)
+	if err != nil {
+		return 0
+	}
+	value, err := l.dictFind(r, keys, name, maxAttributes)
+	if err != nil {
+		return 0
+	}
+	return value
+}
+
+// hasCode says whether a function object refers to a code object. The place of func_code differs between versions; no other field can have its value.
+func hasCode(r memory.Reader, function, code uint64) bool {
+	var words [8 * functionWords]byte
+	if r.ReadAt(function, words[:]) != nil {
+		return false
+	}
+	for off := 16; off < len(words); off += 8 {
+		if le64(words[:], off) == code {
+			return true
+		}
+	}
+	return false
+}
