@@ -168,7 +168,7 @@ func waitForLogin(ctx context.Context, box *sandbox.Sandbox) error {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	return errors.New("Odoo does not answer")
+	return errors.New("no answer from Odoo")
 }
 
 func readRows(ctx context.Context, state string) ([]ledger.Event, error) {
