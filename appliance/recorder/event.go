@@ -188,8 +188,8 @@ func hostSourceName(s dissect.HostSource) string {
 	}
 }
 
-// setOwner adds who made the call. A zero Owner (packets only) adds nothing: absent is not the same as unknown.
-func setOwner(e *ledger.Event, o *attribution.Owner) {
+// AddOwner adds who made the call. A zero Owner (packets only) adds nothing: absent is not the same as unknown.
+func AddOwner(e *ledger.Event, o *attribution.Owner) {
 	if o.Evidence.Source == "" {
 		return
 	}

@@ -300,7 +300,7 @@ func (r *Recorder) emit(c *call, e *ledger.Event) {
 }
 
 func (r *Recorder) emitOwned(e *ledger.Event, o *attribution.Owner) {
-	setOwner(e, o)
+	AddOwner(e, o)
 	if e.Kind == "flow" && e.State == "closed" && e.Direction == "outbound" && r.config.Asker != nil && o.Process == nil {
 		r.unattributed.Add(1)
 	}

@@ -31,6 +31,7 @@ type commands struct {
 	Report     reportCommand             `cmd:"" help:"Show the Trust Report in the terminal."`
 	Verify     verifyCommand             `cmd:"" help:"Check a ledger: is every row intact?"`
 	Stacks     stacksCommand             `cmd:"" help:"Show the Python stacks of a running process, from outside."`
+	Who        whoCommand                `cmd:"" help:"Show who stands behind the connections that are open now."`
 	Doctor     doctorCommand             `cmd:"" help:"Say what this host offers and what is missing."`
 	Version    versionCommand            `cmd:"" help:"Show the version."`
 	Completion kongcompletion.Completion `cmd:"" help:"Set up tab completion for your shell."`
