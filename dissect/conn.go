@@ -273,6 +273,9 @@ func (e *Engine) name(c *conn) {
 			f.Host, f.HostSource = f.TLS.Cert.SAN[0], HostCert
 		}
 	}
+	if f.HostSource == HostSNI || f.HostSource == HostHTTP {
+		f.ToldHost, _ = e.config.Names.Contradicts(f.Src.Addr(), f.Dst.Addr(), f.Host, f.Start)
+	}
 }
 
 func baseChannel(proto uint8) string {

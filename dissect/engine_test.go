@@ -365,6 +365,25 @@ func TestAnswersNameLaterFlowsOfTheSameClientOnly(t *testing.T) {
 	}
 }
 
+func TestNameThatDNSNeverGaveThisAddressIsAContradiction(t *testing.T) {
+	n := NewNames(0)
+	client, server := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("203.0.113.9")
+	if told, ok := n.Contradicts(client, server, "any.example", 0); ok {
+		t.Errorf("without an answer nothing contradicts: %q", told)
+	}
+	for _, name := range []string{"a.example", "b.example", "c.example", "a.example"} {
+		n.Add(client, server, name, 60, 0)
+	}
+	for _, name := range []string{"a.example", "b.example", "c.example"} {
+		if told, ok := n.Contradicts(client, server, name, 1); ok {
+			t.Errorf("%s was given this address, and %q contradicts it", name, told)
+		}
+	}
+	if told, ok := n.Contradicts(client, server, "front.example", 1); !ok || told != "a.example" {
+		t.Errorf("told %q, %v; want the newest name", told, ok)
+	}
+}
+
 // FuzzEngine: any frames, any order; every opened flow is closed, none twice, and nothing panics.
 func FuzzEngine(f *testing.F) {
 	for _, name := range []string{"curl.pcap", "openssl.pcap", "dns.pcap", "starttls.pcap"} {

@@ -75,6 +75,7 @@ type Flow struct {
 	Channel    string // DESIGN §4: https http smtp imap pop3 dns doh dot doq quic tls dtls ssh ftp xmpp postgres mysql redis ldap ntp websocket tcp udp icmp raw
 	Host       string // destination's name in lower case, "" unknown
 	HostSource HostSource
+	ToldHost   string // what DNS had called this address, when that was other names only than the one the connection asks for: somebody may hide behind a name
 	TLS        *TLS
 	HTTP       *HTTP
 	Mail       *Mail

@@ -3,6 +3,7 @@ package dissect
 import (
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -21,9 +22,12 @@ type nameKey struct{ client, address [16]byte }
 
 type nameEntry struct {
 	key     nameKey
-	name    string // "": free
-	expires int64  // nanoseconds since the Unix epoch
+	names   [namesOfAddress]string // the newest first; "": free
+	expires int64                  // nanoseconds since the Unix epoch
 }
+
+// namesOfAddress is how many names of one address are remembered: content networks serve many from one.
+const namesOfAddress = 4
 
 const (
 	namesInSet   = 8
@@ -32,7 +36,7 @@ const (
 	leastTTL     = 60                  // seconds; shorter ones are about load balancing, not about meaning
 )
 
-// NewNames returns a cache for some limit answers; 0 means 131,072 (9 MiB).
+// NewNames returns a cache for some limit answers; 0 means 131,072 (14 MiB).
 func NewNames(limit int) *Names {
 	if limit <= 0 {
 		limit = defaultNames
@@ -47,35 +51,61 @@ func NewNames(limit int) *Names {
 // Add notes that client was told at now that name has this address for ttl seconds.
 func (n *Names) Add(client, address netip.Addr, name string, ttl uint32, now int64) {
 	k := nameKey{client.As16(), address.As16()}
+	expires := now + int64(max(ttl, leastTTL))*1e9 + nameGrace
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	set := n.set(&k)
 	place := &set[0]
 	for i := range set {
 		e := &set[i]
-		if e.key == k && e.name != "" {
-			place = e
-			break
+		if e.key == k && e.names[0] != "" {
+			e.add(name, expires)
+			return
 		}
 		if e.expires < place.expires {
 			place = e
 		}
 	}
-	*place = nameEntry{k, name, now + int64(max(ttl, leastTTL))*1e9 + nameGrace}
+	*place = nameEntry{key: k, expires: expires}
+	place.names[0] = name
 }
 
-// Lookup returns the name that client was told for address, if that is still good at now.
+// add puts a name in front of the others.
+func (e *nameEntry) add(name string, expires int64) {
+	at := slices.Index(e.names[:], name)
+	if at < 0 {
+		at = len(e.names) - 1
+	}
+	copy(e.names[1:at+1], e.names[:at])
+	e.names[0], e.expires = name, max(e.expires, expires)
+}
+
+// Lookup returns the newest name that client was told for address, if that is still good at now.
 func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
+	names, ok := n.all(client, address, now)
+	return names[0], ok
+}
+
+// Contradicts returns the newest name that client was told for address, if it was told names for it and none of them is name.
+func (n *Names) Contradicts(client, address netip.Addr, name string, now int64) (told string, ok bool) {
+	names, ok := n.all(client, address, now)
+	if !ok || slices.Contains(names[:], name) {
+		return "", false
+	}
+	return names[0], true
+}
+
+func (n *Names) all(client, address netip.Addr, now int64) (names [namesOfAddress]string, ok bool) {
 	k := nameKey{client.As16(), address.As16()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	set := n.set(&k)
 	for i := range set {
 		if e := &set[i]; e.key == k {
-			return e.name, e.name != "" && now <= e.expires
+			return e.names, e.names[0] != "" && now <= e.expires
 		}
 	}
-	return "", false
+	return names, false
 }
 
 func (n *Names) set(k *nameKey) *[namesInSet]nameEntry {

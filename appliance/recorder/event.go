@@ -3,6 +3,7 @@ package recorder
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -194,9 +195,13 @@ func AddOwner(e *ledger.Event, o *attribution.Owner) {
 		return
 	}
 	ev := o.Evidence
+	conflicts := ev.Conflicts
+	if e.Evidence != nil { // what the names of the destination contradict
+		conflicts = append(slices.Clip(conflicts), e.Evidence.Conflicts...)
+	}
 	e.Evidence = &ledger.Evidence{
 		Source: ev.Source, Confidence: ev.Confidence, Reason: ev.Reason, TID: int64(ev.TID),
-		Candidates: ev.Candidates, Conflicts: ev.Conflicts, LatencyUS: ev.Latency.Microseconds(),
+		Candidates: ev.Candidates, Conflicts: conflicts, LatencyUS: ev.Latency.Microseconds(),
 	}
 	if e.Kind == "flow" { // the stack stands once a call, on its flow row; dns and http rows carry the flow's id
 		e.Evidence.Stack = stackOf(o.Stack)

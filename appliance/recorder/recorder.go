@@ -278,9 +278,26 @@ func (r *Recorder) setParty(w *row, f *dissect.Flow) {
 	if f.Direction == dissect.Inbound {
 		host, ip = "", f.Src.Addr()
 	}
-	p := r.parties.match(r.config.Parties, host, ip)
+	p := *r.parties.match(r.config.Parties, host, ip)
+	if f.ToldHost != "" && f.Direction != dissect.Inbound {
+		p = r.contradicted(w, f, p)
+	}
 	w.party = ledger.Party{Class: p.Class, Name: p.Name, Rule: p.Rule}
 	w.event.Party = &w.party
+}
+
+// contradicted decides between the name that the connection asks for and the one that DNS had given its address. When one of them is MIT's the call counts as theirs: the other may be
+// there to hide it. Two third parties are no contradiction worth telling: content networks serve many.
+func (r *Recorder) contradicted(w *row, f *dissect.Flow, asked attribution.Party) attribution.Party {
+	told := *r.parties.match(r.config.Parties, f.ToldHost, f.Dst.Addr())
+	if told.Class == asked.Class || told.Class != attribution.MITBound && asked.Class != attribution.MITBound {
+		return asked
+	}
+	w.event.Evidence = &ledger.Evidence{Conflicts: []string{"the connection asks for " + f.Host + ", DNS had called its address " + f.ToldHost}}
+	if told.Class == attribution.MITBound {
+		return told
+	}
+	return asked
 }
 
 // emit writes the row now if its owner is known, else leaves it with the call until the answer arrives.

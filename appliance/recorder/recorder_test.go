@@ -3,6 +3,7 @@ package recorder
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"netaudit/attribution"
@@ -164,5 +165,42 @@ func TestPacketsAloneClaimNothingAboutProcesses(t *testing.T) {
 	}
 	if r.Stats().Unattributed != 0 {
 		t.Error("a flow that nobody asked about counts as unattributed")
+	}
+}
+
+// byName sorts by the host alone.
+type byName struct{}
+
+func (byName) Match(host string, _ netip.Addr) attribution.Party {
+	if strings.HasSuffix(host, "mit-odoo.de") {
+		return attribution.Party{Class: attribution.MITBound, Name: "MIT", Rule: "mit"}
+	}
+	return attribution.Party{Class: attribution.ThirdParty, Name: host, Rule: "other"}
+}
+
+// TestCallThatHidesBehindANameCountsAsMIT: the connection asks for a search engine, DNS had called its address MIT's.
+func TestCallThatHidesBehindANameCountsAsMIT(t *testing.T) {
+	for _, c := range []struct {
+		asked, told, class string
+		conflict           bool
+	}{
+		{"www.search.example", "upload.mit-odoo.de", attribution.MITBound, true},
+		{"upload.mit-odoo.de", "www.search.example", attribution.MITBound, true},
+		{"a.cdn.example", "b.cdn.example", attribution.ThirdParty, false},
+		{"a.cdn.example", "", attribution.ThirdParty, false},
+	} {
+		var events []ledger.Event
+		r, err := New(Config{Parties: byName{}, Emit: func(e ledger.Event) { events = append(events, e) }, RunID: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := outboundFlow()
+		f.Host, f.ToldHost = c.asked, c.told
+		r.FlowOpened(f)
+		r.FlowClosed(f)
+		e := events[0]
+		if e.Party.Class != c.class || (e.Evidence != nil && len(e.Evidence.Conflicts) == 1) != c.conflict {
+			t.Errorf("%s, told %q: party %+v, evidence %+v", c.asked, c.told, e.Party, e.Evidence)
+		}
 	}
 }
