@@ -204,6 +204,14 @@ func (c *Catalogue) Match(host string, ip netip.Addr) attribution.Party {
 	return attribution.Party{Class: attribution.ThirdParty, Name: ip.String(), Rule: "default/address"}
 }
 
+// MatchText matches what a person typed: a host name or an address.
+func (c *Catalogue) MatchText(text string) attribution.Party {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return c.Match("", ip)
+	}
+	return c.Match(text, netip.Addr{})
+}
+
 // matchName walks from the whole name to its parents, so that the longest entry wins.
 func (c *Catalogue) matchName(name string) (attribution.Party, bool) {
 	if p, ok := c.hosts[name]; ok {
