@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,10 +112,40 @@ func TestWorkersShareTheFramesAndAFlowMeetsOneOfThem(t *testing.T) {
 	const workers, flows, each = 3, 60, 5
 	var sources [workers]Source
 	for i := range sources {
-		if sources[i], err = OpenLive(LiveConfig{Iface: "lo", Ring: true, Fanout: 4711, BufferBytes: 4 << 20, Filter: "udp and port " + port}); err != nil {
+		if sources[i], err = OpenLive(LiveConfig{Iface: "lo", Ring: true, Fanout: 4711, Filter: "udp and port " + port}); err != nil {
 			t.Fatal(err)
 		}
 		defer sources[i].Close()
+	}
+	var mu sync.Mutex
+	met := map[uint16]map[int]int{} // client port → worker → frames
+	total := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for i, s := range sources {
+		readers.Go(func() {
+			for {
+				var p Packet
+				err := s.Next(ctx, &p)
+				if errors.Is(err, ErrIdle) {
+					continue
+				}
+				if err != nil {
+					return
+				}
+				client := binary.BigEndian.Uint16(p.Data[34:])
+				if strconv.Itoa(int(client)) == port {
+					client = binary.BigEndian.Uint16(p.Data[36:])
+				}
+				mu.Lock()
+				if met[client] == nil {
+					met[client] = map[int]int{}
+				}
+				met[client][i]++
+				total++
+				mu.Unlock()
+			}
+		})
 	}
 	answer := make([]byte, 16)
 	for range flows {
@@ -136,30 +167,17 @@ func TestWorkersShareTheFramesAndAFlowMeetsOneOfThem(t *testing.T) {
 		}
 		defer client.Close() // not before the end: the kernel would give its port to another one
 	}
-	met := map[uint16]map[int]int{} // client port → worker → frames
-	total := 0
-	for i, s := range sources {
-		for idle := 0; idle < 2; {
-			var p Packet
-			err := s.Next(t.Context(), &p)
-			if errors.Is(err, ErrIdle) {
-				idle++
-				continue
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			client := binary.BigEndian.Uint16(p.Data[34:])
-			if server := strconv.Itoa(int(client)); server == port {
-				client = binary.BigEndian.Uint16(p.Data[36:])
-			}
-			if met[client] == nil {
-				met[client] = map[int]int{}
-			}
-			met[client][i]++
-			total++
+	for range 100 { // until everything was read
+		mu.Lock()
+		all := total >= 2*flows*each
+		mu.Unlock()
+		if all {
+			break
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
+	cancel()
+	readers.Wait()
 	used := map[int]bool{}
 	for client, workers := range met {
 		if len(workers) != 1 {

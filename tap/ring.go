@@ -22,7 +22,9 @@ type ringHandle struct {
 }
 
 const (
-	ringBlock   = 1 << 20          // bytes; a frame must fit into one
+	// Bytes; a frame must fit into one, also one of segmentation offload. On a quiet interface every ringTimeout uses a block up, however little is in it: 64 MiB last
+	// half a second when the reader is off the processor.
+	ringBlock   = 128 << 10
 	ringFrame   = 2048             // bytes; a unit for the arithmetic of the kernel, frames may be longer
 	ringTimeout = time.Millisecond // the kernel rounds it up to its tick
 )
