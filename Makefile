@@ -11,11 +11,12 @@ export CGO_ENABLED := 1
 BUILD_PACKAGES := libpcap-dev gcc libc6-dev
 DEMO_PACKAGES  := iproute2 python3 curl
 TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests python3-dev
+BENCH_PACKAGES := libndpi-bin # Suricata is measured too where it is installed: apt-get install -t bookworm-backports suricata
 install = missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
 	if [ $${\#missing[@]} -gt 0 ]; then echo "installing $${missing[*]}"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; fi
 
-.PHONY: help run demo build test lint fuzz soak lab bench vulncheck clean deps deps-demo deps-test
+.PHONY: help run demo build test lint fuzz soak lab bench vulncheck clean deps deps-demo deps-test deps-bench
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -51,7 +52,7 @@ LAB_DIR ?= /var/lib/netaudit-lab
 lab: build deps-demo ## name the addons of a real Odoo 19 (Debian 12, root; the first time 2 GB and some minutes)
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/lab -dir $(LAB_DIR)
 
-bench: build deps-test ## print every figure beside its rival, measured in the same run
+bench: build deps-test deps-bench ## print every figure beside its rival, measured in the same run
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit
 
 vulncheck: deps ## known vulnerabilities, where the database can be reached
@@ -61,6 +62,8 @@ deps:
 	@$(call install,$(BUILD_PACKAGES))
 deps-demo:
 	@$(call install,$(DEMO_PACKAGES))
+deps-bench:
+	@$(call install,$(BENCH_PACKAGES))
 deps-test:
 	@$(call install,$(TEST_PACKAGES))
 
