@@ -40,6 +40,29 @@ func waitHealthy(t *testing.T, url string, want int) {
 	t.Fatalf("health is %d, want %d", status, want)
 }
 
+// start runs the appliance until stop, which waits for its end and must be called.
+func start(t *testing.T, c appliance.Config) (access appliance.Access, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := make(chan appliance.Access, 1), make(chan error, 1)
+	go func() {
+		done <- appliance.Run(ctx, c, slog.New(slog.DiscardHandler), func(a appliance.Access) { ready <- a })
+	}()
+	t.Cleanup(cancel)
+	select {
+	case access = <-ready:
+	case err := <-done:
+		t.Fatalf("the appliance did not start: %v", err)
+	}
+	return access, func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestInterfaceThatGoesAndComesBackLeavesItsGap takes a real interface away under a running appliance, which watches another one too.
 func TestInterfaceThatGoesAndComesBackLeavesItsGap(t *testing.T) {
 	needRoot(t)
@@ -54,27 +77,13 @@ func TestInterfaceThatGoesAndComesBackLeavesItsGap(t *testing.T) {
 	make0()
 	c := appliance.DefaultConfig()
 	c.State, c.Listen, c.NetNS, c.Interfaces = filepath.Join(t.TempDir(), "state"), "127.0.0.1:0", "/run/netns/"+name, []string{"lo", "gap0"}
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, done := make(chan appliance.Access, 1), make(chan error, 1)
-	go func() {
-		done <- appliance.Run(ctx, c, slog.New(slog.DiscardHandler), func(a appliance.Access) { ready <- a })
-	}()
-	defer cancel()
-	var access appliance.Access
-	select {
-	case access = <-ready:
-	case err := <-done:
-		t.Fatalf("the appliance did not start: %v", err)
-	}
+	access, stop := start(t, c)
 	waitHealthy(t, access.URL, http.StatusOK)
 	ip(t, "-n", name, "link", "del", "gap0")
 	waitHealthy(t, access.URL, http.StatusServiceUnavailable)
 	make0()
 	waitHealthy(t, access.URL, http.StatusOK)
-	cancel()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	stop()
 	var open, whole, starts, stops int
 	for _, e := range readLedger(t, c.State) {
 		switch {

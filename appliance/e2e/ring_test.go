@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,26 +40,12 @@ func TestRingWithWorkersSeesEverythingAndStrictRedactionHides(t *testing.T) {
 	c := appliance.DefaultConfig()
 	c.State, c.Listen, c.NetNS, c.Interfaces = filepath.Join(t.TempDir(), "state"), "127.0.0.1:0", "/run/netns/"+name, []string{"lo"}
 	c.Capture, c.Workers, c.Redaction = appliance.CaptureRing, 2, appliance.RedactionStrict
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, done := make(chan appliance.Access, 1), make(chan error, 1)
-	go func() {
-		done <- appliance.Run(ctx, c, slog.New(slog.DiscardHandler), func(a appliance.Access) { ready <- a })
-	}()
-	defer cancel()
-	var access appliance.Access
-	select {
-	case access = <-ready:
-	case err := <-done:
-		t.Fatalf("the appliance did not start: %v", err)
-	}
+	access, stop := start(t, c)
 	if out, err := exec.Command("ip", "netns", "exec", name, "python3", "-c", talk).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	checkMetrics(t, access.URL, c.State)
-	cancel()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	stop()
 	requests, flows := 0, 0
 	var malformed int64
 	for _, e := range readLedger(t, c.State) {

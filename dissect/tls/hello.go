@@ -85,20 +85,28 @@ func (h *ClientHello) parse(body []byte, datagrams bool) error {
 	if s.Empty() {
 		return nil // SSL 3.0 and early TLS 1.0 had no extensions
 	}
+	if h.Extensions, ok = eachExtension(s, h.Extensions, h.extension); !ok {
+		return ErrMalformed
+	}
+	return nil
+}
+
+// eachExtension reads a list of extensions (RFC 8446 §4.2), appends their numbers and shows each to read. ok is false when their lengths contradict each other, or there are too many.
+func eachExtension(s cryptobyte.String, numbers []uint16, read func(uint16, cryptobyte.String)) (list []uint16, ok bool) {
 	var extensions cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&extensions) {
-		return ErrMalformed
+		return numbers, false
 	}
 	for !extensions.Empty() {
 		var kind uint16
 		var data cryptobyte.String
-		if !extensions.ReadUint16(&kind) || !extensions.ReadUint16LengthPrefixed(&data) || len(h.Extensions) >= mostExtensions {
-			return ErrMalformed
+		if !extensions.ReadUint16(&kind) || !extensions.ReadUint16LengthPrefixed(&data) || len(numbers) >= mostExtensions {
+			return numbers, false
 		}
-		h.Extensions = append(h.Extensions, kind)
-		h.extension(kind, data)
+		numbers = append(numbers, kind)
+		read(kind, data)
 	}
-	return nil
+	return numbers, true
 }
 
 // extension keeps what matters of one extension. A malformed one is kept by number only: the hello is still evidence.

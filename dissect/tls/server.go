@@ -24,7 +24,7 @@ func (h *ServerHello) Parse(body []byte) error {
 	*h = ServerHello{Extensions: h.Extensions[:0]}
 	s := cryptobyte.String(body)
 	var random []byte
-	var session, extensions cryptobyte.String
+	var session cryptobyte.String
 	if !s.ReadUint16(&h.Legacy) || !s.ReadBytes(&random, 32) || !s.ReadUint8LengthPrefixed(&session) ||
 		!s.ReadUint16(&h.Cipher) || !s.Skip(1) {
 		return ErrMalformed
@@ -33,17 +33,9 @@ func (h *ServerHello) Parse(body []byte) error {
 	if s.Empty() {
 		return nil
 	}
-	if !s.ReadUint16LengthPrefixed(&extensions) {
+	var ok bool
+	if h.Extensions, ok = eachExtension(s, h.Extensions, h.extension); !ok {
 		return ErrMalformed
-	}
-	for !extensions.Empty() {
-		var kind uint16
-		var data cryptobyte.String
-		if !extensions.ReadUint16(&kind) || !extensions.ReadUint16LengthPrefixed(&data) || len(h.Extensions) >= mostExtensions {
-			return ErrMalformed
-		}
-		h.Extensions = append(h.Extensions, kind)
-		h.extension(kind, data)
 	}
 	return nil
 }
