@@ -101,7 +101,7 @@ func (c *Config) Check() error {
 		return fmt.Errorf("capture: %q is not known; use immediate (every packet at once) or ring (busy ports)", c.Capture)
 	}
 	if c.Workers < 1 || c.Workers > mostWorkers || c.Workers > 1 && c.Capture != CaptureRing {
-		return fmt.Errorf("workers: %d does not work; use 1, or up to %d with capture: ring", c.Workers, mostWorkers)
+		return fmt.Errorf("workers: %d does not work; use 1, or up to %d with capture: ring (--ring)", c.Workers, mostWorkers)
 	}
 	if c.Redaction != RedactionStandard && c.Redaction != RedactionStrict {
 		return fmt.Errorf("redaction: %q is not known; use standard or strict", c.Redaction)

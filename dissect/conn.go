@@ -71,6 +71,15 @@ func (e *Engine) lookup(h *decode.Headers, p *tap.Packet) (c *conn, fromA bool) 
 	return c, fromA
 }
 
+// reused tells a packet that begins another conversation on the ports of one that is over.
+func (c *conn) reused(h *decode.Headers) bool {
+	if h.Proto == decode.ProtoTCP {
+		return c.tcp.reused(c, h)
+	}
+	d, ok := c.proto.(*dnsDatagrams)
+	return ok && d.reused(c, h)
+}
+
 // open begins a conversation at its first packet.
 func (e *Engine) open(k key, hash uint64, h *decode.Headers, p *tap.Packet, fromA bool) *conn {
 	e.nextID++

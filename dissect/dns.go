@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"netaudit/dissect/dns"
+	"netaudit/tap/decode"
 )
 
 const (
@@ -24,6 +25,12 @@ type dnsDatagrams struct{ dnsConversation }
 func (d *dnsDatagrams) data(e *Engine, c *conn, _ int, b []byte, now int64) { d.message(e, c, b, now) }
 func (d *dnsDatagrams) gap(*Engine, *conn, int, int)                        {}
 func (d *dnsDatagrams) end(e *Engine, c *conn)                              { d.flush(e, c) }
+
+// reused tells the next question on a port whose questions are all answered: a resolver's port is somebody else's a moment later. Name servers that talk to each other from
+// port 53 to port 53 keep theirs.
+func (d *dnsDatagrams) reused(c *conn, h *decode.Headers) bool {
+	return c.answered && len(d.waiting) == 0 && h.Src == c.flow.Src.Addr() && h.SrcPort == c.flow.Src.Port() && h.SrcPort != h.DstPort && h.PayloadLength > 0
+}
 
 // dnsStream reads DNS over TCP: each message is preceded by its length (RFC 7766).
 type dnsStream struct {

@@ -165,14 +165,7 @@ func TestStreamIsPutTogetherHoweverItArrives(t *testing.T) {
 		pieces = rapid.Permutation(pieces).Draw(r, "order")
 		c := &collector{}
 		e := New(Config{}, c)
-		w.now = w.now.Add(-time.Second)
-		for _, p := range []tap.Packet{w.tcp(true, isn, 0, "S", nil), w.tcp(false, 5000, isn+1, "SA", nil), w.tcp(true, isn+1, 5001, "A", nil)} {
-			e.Packet(&p)
-		}
-		for i := range pieces {
-			pieces[i].Time = w.now.UnixNano() + int64(i)
-			e.Packet(&pieces[i])
-		}
+		w.converse(e, isn, pieces)
 		e.Close()
 		f := c.only(t, 1)[0]
 		if f.TLS == nil || f.TLS.SNI != "license.mit-odoo.de" || f.Host != "license.mit-odoo.de" || f.Channel != "https" {
@@ -182,6 +175,18 @@ func TestStreamIsPutTogetherHoweverItArrives(t *testing.T) {
 			r.Errorf("%d bytes, the client sent %d", f.SrcBytes, len(stream))
 		}
 	})
+}
+
+// converse sends a TCP handshake and then the client's pieces, in the order of the list.
+func (w *wire) converse(e *Engine, isn uint32, pieces []tap.Packet) {
+	w.now = w.now.Add(-time.Second) // the pieces were made before
+	for _, p := range []tap.Packet{w.tcp(true, isn, 0, "S", nil), w.tcp(false, 5000, isn+1, "SA", nil), w.tcp(true, isn+1, 5001, "A", nil)} {
+		e.Packet(&p)
+	}
+	for i := range pieces {
+		pieces[i].Time = w.now.UnixNano() + int64(i)
+		e.Packet(&pieces[i])
+	}
 }
 
 // TestLostSegmentsAreSaidAndNeverInvented: whatever is lost on the way to the capture, what was seen is counted once, what lies between is counted as missed, and
@@ -209,14 +214,7 @@ func TestLostSegmentsAreSaidAndNeverInvented(t *testing.T) {
 		pieces = rapid.Permutation(pieces).Draw(r, "order")
 		c := &collector{}
 		e := New(Config{}, c)
-		w.now = w.now.Add(-time.Second)
-		for _, p := range []tap.Packet{w.tcp(true, isn, 0, "S", nil), w.tcp(false, 5000, isn+1, "SA", nil), w.tcp(true, isn+1, 5001, "A", nil)} {
-			e.Packet(&p)
-		}
-		for i := range pieces {
-			pieces[i].Time = w.now.UnixNano() + int64(i)
-			e.Packet(&pieces[i])
-		}
+		w.converse(e, isn, pieces)
 		acknowledged := w.tcp(false, 5001, isn+1+uint32(len(stream)), "A", nil) // the server got what the capture did not
 		e.Packet(&acknowledged)
 		e.Close()

@@ -100,16 +100,11 @@ func (t *tcpState) queue() queueName {
 
 func (s *tcpSide) packets() bool { return s.known }
 
-// reused tells a packet that begins another conversation on the ports of one that is over: a SYN, or the next question on a port whose questions are all
-// answered. A resolver's port is somebody else's a moment later.
-func (c *conn) reused(h *decode.Headers) bool {
-	if d, ok := c.proto.(*dnsDatagrams); ok {
-		return c.answered && len(d.waiting) == 0 && h.Src == c.flow.Src.Addr() && h.SrcPort == c.flow.Src.Port() && h.SrcPort != h.DstPort && h.PayloadLength > 0
-	}
-	if h.Proto != decode.ProtoTCP || h.Flags&(flagSYN|flagACK|flagRST) != flagSYN {
+// reused tells a SYN that begins another connection on the ports of one that is over or was never answered.
+func (t *tcpState) reused(c *conn, h *decode.Headers) bool {
+	if h.Flags&(flagSYN|flagACK|flagRST) != flagSYN {
 		return false
 	}
-	t := &c.tcp
 	if t.closed {
 		return true
 	}

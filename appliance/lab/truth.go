@@ -16,41 +16,41 @@ type source struct {
 	what     string
 	method   string   // model.method
 	hosts    []string // below lab.example; nobody else calls them
-	addon    string   // who made the call; "" when no observer can know
+	addon    string   // who made the call; "" when an observer must not name anybody
 	onBehalf string
-	calls    int // connections of one call of the method to each host
+	why      string // nobody may be named
 }
 
 var sources = []source{
-	{"requests", "mit.license.check", []string{"check"}, "mit_license", "", 1},
-	{"below an innocent override", "mit.license.overridden", []string{"overridden"}, "mit_license", "", 1},
-	{"scheduled action", "mit.license.start_cron", []string{"cron"}, "mit_license", "", 0},
-	{"SMTP with STARTTLS", "mit.desk.smtp", []string{"smtp"}, "mit_maildesk", "", 1},
-	{"Odoo's own mail code", "mit.desk.core_mail", []string{"coremail"}, "base", "mit_maildesk", 1},
-	{"urllib, upload", "mit.desk.upload", []string{"upload"}, "mit_maildesk", "", 1},
-	{"another addon's helper", "mit.desk.helper", []string{"helper"}, "mit_license", "mit_maildesk", 1},
-	{"helper, called from outside", "partner.tools.by_helper", []string{"byhelper"}, "mit_license", "partner_tools", 1},
-	{"socket", "partner.tools.raw", []string{"raw"}, "partner_tools", "", 1},
-	{"socket with a timeout", "partner.tools.raw_timeout", []string{"timeout"}, "partner_tools", "", 1},
-	{"ssl", "partner.tools.raw_tls", []string{"rawtls"}, "partner_tools", "", 1},
-	{"urllib", "partner.tools.urllib", []string{"urllib"}, "partner_tools", "", 1},
-	{"http.client", "partner.tools.http_client", []string{"httpclient"}, "partner_tools", "", 1},
-	{"requests, plain HTTP", "partner.tools.plain_http", []string{"plain"}, "partner_tools", "", 1},
-	{"xmlrpc.client", "partner.tools.xmlrpc", []string{"xmlrpc"}, "partner_tools", "", 1},
-	{"requests.Session", "partner.tools.session", []string{"session"}, "partner_tools", "", 1},
-	{"three sockets of one thread", "partner.tools.fan_out", []string{"fan0", "fan1", "fan2"}, "partner_tools", "", 1},
-	{"thread with a function of the addon", "partner.tools.thread", []string{"thread"}, "partner_tools", "", 1},
-	{"curl as a child process", "partner.tools.child", []string{"child"}, "partner_tools", "", 1},
-	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", 1},
-	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", 1},
-	{"code without source", "mit.hidden.without_source", []string{"nosource"}, "mit_hidden", "", 1},
-	{"code in forged globals", "mit.hidden.forged.forged", []string{"forged"}, "mit_hidden", "", 1},
-	{"code that blames another addon", "mit.hidden.forged.blame", []string{"blame"}, "", "", 1},
-	{"code without a module", "mit.hidden.forged.nameless", []string{"nameless"}, "mit_hidden", "", 1},
+	{"requests", "mit.license.check", []string{"check"}, "mit_license", "", ""},
+	{"below an innocent override", "mit.license.overridden", []string{"overridden"}, "mit_license", "", ""},
+	{"scheduled action", "mit.license.start_cron", []string{"cron"}, "mit_license", "", ""},
+	{"SMTP with STARTTLS", "mit.desk.smtp", []string{"smtp"}, "mit_maildesk", "", ""},
+	{"Odoo's own mail code", "mit.desk.core_mail", []string{"coremail"}, "base", "mit_maildesk", ""},
+	{"urllib, upload", "mit.desk.upload", []string{"upload"}, "mit_maildesk", "", ""},
+	{"another addon's helper", "mit.desk.helper", []string{"helper"}, "mit_license", "mit_maildesk", ""},
+	{"helper, called from outside", "partner.tools.by_helper", []string{"byhelper"}, "mit_license", "partner_tools", ""},
+	{"socket", "partner.tools.raw", []string{"raw"}, "partner_tools", "", ""},
+	{"socket with a timeout", "partner.tools.raw_timeout", []string{"timeout"}, "partner_tools", "", ""},
+	{"ssl", "partner.tools.raw_tls", []string{"rawtls"}, "partner_tools", "", ""},
+	{"urllib", "partner.tools.urllib", []string{"urllib"}, "partner_tools", "", ""},
+	{"http.client", "partner.tools.http_client", []string{"httpclient"}, "partner_tools", "", ""},
+	{"requests, plain HTTP", "partner.tools.plain_http", []string{"plain"}, "partner_tools", "", ""},
+	{"xmlrpc.client", "partner.tools.xmlrpc", []string{"xmlrpc"}, "partner_tools", "", ""},
+	{"requests.Session", "partner.tools.session", []string{"session"}, "partner_tools", "", ""},
+	{"three sockets of one thread", "partner.tools.fan_out", []string{"fan0", "fan1", "fan2"}, "partner_tools", "", ""},
+	{"thread with a function of the addon", "partner.tools.thread", []string{"thread"}, "partner_tools", "", ""},
+	{"curl as a child process", "partner.tools.child", []string{"child"}, "partner_tools", "", ""},
+	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", "nobody can know"},
+	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", "nobody can know"},
+	{"code without source", "mit.hidden.without_source", []string{"nosource"}, "mit_hidden", "", ""},
+	{"code in forged globals", "mit.hidden.forged.forged", []string{"forged"}, "mit_hidden", "", ""},
+	{"code that blames another addon", "mit.hidden.forged.blame", []string{"blame"}, "", "", "two witnesses contradict"},
+	{"code without a module", "mit.hidden.forged.nameless", []string{"nameless"}, "mit_hidden", "", ""},
 }
 
 // tally counts what was said about the calls, or the lookups, of one source.
-type tally struct{ calls, addon, behalf, unknown, wrong int }
+type tally struct{ calls, right, unknown, wrong int }
 
 type result struct {
 	setting setting
@@ -101,9 +101,8 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 			r.details = append(r.details, fmt.Sprintf("%s: %s unknown: %s", r.setting.name, what, e.Evidence.Reason))
 		}
 	case e.Addon.Name == s.addon && s.addon != "":
-		t.addon++
 		if e.Addon.OnBehalfOf == s.onBehalf {
-			t.behalf++
+			t.right++
 		} else {
 			t.wrong++
 			r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.onBehalf, e.Addon.Chain))
@@ -116,7 +115,7 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 
 // cell is "right/all", with what is unknown and wrong.
 func (t tally) cell() string {
-	text := fmt.Sprintf("%d/%d", t.behalf, t.calls)
+	text := fmt.Sprintf("%d/%d", t.right, t.calls)
 	if t.unknown > 0 {
 		text += fmt.Sprintf(", %d unknown", t.unknown)
 	}
@@ -135,13 +134,7 @@ func tableOf(results []result) table.Writer {
 	t.AppendHeader(head)
 	sums := make([]tally, len(results))
 	for i, s := range sources {
-		truth := s.addon
-		if truth == "" {
-			truth = "nobody can know"
-		}
-		if s.what == "code that blames another addon" {
-			truth = "two witnesses contradict"
-		}
+		truth := s.addon + s.why
 		if s.onBehalf != "" {
 			truth += " for " + s.onBehalf
 		}
@@ -149,7 +142,7 @@ func tableOf(results []result) table.Writer {
 		for j, r := range results {
 			row = append(row, r.calls[i].cell())
 			sums[j].calls += r.calls[i].calls
-			sums[j].behalf += r.calls[i].behalf
+			sums[j].right += r.calls[i].right
 			sums[j].unknown += r.calls[i].unknown
 			sums[j].wrong += r.calls[i].wrong
 		}

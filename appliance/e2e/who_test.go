@@ -1,4 +1,4 @@
-package appliance
+package e2e
 
 import (
 	"bufio"
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"netaudit/appliance"
 	"netaudit/attribution/party"
 )
 
@@ -21,12 +22,7 @@ def wait(port):
 `
 
 func TestWhoNamesTheAddonThatWaitsOnAConnection(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("needs root to read other processes; CI must run as root")
-		}
-		t.Skip("needs root to read other processes: run make test")
-	}
+	needRoot(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts: the caller waits
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +59,7 @@ func TestWhoNamesTheAddonThatWaitsOnAConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := Who(t.Context(), "", parties, true)
+	list, err := appliance.Who(t.Context(), "", parties, true)
 	if err != nil {
 		t.Fatal(err)
 	}
