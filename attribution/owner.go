@@ -53,6 +53,9 @@ type Process struct {
 	Container string // container id from the cgroup path, "" on the host
 	NetNS     uint64
 	Role      string // odoo_http odoo_cron odoo_gevent odoo_child self other
+
+	OdooVersion string // such as "19.0"; "" when it is no Odoo, or not known yet
+	Database    string // configured for this Odoo; "" when none or several are
 }
 
 // Addon is the Odoo addon that made the call.
@@ -86,6 +89,7 @@ type Evidence struct {
 	Candidates []string      // addons that could have made the call when one could not be singled out
 	Conflicts  []string      // witnesses that disagree
 	Latency    time.Duration // from the question to the answer
+	At         time.Time     // when the stack was read; zero: none was
 }
 
 // Party classes (DESIGN §4).

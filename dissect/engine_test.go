@@ -30,6 +30,7 @@ func (c *collector) FlowActive(*Flow)                {}
 func (c *collector) FlowUpdated(f *Flow)             { c.updated = append(c.updated, *f) }
 func (c *collector) FlowClosed(f *Flow)              { c.closed = append(c.closed, *f) }
 func (c *collector) DNSMessage(_ *Flow, d *DNS)      { c.dns = append(c.dns, *d) }
+func (c *collector) HTTPBegan(*Flow, *HTTP)          {}
 func (c *collector) HTTPRequest(_ *Flow, h *HTTP)    { c.http = append(c.http, *h) }
 func (c *collector) only(t testing.TB, n int) []Flow { return onlyFlows(t, c.closed, n) }
 

@@ -186,6 +186,7 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 		s.waiting = s.space[:0]
 	}
 	s.waiting = append(s.waiting, h)
+	e.sink.HTTPBegan(&c.flow, h)
 }
 
 // response reads a status line (RFC 9112 §4) and completes the oldest request that waits.

@@ -157,6 +157,8 @@ type Process struct {
 	Container string
 	NetNS     int64
 	Role      string
+
+	OdooVersion, Database string // of an Odoo process
 }
 
 // Addon is the Odoo addon behind the call.

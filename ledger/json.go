@@ -269,9 +269,11 @@ func (e *encoder) process(p *Process) {
 	}
 	e.object("process")
 	e.text("container", p.Container)
+	e.text("database", p.Database)
 	e.text("exe", p.Exe)
 	e.text("name", p.Name)
 	e.number("netns", p.NetNS)
+	e.text("odoo_version", p.OdooVersion)
 	e.always("pid", int64(p.PID))
 	e.text("role", p.Role)
 	e.time("start", p.Start)

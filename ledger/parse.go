@@ -179,6 +179,9 @@ type wireProcess struct {
 	Container string `json:"container"`
 	NetNS     int64  `json:"netns"`
 	Role      string `json:"role"`
+
+	OdooVersion string `json:"odoo_version"`
+	Database    string `json:"database"`
 }
 
 type wireAddon struct {
@@ -271,5 +274,5 @@ func (w *wireProcess) process() *Process {
 	if w == nil {
 		return nil
 	}
-	return &Process{PID: w.PID, Start: int64(w.Start), Exe: w.Exe, UID: w.UID, Name: w.Name, Container: w.Container, NetNS: w.NetNS, Role: w.Role}
+	return &Process{PID: w.PID, Start: int64(w.Start), Exe: w.Exe, UID: w.UID, Name: w.Name, Container: w.Container, NetNS: w.NetNS, Role: w.Role, OdooVersion: w.OdooVersion, Database: w.Database}
 }

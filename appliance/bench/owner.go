@@ -106,6 +106,7 @@ func (*asker) FlowActive(*dissect.Flow)                 {}
 func (*asker) FlowUpdated(*dissect.Flow)                {}
 func (*asker) FlowClosed(*dissect.Flow)                 {}
 func (*asker) DNSMessage(*dissect.Flow, *dissect.DNS)   {}
+func (*asker) HTTPBegan(*dissect.Flow, *dissect.HTTP)   {}
 func (*asker) HTTPRequest(*dissect.Flow, *dissect.HTTP) {}
 
 func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string) ([]answer, error) {

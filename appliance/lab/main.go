@@ -48,21 +48,25 @@ func main() {
 	ledger.MaybeProbe()
 	dir := flag.String("dir", "/var/lib/netaudit-lab", "where Odoo, its database settings and logs are kept")
 	table := flag.String("table", "", "also write the table to this Markdown file")
+	rounds := flag.Int("cost", 0, "instead measure what watching costs Odoo, in so many rounds")
 	only := flag.String("only", "", "run only settings whose name contains this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *table, *only); err != nil {
+	if err := run(ctx, *dir, *table, *only, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir, table, only string) error {
+func run(ctx context.Context, dir, table, only string, rounds int) error {
 	setup := exec.CommandContext(ctx, "bash", "appliance/lab/setup.sh", dir)
 	setup.Stdout, setup.Stderr = os.Stderr, os.Stderr
 	if err := setup.Run(); err != nil {
 		return fmt.Errorf("prepare Odoo (its logs are in %s/log): %w", dir, err)
+	}
+	if rounds > 0 {
+		return cost(ctx, dir, rounds, 8*time.Second)
 	}
 	var results []result
 	for _, s := range settings {
@@ -92,22 +96,12 @@ func run(ctx context.Context, dir, table, only string) error {
 
 // observe runs Odoo in a sandbox under a running appliance and returns the rows.
 func observe(ctx context.Context, dir string, s setting) (events []ledger.Event, err error) {
-	work, err := os.MkdirTemp("", "netaudit-lab-")
+	work, box, log, err := workplace(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(work)
-	if err := os.Chmod(work, 0o755); err != nil {
-		return nil, err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	box, err := sandbox.New(ctx, sandbox.Config{Dir: work, Delay: s.delay, Hosts: hosts(), Python: "/usr/bin/python3", Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, box.Close()) }()
-	c := appliance.DefaultConfig()
-	c.State, c.Listen, c.NetNS, c.Interfaces = filepath.Join(work, "state"), "127.0.0.1:0", box.OdooNetNS(), []string{sandbox.OdooInterface}
+	defer func() { err = errors.Join(err, box.Close(), os.RemoveAll(work)) }()
+	c := watching(box, filepath.Join(work, "state"))
 	running, finish := context.WithCancel(ctx)
 	defer finish()
 	var callErr error
@@ -123,8 +117,30 @@ func observe(ctx context.Context, dir string, s setting) (events []ledger.Event,
 	return readRows(ctx, c.State)
 }
 
-// call starts Odoo, lets the clients call it, and waits until the last connection is closed.
-func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) error {
+// workplace makes a directory and a sandbox; the caller closes and removes them.
+func workplace(ctx context.Context, s setting) (work string, box *sandbox.Sandbox, log *slog.Logger, err error) {
+	if work, err = os.MkdirTemp("", "netaudit-lab-"); err != nil {
+		return "", nil, nil, err
+	}
+	if err = os.Chmod(work, 0o755); err == nil {
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		box, err = sandbox.New(ctx, sandbox.Config{Dir: work, Delay: s.delay, Hosts: hosts(), Python: "/usr/bin/python3", Logger: log})
+	}
+	if err != nil {
+		return "", nil, nil, errors.Join(err, os.RemoveAll(work))
+	}
+	return work, box, log, nil
+}
+
+// watching is the configuration of an appliance that sees what Odoo calls, and the requests that come to it.
+func watching(box *sandbox.Sandbox, state string) appliance.Config {
+	c := appliance.DefaultConfig()
+	c.State, c.Listen, c.NetNS, c.Interfaces = state, "127.0.0.1:0", box.OdooNetNS(), []string{sandbox.OdooInterface, "lo"}
+	return c
+}
+
+// startOdoo starts Odoo and waits until it answers.
+func startOdoo(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) error {
 	packages := filepath.Join(dir, "odoo19/usr/lib/python3/dist-packages")
 	_, err := box.Start(ctx, "odoo", "setpriv", "--reuid=odoo", "--regid=odoo", "--init-groups", "env", "HOME="+filepath.Join(dir, "home"), "PYTHONPATH="+packages,
 		"/usr/bin/python3", filepath.Join(dir, "odoo19/usr/bin/odoo"), "server", "-c", filepath.Join(dir, "odoo.conf"),
@@ -134,6 +150,14 @@ func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) erro
 	}
 	if err := waitForLogin(ctx, box); err != nil {
 		return fmt.Errorf("%w (see %s/log/odoo.log)", err, dir)
+	}
+	return nil
+}
+
+// call starts Odoo, lets the clients call it, and waits until the last connection is closed.
+func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) error {
+	if err := startOdoo(ctx, box, dir, s); err != nil {
+		return err
 	}
 	args := []string{box.Python(), "appliance/lab/clients.py", strconv.Itoa(clients)}
 	for _, s := range sources {

@@ -56,11 +56,12 @@ type result struct {
 	setting setting
 	calls   []tally // by source
 	lookups tally   // of all sources
+	served  tally   // requests to Odoo
 	details []string
 }
 
 func (r *result) wrong() int {
-	n := r.lookups.wrong
+	n := r.lookups.wrong + r.served.wrong
 	for _, t := range r.calls {
 		n += t.wrong
 	}
@@ -87,6 +88,8 @@ func judge(s setting, events []ledger.Event) result {
 			if n, ok := owner[e.DNS.Name]; ok {
 				r.count(&r.lookups, &sources[n], e, "lookup of "+e.DNS.Name)
 			}
+		case e.Kind == "http" && e.Dst.Port == odooPort && e.HTTP.Status == 200:
+			r.count(&r.served, &source{addon: controllerOf(e.HTTP.Path)}, e, "request for "+e.HTTP.Path)
 		}
 	}
 	return r
@@ -111,6 +114,20 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 		t.wrong++
 		r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v, conflicts %v)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.addon, e.Addon.Chain, e.Evidence.Conflicts))
 	}
+}
+
+// odooPort is where Odoo listens.
+const odooPort = 8069
+
+// controllerOf is the truth about the requests that the clients send: whose controller answers.
+func controllerOf(path string) string {
+	switch {
+	case path == "/web/login":
+		return "web"
+	case strings.HasPrefix(path, "/xmlrpc/"):
+		return "rpc"
+	}
+	return ""
 }
 
 // cell is "right/all", with what is unknown and wrong.
@@ -148,12 +165,13 @@ func tableOf(results []result) table.Writer {
 		}
 		t.AppendRow(row)
 	}
-	calls, lookups := table.Row{"all calls", ""}, table.Row{"all lookups", ""}
+	calls, lookups, served := table.Row{"all calls", ""}, table.Row{"all lookups", ""}, table.Row{"requests to Odoo", "the controller's addon"}
 	for j, r := range results {
-		calls, lookups = append(calls, sums[j].cell()), append(lookups, r.lookups.cell())
+		calls, lookups, served = append(calls, sums[j].cell()), append(lookups, r.lookups.cell()), append(served, r.served.cell())
 	}
-	t.AppendFooter(calls)
-	t.AppendFooter(lookups)
+	for _, row := range []table.Row{calls, lookups, served} {
+		t.AppendFooter(row)
+	}
 	return t
 }
 

@@ -20,10 +20,11 @@ import (
 )
 
 // Asker answers who owns a socket. resolve.Resolver is the real one; nil means packets only (replay, mirror port).
-// Both methods never block; they report false when the question could not be queued, and then done is not called.
+// The methods never block; they report false when the question could not be queued, and then done is not called.
 type Asker interface {
 	Ask(t attribution.Tuple, done func(attribution.Owner)) bool
 	AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool
+	AskServing(t attribution.Tuple, over func() bool, done func(attribution.Owner)) bool
 }
 
 // Matcher names the party behind a destination. party.Catalogue is the real one. It must be safe for concurrent use.
@@ -79,6 +80,7 @@ type call struct {
 	// Owned by the engine's goroutine.
 	rowSrcBytes, rowDstBytes uint64 // what earlier rows already said
 	rows                     int
+	requests                 map[*dissect.HTTP]*request // whose responses have not ended
 }
 
 // New returns a Recorder for one Engine.
@@ -124,7 +126,14 @@ func (r *Recorder) ask(f *dissect.Flow, c *call) {
 	if inbound {
 		ask = r.config.Asker.AskInbound
 	}
-	if !ask(tuple, func(o attribution.Owner) { r.answer(c, o) }) {
+	midStream := f.MidStream && !inbound // of an accepted connection only the process is asked for
+	answered := func(o attribution.Owner) {
+		if midStream {
+			o = notTheOpener(o)
+		}
+		r.answer(c, o)
+	}
+	if !ask(tuple, answered) {
 		r.notAsked.Add(1)
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -133,6 +142,21 @@ func (r *Recorder) ask(f *dissect.Flow, c *call) {
 			Source: attribution.SourceNone, Confidence: attribution.ConfidenceUnknown, Reason: "attribution queue was full",
 		}}
 	}
+}
+
+// notTheOpener is what may be said about a connection whose beginning was not seen: which process has it. Who uses it at the moment need not have opened it and is a candidate.
+func notTheOpener(o attribution.Owner) attribution.Owner {
+	if o.Process == nil || o.Process.Role == "self" {
+		return o
+	}
+	candidates := o.Evidence.Candidates
+	if o.Addon != nil {
+		candidates = []string{o.Addon.Name}
+	}
+	return attribution.Owner{Process: o.Process, Evidence: attribution.Evidence{
+		Source: attribution.SourceProcess, Confidence: attribution.ConfidenceUnknown, Candidates: candidates, Latency: o.Evidence.Latency,
+		Reason: "the connection was there before its first packet was seen: who opened it is not known",
+	}}
 }
 
 // answer stores the owner and writes the rows that waited for it. It runs on a worker of attribution.
@@ -262,7 +286,9 @@ func (r *Recorder) HTTPRequest(f *dissect.Flow, h *dissect.HTTP) {
 	e.Kind, e.Channel = "http", f.Channel
 	setHTTP(&w.http, h)
 	e.HTTP = &w.http
-	r.emit(r.callOf(f), e)
+	if c := r.callOf(f); !r.leave(c, h, e) {
+		r.emit(c, e)
+	}
 }
 
 func (r *Recorder) callOf(f *dissect.Flow) *call {

@@ -33,6 +33,10 @@ func (a *slowAsker) AskInbound(t attribution.Tuple, done func(attribution.Owner)
 	return a.Ask(t, done)
 }
 
+func (a *slowAsker) AskServing(t attribution.Tuple, _ func() bool, done func(attribution.Owner)) bool {
+	return a.Ask(t, done)
+}
+
 type oneParty struct{}
 
 func (oneParty) Match(host string, ip netip.Addr) attribution.Party {
@@ -86,6 +90,22 @@ func TestRowWaitsForItsOwnerAndIsWrittenOnce(t *testing.T) {
 	e := (*events)[0]
 	if e.FlowID != "t-z" || e.Dst.Host != "api.example" || e.Dst.HostSource != "sni" || e.DurationUS != 2_000_000 {
 		t.Errorf("flow id %q, dst %+v, duration %d", e.FlowID, e.Dst, e.DurationUS)
+	}
+}
+
+func TestConnectionFromBeforeHasAProcessAndACandidateButNoCaller(t *testing.T) {
+	a := &slowAsker{}
+	r, events := newRecorder(t, a)
+	f := outboundFlow()
+	f.MidStream = true
+	r.FlowOpened(f)
+	o := owner("sale")
+	o.Stack = []attribution.Frame{{Function: "post"}}
+	a.questions[0](o)
+	r.FlowClosed(f)
+	e := (*events)[0]
+	if e.Addon != nil || e.Process == nil || len(e.Evidence.Stack) != 0 || e.Evidence.Confidence != "unknown" || !slices.Equal(e.Evidence.Candidates, []string{"sale"}) || !e.MidStream {
+		t.Errorf("addon %+v, evidence %+v", e.Addon, e.Evidence)
 	}
 }
 

@@ -70,6 +70,9 @@ func (r *Redaction) redact(e *ledger.Event) {
 	if m := e.Mail; m != nil {
 		m.GreetingHost = r.host(m.GreetingHost)
 	}
+	if p := e.Process; p != nil {
+		p.Database = r.hide("database", p.Database)
+	}
 	if s := e.Service; s != nil {
 		s.User, s.Database = r.hide("user", s.User), r.hide("database", s.Database)
 	}

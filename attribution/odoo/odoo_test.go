@@ -125,14 +125,6 @@ func TestRolesFollowCommandLineAndStack(t *testing.T) {
 	}
 }
 
-func TestAddonsPathsComeFromTheCommandLine(t *testing.T) {
-	for _, args := range [][]string{{"odoo", "--addons-path=/a,/b"}, {"odoo", "--addons-path", "/a,/b"}} {
-		if got := AddonsPaths(args); !slices.Equal(got, []string{"/a", "/b"}) {
-			t.Errorf("%v: %v", args, got)
-		}
-	}
-}
-
 // FuzzManifest: manifests are other people's files.
 func FuzzManifest(f *testing.F) {
 	f.Add(`{'name': 'X', 'version': '1', 'data': ['a', {'b': (1,)}], "s": """x"""}`)

@@ -48,35 +48,5 @@ func Role(args []string, frames []Frame) string {
 	return RoleHTTP
 }
 
-// AddonsPaths reads --addons-path from a command line.
-func AddonsPaths(args []string) []string {
-	for i, a := range args {
-		value, ok := strings.CutPrefix(a, "--addons-path=")
-		if !ok && a == "--addons-path" && i+1 < len(args) {
-			value, ok = args[i+1], true
-		}
-		if ok {
-			var list []string
-			for p := range strings.SplitSeq(value, ",") {
-				if p = strings.TrimSpace(p); filepath.IsAbs(p) {
-					list = append(list, filepath.Clean(p))
-				}
-			}
-			return list
-		}
-	}
-	return nil
-}
-
-// ConfigFile reads -c or --config from a command line.
-func ConfigFile(args []string) string {
-	for i, a := range args {
-		if value, ok := strings.CutPrefix(a, "--config="); ok {
-			return value
-		}
-		if (a == "-c" || a == "--config") && i+1 < len(args) {
-			return args[i+1]
-		}
-	}
-	return ""
-}
+// Titled says whether the command line is a title that a worker gave itself (python3-setproctitle) instead of what it was started with.
+func Titled(args []string) bool { return len(args) > 0 && strings.HasPrefix(args[0], "odoo: ") }

@@ -12,8 +12,16 @@ const (
 	typeMRO   = 344 // tp_mro
 	dictKeys  = 32  // ma_keys
 	tupleSize = 16  // ob_size
-	tupleData = 24  // ob_item
+	tupleData = 24  // ob_item, to 3.13: see tupleItems
 )
+
+// tupleItems is where the items of a tuple begin: 3.14 keeps the hash before them.
+func (l *layout) tupleItems() uint64 {
+	if l.minor >= 14 {
+		return tupleData + 8
+	}
+	return tupleData
+}
 
 // Bounds on the search for a method's class.
 const (
@@ -61,7 +69,7 @@ func (p *Process) searchOwner(typ, code uint64, method string) string {
 		return ""
 	}
 	for i := range size {
-		class, err := memory.Uint64(p.mem, mro+tupleData+8*i)
+		class, err := memory.Uint64(p.mem, mro+l.tupleItems()+8*i)
 		if err != nil {
 			return ""
 		}

@@ -3,6 +3,7 @@ package pystack
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,6 +40,9 @@ type Frame struct {
 	// OwnerModule is the module of the class that has this method, found through the first argument's type; only where that type's name has a dot, as those of Odoo's models
 	// have. "" when the method stands in none of the type's classes.
 	OwnerModule string
+
+	// Client is whom a server's frame serves, see clientOf; the zero value in all other frames.
+	Client netip.AddrPort
 }
 
 // Process is an open CPython process. Its methods may be called by several goroutines; they take turns.

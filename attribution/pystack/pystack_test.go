@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +76,34 @@ func TestMethodIsFoundInItsClassWhateverItCallsItself(t *testing.T) {
 		}
 		if f[1].Function != "outer" || f[1].Arg0Type != "mit.hidden" || f[1].OwnerModule != "" {
 			t.Errorf("a function that is no method has an owner: %+v", f[1])
+		}
+	})
+}
+
+// serving handles a connection in the way of socketserver, and calls functions that are only called alike.
+const serving = `
+import threading
+class Server:
+    def process_request_thread(self, request, client_address): inner(self)
+    def process_request(self, client, addr): self.process_request_thread(client, addr)
+def inner(x): process_request(1, 2, x)
+def process_request(a, b, c):
+    print(threading.get_native_id(), flush=True)
+    threading.Event().wait()
+Server().process_request(None, ("192.0.2.7", 40001))
+`
+
+func TestServerFrameTellsItsClient(t *testing.T) {
+	each(t, func(t *testing.T, py python) {
+		pid, line := py.start(t, serving)
+		f := settled(t, open(t, pid), number(t, line), "wait").Frames
+		want := netip.MustParseAddrPort("192.0.2.7:40001")
+		seen := map[string]netip.AddrPort{}
+		for _, frame := range f {
+			seen[frame.Function[strings.LastIndexByte(frame.Function, '.')+1:]+fmt.Sprint(frame.Line)] = frame.Client
+		}
+		if seen["process_request_thread4"] != want || seen["process_request5"] != want || seen["process_request9"].IsValid() {
+			t.Errorf("clients %v", seen)
 		}
 	})
 }

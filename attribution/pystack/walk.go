@@ -218,6 +218,7 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	if out.Module, err = p.module(p.mem, f.globals); err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
+	out.Client = p.clientOf(r, f, c.function, c.head.argcount)
 	if c.head.argcount > 0 {
 		out.Arg0Type = p.arg0(r, f)
 		if strings.Contains(out.Arg0Type, ".") {

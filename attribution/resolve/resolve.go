@@ -27,15 +27,17 @@ type Config struct {
 	AddonsPaths []string     // extra addons directories; those of the processes are found
 	Logger      *slog.Logger // nil: slog.Default
 	Workers     int          // default 4: a worker sleeps most of the time
-	Queue       int          // questions that wait at most, default 1024
+	Queue       int          // questions that wait at most, default 1024; as many again about accepted connections
 }
 
-// Resolver answers questions. Ask, AskInbound and Stats are safe for concurrent use; Run is called once.
+// Resolver answers questions. Ask, AskInbound, AskServing and Stats are safe for concurrent use; Run is called once.
 type Resolver struct {
 	config    Config
-	questions chan question
+	questions chan question // about connections
+	accepted  chan question // about accepted ones and their requests: they may take long, and have workers of their own
 	holders   kernel.Holders
 	manifests odoo.Manifests
+	installs  installations
 	stacks    stackCache
 	diags     diagCache
 
@@ -46,11 +48,21 @@ type Resolver struct {
 }
 
 type question struct {
-	tuple   attribution.Tuple
-	inbound bool
-	asked   time.Time
-	done    func(attribution.Owner)
+	tuple attribution.Tuple
+	about subject
+	asked time.Time
+	over  func() bool // nil, or says that the answer would come too late
+	done  func(attribution.Owner)
 }
+
+// subject is what a question is about.
+type subject int
+
+const (
+	caller   subject = iota // who opened the connection, or uses it now
+	acceptor                // who accepted it
+	server                  // whose code answers the request that it carries
+)
 
 // Stats counts answers since the start.
 type Stats struct {
@@ -70,7 +82,7 @@ func New(c Config) (*Resolver, error) {
 	if c.Queue <= 0 {
 		c.Queue = 1024
 	}
-	r := &Resolver{config: c, questions: make(chan question, c.Queue)}
+	r := &Resolver{config: c, questions: make(chan question, c.Queue), accepted: make(chan question, c.Queue)}
 	r.stats.bySource = map[string]uint64{}
 	return r, nil
 }
@@ -79,19 +91,23 @@ func New(c Config) (*Resolver, error) {
 func (r *Resolver) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range r.config.Workers {
-		workers.Go(func() { r.work(ctx) })
+		workers.Go(func() { r.work(ctx, r.questions) })
+	}
+	for range acceptedWorkers {
+		workers.Go(func() { r.work(ctx, r.accepted) })
 	}
 	<-ctx.Done()
 	r.closing.Lock()
 	r.closed = true
 	close(r.questions)
+	close(r.accepted)
 	r.closing.Unlock()
 	workers.Wait()
 	return errors.Join(r.diags.close(), r.stacks.close())
 }
 
-func (r *Resolver) work(ctx context.Context) {
-	for q := range r.questions {
+func (r *Resolver) work(ctx context.Context, questions <-chan question) {
+	for q := range questions {
 		o := r.answer(ctx, q)
 		o.Evidence.Latency = time.Since(q.asked)
 		r.stats.add(o)
@@ -102,22 +118,29 @@ func (r *Resolver) work(ctx context.Context) {
 // Ask asks who opened the socket at the local end. It never blocks; false means that the queue is full and done will not be called. Otherwise
 // done is called exactly once, from a worker.
 func (r *Resolver) Ask(t attribution.Tuple, done func(attribution.Owner)) bool {
-	return r.ask(question{t, false, time.Now(), done})
+	return r.ask(r.questions, question{tuple: t, about: caller, asked: time.Now(), done: done})
 }
 
 // AskInbound asks who serves an accepted connection: the process is named, no Python stack is claimed.
 func (r *Resolver) AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool {
-	return r.ask(question{t, true, time.Now(), done})
+	return r.ask(r.accepted, question{tuple: t, about: acceptor, asked: time.Now(), done: done})
 }
 
-func (r *Resolver) ask(q question) bool {
+// AskServing asks, right after a request was seen on an accepted connection, whose code answers it: the addon of Odoo's controller, from the stack of the
+// thread that serves this client. It looks until over says that the response has ended. Evidence.At is when the stack was read; the caller must compare it with the
+// time of that end, of which over may learn late.
+func (r *Resolver) AskServing(t attribution.Tuple, over func() bool, done func(attribution.Owner)) bool {
+	return r.ask(r.accepted, question{tuple: t, about: server, asked: time.Now(), over: over, done: done})
+}
+
+func (r *Resolver) ask(questions chan<- question, q question) bool {
 	r.closing.RLock()
 	defer r.closing.RUnlock()
 	if r.closed {
 		return false
 	}
 	select {
-	case r.questions <- q:
+	case questions <- q:
 		r.stats.asked.Add(1)
 		return true
 	default:
@@ -128,6 +151,15 @@ func (r *Resolver) ask(q question) bool {
 
 // Stats returns the counters.
 func (r *Resolver) Stats() Stats { return r.stats.snapshot() }
+
+// acceptedWorkers is how many accepted connections are looked at at the same time; nearly all of them wait.
+const acceptedWorkers = 32
+
+// A connection has no inode until its server accepts it; a busy one lets it wait.
+const (
+	acceptPatience = time.Second
+	longestNap     = 20 * time.Millisecond
+)
 
 // patience is how long a worker looks for the waiting thread: a handshake and the first part of a response. Between two looks it sleeps, a
 // little longer each time.
@@ -161,23 +193,21 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	return w.testify(ctx)
 }
 
-// socket asks the kernel, and once more for a socket that is just being made.
+// socket asks the kernel. A connection that nobody has accepted yet is waited for.
 func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error) {
 	diag, err := r.diags.get(q.tuple.NetNS)
 	if err != nil {
 		return kernel.Socket{}, err
 	}
-	var s kernel.Socket
-	for attempt := range 3 {
-		if s, err = diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote); err == nil && s.Inode != 0 {
-			return s, nil
-		}
-		if q.inbound && attempt < 2 && pause(ctx, 2*time.Millisecond) {
-			continue // a connection that was not accepted yet has no inode
-		}
-		break
+	s, err := diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
+	for nap := firstNap; q.about != caller && q.waits(err) && (err != nil || s.Inode == 0) && pause(ctx, nap); nap = min(nap*longerNap/2, longestNap) {
+		s, err = diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
 	}
 	switch {
+	case err == nil && s.Inode != 0:
+		return s, nil
+	case err == nil && q.about != caller:
+		return s, errors.New("nobody had accepted the connection, or it was closed already")
 	case err == nil:
 		return s, errors.New("the socket was closed before it could be looked up")
 	case errors.Is(err, kernel.ErrNoSocket):
@@ -185,6 +215,15 @@ func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error
 	default:
 		return s, fmt.Errorf("the kernel could not be asked: %w", err)
 	}
+}
+
+// waits says whether an accepted connection is still worth waiting for, after a lookup that ended with err: one that the kernel does not know will hardly come back.
+func (q *question) waits(err error) bool {
+	patience := acceptPatience
+	if err != nil {
+		patience = acceptPatience / 20
+	}
+	return time.Since(q.asked) < patience && (q.over == nil || !q.over())
 }
 
 // pause sleeps; it returns false at once when ctx has ended.

@@ -32,9 +32,12 @@ func (w *witness) testify(ctx context.Context) attribution.Owner {
 		o.Process.Role = odoo.RoleSelf
 		return o
 	}
-	if w.q.inbound {
+	switch w.q.about {
+	case acceptor:
 		o.Evidence.Reason = "inbound: the process that accepted the connection"
 		return o
+	case server:
+		return w.serving(ctx, o)
 	}
 	stacks, err := w.r.stacks.get(w.process)
 	switch {
@@ -57,13 +60,15 @@ func (w *witness) testify(ctx context.Context) attribution.Owner {
 
 // describe turns what /proc says into the owner's process.
 func (w *witness) describe(p kernel.Process, frames []odoo.Frame) *attribution.Process {
-	role := odoo.RoleOther
+	out := &attribution.Process{
+		PID: p.PID, Start: p.Start, Exe: p.Exe, UID: p.UID, Name: p.Name, Container: p.Container, NetNS: p.NetNS, Role: odoo.RoleOther,
+	}
 	if odoo.LooksLikeOdoo(p.Args) {
-		role = odoo.Role(p.Args, frames)
+		out.Role = odoo.Role(p.Args, frames)
+		settings, version := w.r.installs.of(p, frames)
+		out.Database, out.OdooVersion = settings.Database, version
 	}
-	return &attribution.Process{
-		PID: p.PID, Start: p.Start, Exe: p.Exe, UID: p.UID, Name: p.Name, Container: p.Container, NetNS: p.NetNS, Role: role,
-	}
+	return out
 }
 
 // blockedThread finds the thread that waits on the socket and reads its stack. Before and after the reading the descriptor must be the same
@@ -160,8 +165,7 @@ func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
 		o.Evidence.Reason, o.Evidence.Candidates = "what the code says of itself contradicts its class", rivals
 		return
 	}
-	root := fmt.Sprintf("/proc/%d/root", w.process.PID)
-	manifest := func(s odoo.Step) odoo.Manifest { return w.r.manifests.Read(root, s.Path) }
+	manifest := func(s odoo.Step) odoo.Manifest { return w.r.manifests.Read(rootOf(w.process), s.Path) }
 	first := steps[0]
 	m := manifest(first)
 	o.Addon = &attribution.Addon{
@@ -189,7 +193,11 @@ func framesOf(t pystack.Thread) []odoo.Frame {
 }
 
 func (w *witness) addonsPaths() []string {
-	return append(slices.Clone(w.r.config.AddonsPaths), odoo.AddonsPaths(w.process.Args)...)
+	if !odoo.LooksLikeOdoo(w.process.Args) {
+		return w.r.config.AddonsPaths
+	}
+	s, _ := w.r.installs.of(w.process, nil)
+	return append(slices.Clone(w.r.config.AddonsPaths), s.AddonsPaths...)
 }
 
 // mostAncestors bounds how far up a child's parents are followed: sh -c "curl …" is two.

@@ -1,0 +1,130 @@
+package resolve
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"netaudit/attribution"
+)
+
+// webServer is as much of Odoo as an observer outside can see: socketserver's thread for each connection, the wrapper of a route, controllers of addons, one that overrides another's.
+var webServer = map[string]string{
+	"odoo/__init__.py": "", "odoo/addons/__init__.py": "", "odoo/addons/shop/__init__.py": "", "odoo/addons/theme/__init__.py": "",
+	"odoo/http.py": `
+def route(endpoint):
+    def route_wrapper(self, *args):
+        return endpoint(self, *args)
+    return route_wrapper
+`,
+	"odoo/addons/shop/__manifest__.py": "{'name': 'Shop', 'version': '19.0.2.0', 'author': 'Somebody'}",
+	"odoo/addons/shop/controllers.py": `
+import time
+from odoo.http import route
+class Shop:
+    @route
+    def cart(self): time.sleep(0.4)
+    @route
+    def page(self): time.sleep(0.4)
+`,
+	"odoo/addons/theme/controllers.py": `
+from odoo.http import route
+from odoo.addons.shop.controllers import Shop
+class Theme(Shop):
+    @route
+    def page(self): return super().page()
+`,
+	"odoo-bin": `
+import http.server, time
+from odoo.addons.theme.controllers import Theme
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *a): pass
+    def do_GET(self):
+        if self.path == "/static": time.sleep(0.4)
+        else: getattr(Theme(), self.path[1:])()
+        self.send_response(204); self.end_headers()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+`,
+}
+
+// startWebServer returns the server's address.
+func startWebServer(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for path, text := range webServer {
+		full := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("python3", "odoo-bin")
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // it was killed
+	port, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "127.0.0.1:" + strings.TrimSpace(port)
+}
+
+// request sends a request and asks who answers it, as the recorder does.
+func request(t *testing.T, r *Resolver, server, path string) (answer chan attribution.Owner) {
+	t.Helper()
+	c, err := net.Dial("tcp4", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var over atomic.Bool
+	t.Cleanup(func() { over.Store(true); _ = c.Close() })
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path); err != nil {
+		t.Fatal(err)
+	}
+	answer = make(chan attribution.Owner, 1)
+	tuple := attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(server), Remote: netip.MustParseAddrPort(c.LocalAddr().String())}
+	if !r.AskServing(tuple, over.Load, func(o attribution.Owner) { answer <- o }) {
+		t.Fatal("the question was not taken")
+	}
+	return answer
+}
+
+func TestControllerThatAnswersIsNamedAmongOthers(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	server := startWebServer(t)
+	begun := time.Now()
+	cart, page, static := request(t, r, server, "/cart"), request(t, r, server, "/page"), request(t, r, server, "/static")
+	o := <-cart
+	if o.Addon == nil || o.Addon.Name != "shop" || o.Addon.Method != "cart" || o.Addon.Version != "19.0.2.0" || o.Evidence.Confidence != attribution.ConfidenceExact {
+		t.Errorf("/cart: %+v, %+v", o.Addon, o.Evidence)
+	}
+	if o.Process == nil || o.Process.Role != "odoo_http" || o.Evidence.TID == 0 || o.Evidence.At.Before(begun) {
+		t.Errorf("/cart: %+v, %+v", o.Process, o.Evidence)
+	}
+	if o = <-page; o.Addon == nil || o.Addon.Name != "theme" || o.Addon.Method != "page" {
+		t.Errorf("/page is answered by an override: %+v, %+v", o.Addon, o.Evidence)
+	}
+	if o = <-static; o.Addon != nil || o.Process == nil || !strings.Contains(o.Evidence.Reason, "no controller") || !o.Evidence.At.IsZero() {
+		t.Errorf("/static: %+v, %+v", o.Addon, o.Evidence)
+	}
+}
