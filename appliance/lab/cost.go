@@ -15,6 +15,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"netaudit/appliance"
+	"netaudit/appliance/sandbox"
 )
 
 // measured is what load.py prints for one kind of request.
@@ -26,7 +27,7 @@ type measured struct {
 // kinds are the requests that load.py makes.
 var kinds = []string{"login", "xmlrpc"}
 
-// cost measures what watching costs Odoo: the same requests without and with netaudit, in turns on one running Odoo, so that slow changes of the machine meet both.
+// cost measures what watching costs Odoo: the same requests from another host without and with netaudit, in turns on one running Odoo, so that slow changes of the machine meet both.
 func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err error) {
 	s := setting{"threaded", 0, 0}
 	work, box, log, err := workplace(ctx, s)
@@ -34,7 +35,7 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, box.Close(), os.RemoveAll(work)) }()
-	if err := startOdoo(ctx, box, dir, s); err != nil {
+	if err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0"); err != nil {
 		return err
 	}
 	here, err := os.Getwd()
@@ -42,7 +43,7 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return err
 	}
 	load := func() (m map[string]measured, err error) {
-		cmd := box.Command(ctx, box.Python(), "appliance/lab/load.py", strconv.FormatFloat(each.Seconds(), 'f', -1, 64))
+		cmd := box.Outside(ctx, box.Python(), "appliance/lab/load.py", sandbox.OdooAddr4.String()+":8069", strconv.FormatFloat(each.Seconds(), 'f', -1, 64))
 		cmd.Dir, cmd.Stderr = here, os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
@@ -58,7 +59,7 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 			return err
 		}
 		without = append(without, m)
-		c := watching(box, filepath.Join(work, fmt.Sprintf("state%d", round)))
+		c := watching(box, filepath.Join(work, fmt.Sprintf("state%d", round)), sandbox.OdooInterface)
 		running, finish := context.WithCancel(ctx)
 		var loadErr error
 		err = appliance.Run(running, c, log, func(appliance.Access) {

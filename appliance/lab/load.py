@@ -1,6 +1,6 @@
 """Measures a running Odoo: requests one after the other on kept connections, /web/login and an XML-RPC call.
 
-    load.py SECONDS
+    load.py HOST:PORT SECONDS
 
 Prints one JSON object: for each kind the median latency in microseconds and the requests a second.
 """
@@ -11,7 +11,7 @@ import sys
 import time
 import xmlrpc.client
 
-URL, DATABASE, USER, PASSWORD = "127.0.0.1:8069", "netaudit_lab", "admin", "admin"
+URL, SECONDS = sys.argv[1], float(sys.argv[2])
 
 
 def login():
@@ -32,7 +32,7 @@ result = {}
 for name, request in (("login", login), ("xmlrpc", version)):
     for _ in range(20):
         request()
-    took, end = [], time.monotonic() + float(sys.argv[1])
+    took, end = [], time.monotonic() + SECONDS
     while time.monotonic() < end:
         began = time.perf_counter()
         request()

@@ -101,7 +101,7 @@ func observe(ctx context.Context, dir string, s setting) (events []ledger.Event,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, box.Close(), os.RemoveAll(work)) }()
-	c := watching(box, filepath.Join(work, "state"))
+	c := watching(box, filepath.Join(work, "state"), sandbox.OdooInterface, "lo")
 	running, finish := context.WithCancel(ctx)
 	defer finish()
 	var callErr error
@@ -133,18 +133,21 @@ func workplace(ctx context.Context, s setting) (work string, box *sandbox.Sandbo
 }
 
 // watching is the configuration of an appliance that sees what Odoo calls, and the requests that come to it.
-func watching(box *sandbox.Sandbox, state string) appliance.Config {
+func watching(box *sandbox.Sandbox, state string, interfaces ...string) appliance.Config {
 	c := appliance.DefaultConfig()
-	c.State, c.Listen, c.NetNS, c.Interfaces = state, "127.0.0.1:0", box.OdooNetNS(), []string{sandbox.OdooInterface, "lo"}
+	c.State, c.Listen, c.NetNS, c.Interfaces = state, "127.0.0.1:0", box.OdooNetNS(), interfaces
 	return c
 }
 
 // startOdoo starts Odoo and waits until it answers.
-func startOdoo(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) error {
+func startOdoo(ctx context.Context, box *sandbox.Sandbox, dir string, s setting, further ...string) error {
 	packages := filepath.Join(dir, "odoo19/usr/lib/python3/dist-packages")
-	_, err := box.Start(ctx, "odoo", "setpriv", "--reuid=odoo", "--regid=odoo", "--init-groups", "env", "HOME="+filepath.Join(dir, "home"), "PYTHONPATH="+packages,
+	command := []string{
+		"setpriv", "--reuid=odoo", "--regid=odoo", "--init-groups", "env", "HOME=" + filepath.Join(dir, "home"), "PYTHONPATH=" + packages,
 		"/usr/bin/python3", filepath.Join(dir, "odoo19/usr/bin/odoo"), "server", "-c", filepath.Join(dir, "odoo.conf"),
-		"--workers="+strconv.Itoa(s.workers), "--logfile="+filepath.Join(dir, "log", "odoo.log"))
+		"--workers=" + strconv.Itoa(s.workers), "--logfile=" + filepath.Join(dir, "log", "odoo.log"),
+	}
+	_, err := box.Start(ctx, "odoo", append(command, further...)...)
 	if err != nil {
 		return err
 	}

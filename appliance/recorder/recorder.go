@@ -24,7 +24,7 @@ import (
 type Asker interface {
 	Ask(t attribution.Tuple, done func(attribution.Owner)) bool
 	AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool
-	AskServing(t attribution.Tuple, over func() bool, done func(attribution.Owner)) bool
+	AskServing(t attribution.Tuple, request string, over func() bool, done func(attribution.Owner)) bool
 }
 
 // Matcher names the party behind a destination. party.Catalogue is the real one. It must be safe for concurrent use.

@@ -33,7 +33,7 @@ func (a *slowAsker) AskInbound(t attribution.Tuple, done func(attribution.Owner)
 	return a.Ask(t, done)
 }
 
-func (a *slowAsker) AskServing(t attribution.Tuple, _ func() bool, done func(attribution.Owner)) bool {
+func (a *slowAsker) AskServing(t attribution.Tuple, _ string, _ func() bool, done func(attribution.Owner)) bool {
 	return a.Ask(t, done)
 }
 

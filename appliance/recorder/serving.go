@@ -29,7 +29,7 @@ func (r *Recorder) HTTPBegan(f *dissect.Flow, h *dissect.HTTP) {
 	}
 	q := &request{call: c}
 	accepted := attribution.Tuple{Proto: f.Proto, Local: f.Dst, Remote: f.Src, NetNS: r.config.NetNS}
-	if !r.config.Asker.AskServing(accepted, q.over.Load, func(o attribution.Owner) { r.served(q, o) }) {
+	if !r.config.Asker.AskServing(accepted, h.Method+" "+h.Route, q.over.Load, func(o attribution.Owner) { r.served(q, o) }) {
 		return // the row names the process of the connection
 	}
 	if c.requests == nil {

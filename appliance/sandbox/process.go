@@ -45,7 +45,16 @@ func (s *Sandbox) Start(ctx context.Context, name string, argv ...string) (*exec
 
 // Command prepares a program to run inside the Odoo namespace. "ip netns exec" execs it, so its process id is the program's own.
 func (s *Sandbox) Command(ctx context.Context, argv ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", s.odoo.name}, argv...)...)
+	return s.command(ctx, s.odoo, argv)
+}
+
+// Outside prepares a program to run at the other end of the wire, as a client of what runs in the Odoo namespace.
+func (s *Sandbox) Outside(ctx context.Context, argv ...string) *exec.Cmd {
+	return s.command(ctx, s.internet, argv)
+}
+
+func (s *Sandbox) command(ctx context.Context, where *namespace, argv []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", where.name}, argv...)...)
 	cmd.Dir = s.config.Dir
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.config.Dir, "LANG=C.UTF-8", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1",

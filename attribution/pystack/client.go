@@ -33,6 +33,69 @@ func (p *Process) clientOf(r memory.Reader, f rawFrame, function string, argumen
 	return client
 }
 
+// outermost is how many frames from a thread's root are searched for the one that serves: some four in socketserver's threads, eight in Odoo's workers.
+const outermost = 16
+
+// Serving reads the stack of the thread that serves this client, see Frame.Client; of all others only a few frames are looked at. Errors: ErrNoThread when nobody does, else as
+// Thread.
+func (p *Process) Serving(client netip.AddrPort) (Thread, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states, err := p.states()
+	if err != nil {
+		return Thread{}, asPermission(p.pid, err)
+	}
+	for _, s := range states {
+		if p.mayServe(s, client) {
+			return p.readServing(s, client)
+		}
+	}
+	return Thread{}, fmt.Errorf("a thread of process %d that serves %s: %w", p.pid, client, ErrNoThread)
+}
+
+// mayServe looks once at the thread's outermost frames. What it sees of a running thread may be torn: it only chooses whose stack is read.
+func (p *Process) mayServe(s threadState, client netip.AddrPort) bool {
+	top, err := p.top(s.addr)
+	if err != nil {
+		return false
+	}
+	view := &memory.Overlay{Below: p.mem}
+	if p.copyChunks(view, s.addr) != nil {
+		return false
+	}
+	raw, _, err := p.chain(view, top)
+	if err != nil {
+		return false
+	}
+	for _, f := range raw[max(0, len(raw)-outermost):] {
+		if c, err := p.code(p.mem, f.code); err == nil && p.clientOf(view, f, c.function, c.head.argcount) == client {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Process) readServing(s threadState, client netip.AddrPort) (Thread, error) {
+	tid := s.native
+	if native, err := p.nativeID(tid); err != nil || native != s.native { // another pid namespace
+		tids, err := p.hostThreads()
+		if err != nil {
+			return Thread{}, err
+		}
+		tid = tids[s.native]
+	}
+	t, err := p.read(s, tid)
+	if err != nil {
+		return Thread{}, err
+	}
+	for _, f := range t.Frames {
+		if f.Client == client {
+			return t, nil
+		}
+	}
+	return Thread{}, fmt.Errorf("thread %d of process %d serves another: %w", tid, p.pid, ErrNoThread)
+}
+
 // socketAddress reads a tuple (host, port, …) as the socket module makes it.
 func (l *layout) socketAddress(r memory.Reader, tuple uint64) (netip.AddrPort, error) {
 	var none netip.AddrPort

@@ -124,19 +124,9 @@ func (p *Process) Threads() ([]Thread, error) {
 	if err != nil {
 		return nil, asPermission(p.pid, err)
 	}
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.pid))
+	tids, err := p.hostThreads()
 	if err != nil {
-		return nil, fmt.Errorf("listing threads: %w", err)
-	}
-	tids := map[int]int{}
-	for _, task := range tasks {
-		tid, err := strconv.Atoi(filepath.Base(task))
-		if err != nil {
-			continue // not a thread
-		}
-		if native, err := p.nativeID(tid); err == nil { // else it just ended
-			tids[native] = tid
-		}
+		return nil, err
 	}
 	var out []Thread
 	var errs []error
@@ -156,6 +146,25 @@ func (p *Process) Threads() ([]Thread, error) {
 		out = append(out, t)
 	}
 	return out, errors.Join(errs...)
+}
+
+// hostThreads gives the host's thread ids by those that CPython stores.
+func (p *Process) hostThreads() (map[int]int, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.pid))
+	if err != nil {
+		return nil, fmt.Errorf("listing threads: %w", err)
+	}
+	tids := map[int]int{}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(filepath.Base(task))
+		if err != nil {
+			continue // not a thread
+		}
+		if native, err := p.nativeID(tid); err == nil { // else it just ended
+			tids[native] = tid
+		}
+	}
+	return tids, nil
 }
 
 func (p *Process) read(s threadState, tid int) (Thread, error) {

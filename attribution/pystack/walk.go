@@ -51,7 +51,11 @@ func (p *Process) top(tstate uint64) (uint64, error) {
 }
 
 func (p *Process) tryStack(tstate uint64, tid int) ([]Frame, bool, error) {
-	before := restOf(p.pid, tid)
+	oldFrames := p.rt.layout.minor <= 10
+	var before rest
+	if oldFrames {
+		before = restOf(p.pid, tid)
+	}
 	top, err := p.top(tstate)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading the current frame: %w", err)
@@ -85,7 +89,7 @@ func (p *Process) tryStack(tstate uint64, tid int) ([]Frame, bool, error) {
 	if err != nil || now != top {
 		return nil, false, fmt.Errorf("the current frame changed: %w", errImplausible)
 	}
-	if n := len(frames); n > 0 && !truncated && p.rt.layout.minor <= 10 && !knownRoot(frames[n-1]) && !before.lasts(p.pid, tid) {
+	if n := len(frames); n > 0 && !truncated && oldFrames && !knownRoot(frames[n-1]) && !before.lasts(p.pid, tid) {
 		return nil, false, fmt.Errorf("the stack ends in %s, not in a root: %w", frames[n-1].Function, errImplausible)
 	}
 	return frames, truncated, nil

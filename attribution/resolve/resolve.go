@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"netaudit/attribution"
 	"netaudit/attribution/kernel"
 	"netaudit/attribution/odoo"
@@ -39,6 +41,9 @@ type Resolver struct {
 	manifests odoo.Manifests
 	installs  installations
 	stacks    stackCache
+	routes    routes
+	looks     *rate.Limiter
+	holding   acceptedBy
 	diags     diagCache
 
 	closing sync.RWMutex // held for reading while a question is queued
@@ -51,8 +56,10 @@ type question struct {
 	tuple attribution.Tuple
 	about subject
 	asked time.Time
-	over  func() bool // nil, or says that the answer would come too late
-	done  func(attribution.Owner)
+
+	request string      // of a server: method and route
+	over    func() bool // nil, or says that the answer would come too late
+	done    func(attribution.Owner)
 }
 
 // subject is what a question is about.
@@ -82,7 +89,7 @@ func New(c Config) (*Resolver, error) {
 	if c.Queue <= 0 {
 		c.Queue = 1024
 	}
-	r := &Resolver{config: c, questions: make(chan question, c.Queue), accepted: make(chan question, c.Queue)}
+	r := &Resolver{config: c, questions: make(chan question, c.Queue), accepted: make(chan question, c.Queue), looks: rate.NewLimiter(lookRate, lookBurst)}
 	r.stats.bySource = map[string]uint64{}
 	return r, nil
 }
@@ -129,8 +136,8 @@ func (r *Resolver) AskInbound(t attribution.Tuple, done func(attribution.Owner))
 // AskServing asks, right after a request was seen on an accepted connection, whose code answers it: the addon of Odoo's controller, from the stack of the
 // thread that serves this client. It looks until over says that the response has ended. Evidence.At is when the stack was read; the caller must compare it with the
 // time of that end, of which over may learn late.
-func (r *Resolver) AskServing(t attribution.Tuple, over func() bool, done func(attribution.Owner)) bool {
-	return r.ask(r.accepted, question{tuple: t, about: server, asked: time.Now(), over: over, done: done})
+func (r *Resolver) AskServing(t attribution.Tuple, request string, over func() bool, done func(attribution.Owner)) bool {
+	return r.ask(r.accepted, question{tuple: t, about: server, asked: time.Now(), request: request, over: over, done: done})
 }
 
 func (r *Resolver) ask(questions chan<- question, q question) bool {
@@ -177,6 +184,12 @@ func unknown(reason string) attribution.Owner {
 
 // answer goes from socket to inode, process, thread, stack, addon, as far as there are witnesses.
 func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
+	if q.about != caller {
+		if a, ok := r.holding.get(q.tuple); ok {
+			w := &witness{r: r, q: q, socket: a.socket, holder: a.holder, process: a.process}
+			return w.testify(ctx)
+		}
+	}
 	socket, err := r.socket(ctx, q)
 	if err != nil {
 		return unknown(err.Error())
@@ -188,6 +201,9 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	p, err := kernel.Describe(holder.PID)
 	if err != nil {
 		return unknown("the process ended")
+	}
+	if q.about != caller {
+		r.holding.put(q.tuple, acceptance{socket, holder, p})
 	}
 	w := &witness{r: r, q: q, socket: socket, holder: holder, process: p}
 	return w.testify(ctx)

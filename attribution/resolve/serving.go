@@ -4,17 +4,33 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"netaudit/attribution"
+	"netaudit/attribution/kernel"
 	"netaudit/attribution/odoo"
 	"netaudit/attribution/pystack"
+)
+
+// lookRate is how many requests a second are looked at, and lookBurst how many at once after quiet: a look costs a third of a millisecond of CPU time, and a watcher must not cost Odoo
+// more than can be measured. Beyond that, a route that was seen a moment ago is named from memory.
+const (
+	lookRate  = 20
+	lookBurst = 100
 )
 
 // serving names the addon whose controller answers the request on an accepted connection. The thread is known for certain: a frame of its server has the client's address as its
 // argument, and no two connections that one process holds come from the same address and port.
 func (w *witness) serving(ctx context.Context, o attribution.Owner) attribution.Owner {
 	o.Evidence.Reason = "inbound: the process that accepted the connection"
+	if !odoo.LooksLikeOdoo(w.process.Args) {
+		return o
+	}
+	route := route{w.process.PID, w.process.StartTick, w.q.request}
+	if !w.r.looks.Allow() {
+		return w.remembered(o, route, "more requests at a time than are looked at")
+	}
 	stacks, err := w.r.stacks.get(w.process)
 	switch {
 	case errors.Is(err, pystack.ErrNotPython):
@@ -23,10 +39,12 @@ func (w *witness) serving(ctx context.Context, o attribution.Owner) attribution.
 		o.Evidence.Reason = "stack not readable: " + err.Error()
 		return o
 	}
-	if !odoo.LooksLikeOdoo(w.process.Args) {
-		return o
+	o = w.controller(ctx, o, stacks)
+	if o.Addon == nil {
+		return w.remembered(o, route, o.Evidence.Reason)
 	}
-	return w.controller(ctx, o, stacks)
+	w.r.routes.put(route, *o.Addon)
+	return o
 }
 
 // controller looks until the thread is in a controller, the connection is gone, or patience ends.
@@ -38,7 +56,7 @@ func (w *witness) controller(ctx context.Context, o attribution.Owner, stacks *p
 		if w.q.over() {
 			return o
 		}
-		if t, ok := servingThread(stacks, client); ok {
+		if t, err := stacks.Serving(client); err == nil {
 			at := time.Now()
 			frames := framesOf(t)
 			o.Process = w.describe(w.process, frames)
@@ -53,22 +71,6 @@ func (w *witness) controller(ctx context.Context, o attribution.Owner, stacks *p
 	}
 }
 
-// servingThread finds the thread whose server frame was given this client's address. Threads that cannot be read at the moment are passed over.
-func servingThread(stacks *pystack.Process, client netip.AddrPort) (pystack.Thread, bool) {
-	threads, err := stacks.Threads()
-	if err != nil && len(threads) == 0 {
-		return pystack.Thread{}, false
-	}
-	for _, t := range threads {
-		for _, f := range t.Frames {
-			if f.Client == client {
-				return t, true
-			}
-		}
-	}
-	return pystack.Thread{}, false
-}
-
 func (w *witness) answeredBy(o attribution.Owner, t pystack.Thread, c odoo.Step, at time.Time) attribution.Owner {
 	m := w.r.manifests.Read(rootOf(w.process), c.Path)
 	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID, At: at}
@@ -77,4 +79,87 @@ func (w *witness) answeredBy(o attribution.Owner, t pystack.Thread, c odoo.Step,
 		CallSite: callSite(c), Method: odoo.Method(c.Frame),
 	}
 	return o
+}
+
+// remembered names the controller that answered the same route of the same process a moment ago, if there is one.
+func (w *witness) remembered(o attribution.Owner, route route, reason string) attribution.Owner {
+	o.Evidence.Reason = reason
+	if addon, ok := w.r.routes.get(route); ok {
+		o.Addon = &addon
+		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceHistory, attribution.ConfidenceHigh
+		o.Evidence.Reason += "; this controller answered the route a moment ago"
+	}
+	return o
+}
+
+// route is a way into one process: method and path pattern.
+type route struct {
+	pid     int
+	start   uint64
+	request string
+}
+
+// routes remembers who answered lately. Safe for concurrent use.
+type routes struct {
+	mu    sync.Mutex
+	known map[route]routeAnswer
+}
+
+type routeAnswer struct {
+	addon attribution.Addon
+	until time.Time
+}
+
+// An installed or removed module changes who answers a route: memory is short. mostRoutes bounds it; when it is full it begins anew.
+const (
+	routeLife  = time.Minute
+	mostRoutes = 4096
+)
+
+func (r *routes) put(k route, a attribution.Addon) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil || len(r.known) >= mostRoutes {
+		r.known = map[route]routeAnswer{}
+	}
+	r.known[k] = routeAnswer{a, time.Now().Add(routeLife)}
+}
+
+func (r *routes) get(k route) (attribution.Addon, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a, ok := r.known[k]
+	return a.addon, ok && time.Now().Before(a.until)
+}
+
+// acceptedBy remembers who holds an accepted connection, so that each of its requests need not search for it. Safe for concurrent use.
+type acceptedBy struct {
+	mu    sync.Mutex
+	known map[attribution.Tuple]acceptance
+}
+
+type acceptance struct {
+	socket  kernel.Socket
+	holder  kernel.Holder
+	process kernel.Process
+}
+
+// mostAccepted bounds the memory; when it is full it begins anew.
+const mostAccepted = 4096
+
+// get returns the holder if it still has the very socket.
+func (c *acceptedBy) get(t attribution.Tuple) (acceptance, bool) {
+	c.mu.Lock()
+	a, ok := c.known[t]
+	c.mu.Unlock()
+	return a, ok && a.holder.Holds(a.socket.Inode)
+}
+
+func (c *acceptedBy) put(t attribution.Tuple, a acceptance) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil || len(c.known) >= mostAccepted {
+		c.known = map[attribution.Tuple]acceptance{}
+	}
+	c.known[t] = a
 }

@@ -88,21 +88,33 @@ func startWebServer(t *testing.T) string {
 	return "127.0.0.1:" + strings.TrimSpace(port)
 }
 
+// again sends a request whose response has ended before anybody looked.
+func again(t *testing.T, r *Resolver, server, path string) chan attribution.Owner {
+	t.Helper()
+	return send(t, r, server, path, func() bool { return true })
+}
+
 // request sends a request and asks who answers it, as the recorder does.
-func request(t *testing.T, r *Resolver, server, path string) (answer chan attribution.Owner) {
+func request(t *testing.T, r *Resolver, server, path string) chan attribution.Owner {
+	t.Helper()
+	var over atomic.Bool
+	t.Cleanup(func() { over.Store(true) })
+	return send(t, r, server, path, over.Load)
+}
+
+func send(t *testing.T, r *Resolver, server, path string, over func() bool) chan attribution.Owner {
 	t.Helper()
 	c, err := net.Dial("tcp4", server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var over atomic.Bool
-	t.Cleanup(func() { over.Store(true); _ = c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path); err != nil {
 		t.Fatal(err)
 	}
-	answer = make(chan attribution.Owner, 1)
+	answer := make(chan attribution.Owner, 1)
 	tuple := attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(server), Remote: netip.MustParseAddrPort(c.LocalAddr().String())}
-	if !r.AskServing(tuple, over.Load, func(o attribution.Owner) { answer <- o }) {
+	if !r.AskServing(tuple, "GET "+path, over, func(o attribution.Owner) { answer <- o }) {
 		t.Fatal("the question was not taken")
 	}
 	return answer
@@ -123,6 +135,9 @@ func TestControllerThatAnswersIsNamedAmongOthers(t *testing.T) {
 	}
 	if o = <-page; o.Addon == nil || o.Addon.Name != "theme" || o.Addon.Method != "page" {
 		t.Errorf("/page is answered by an override: %+v, %+v", o.Addon, o.Evidence)
+	}
+	if o = <-again(t, r, server, "/cart"); o.Addon == nil || o.Addon.Name != "shop" || o.Evidence.Source != attribution.SourceHistory || o.Evidence.Confidence != attribution.ConfidenceHigh || !o.Evidence.At.IsZero() {
+		t.Errorf("/cart, answered too fast: %+v, %+v", o.Addon, o.Evidence)
 	}
 	if o = <-static; o.Addon != nil || o.Process == nil || !strings.Contains(o.Evidence.Reason, "no controller") || !o.Evidence.At.IsZero() {
 		t.Errorf("/static: %+v, %+v", o.Addon, o.Evidence)
