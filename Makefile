@@ -16,7 +16,7 @@ install = missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev
 	if [ $${\#missing[@]} -gt 0 ]; then echo "installing $${missing[*]}"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; fi
 
-.PHONY: help run demo build test lint fuzz soak lab bench vulncheck clean deps deps-demo deps-test deps-bench
+.PHONY: help run demo build test lint fuzz soak lab lab-cost bench bench-attribution vulncheck clean deps deps-demo deps-test deps-bench
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -51,6 +51,12 @@ soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1
 LAB_DIR ?= /var/lib/netaudit-lab
 lab: build deps-demo ## name the addons of a real Odoo 19 (Debian 12, root; the first time 2 GB and some minutes)
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/lab -dir $(LAB_DIR)
+
+lab-cost: build deps-demo ## measure what watching costs a real Odoo: the same requests without and with it, in turns
+	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/lab -dir $(LAB_DIR) -cost 5
+
+bench-attribution: build deps-demo ## compare answers about thousands of calls with the truth that the callers wrote down
+	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit -only owner
 
 bench: build deps-test deps-bench ## print every figure beside its rival, measured in the same run
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit

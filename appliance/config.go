@@ -33,6 +33,7 @@ type Config struct {
 	Install       string   `yaml:"install"`        // host or mirror
 	Capture       string   `yaml:"capture"`        // immediate (every packet at once) or ring (busy ports: cheaper, some milliseconds later)
 	Workers       int      `yaml:"workers"`        // goroutines that share each interface's flows; more than one needs capture: ring
+	Nice          int      `yaml:"nice"`           // how far netaudit stands back when processors are short, 0 to 19; not at a mirror port
 	Redaction     string   `yaml:"redaction"`      // standard, or strict: also paths, internal names, client addresses and user agents become keyed hashes
 	AddonsPaths   []string `yaml:"addons_paths"`   // extra addons directories; those of running Odoo processes are found
 	PartyFiles    []string `yaml:"party_files"`    // extend or override the built-in catalogue of parties
@@ -55,7 +56,7 @@ const DefaultListen = "127.0.0.1:8460"
 
 // DefaultConfig returns the configuration of an untouched installation.
 func DefaultConfig() Config {
-	return Config{State: defaultState(), Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Redaction: RedactionStandard}
+	return Config{State: defaultState(), Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, Redaction: RedactionStandard}
 }
 
 func defaultState() string {
@@ -102,6 +103,9 @@ func (c *Config) Check() error {
 	}
 	if c.Workers < 1 || c.Workers > mostWorkers || c.Workers > 1 && c.Capture != CaptureRing {
 		return fmt.Errorf("workers: %d does not work; use 1, or up to %d with capture: ring (--ring)", c.Workers, mostWorkers)
+	}
+	if c.Nice < 0 || c.Nice > 19 {
+		return fmt.Errorf("nice: %d does not work; use 0 (an equal among others) to 19 (last)", c.Nice)
 	}
 	if c.Redaction != RedactionStandard && c.Redaction != RedactionStrict {
 		return fmt.Errorf("redaction: %q is not known; use standard or strict", c.Redaction)

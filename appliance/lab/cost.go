@@ -38,6 +38,9 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 	if err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0"); err != nil {
 		return err
 	}
+	if err := appliance.Yield(appliance.DefaultConfig().Nice); err != nil { // as netaudit run does
+		return err
+	}
 	here, err := os.Getwd()
 	if err != nil {
 		return err

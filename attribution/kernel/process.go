@@ -69,6 +69,44 @@ func Describe(pid int) (Process, error) {
 	return p, nil
 }
 
+// Descriptions remembers processes for some seconds: titles change after a start, a call does not change them. Safe for concurrent use.
+type Descriptions struct {
+	mu    sync.Mutex
+	known map[int]description
+}
+
+type description struct {
+	process Process
+	until   time.Time
+}
+
+// mostDescriptions bounds the memory; when it is full it begins anew.
+const (
+	descriptionLife  = 5 * time.Second
+	mostDescriptions = 4096
+)
+
+// Describe is the function Describe from memory where the process still is the one remembered, which is asked each time.
+func (d *Descriptions) Describe(pid int) (Process, error) {
+	d.mu.Lock()
+	known, ok := d.known[pid]
+	d.mu.Unlock()
+	if ok && time.Now().Before(known.until) && known.process.Alive() {
+		return known.process, nil
+	}
+	p, err := Describe(pid)
+	if err != nil {
+		return p, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil || len(d.known) >= mostDescriptions {
+		d.known = map[int]description{}
+	}
+	d.known[pid] = description{p, time.Now().Add(descriptionLife)}
+	return p, nil
+}
+
 // maxArgs bounds how many arguments of a command line are looked at.
 const maxArgs = 64
 

@@ -38,6 +38,7 @@ type Resolver struct {
 	questions chan question // about connections
 	accepted  chan question // about accepted ones and their requests: they may take long, and have workers of their own
 	holders   kernel.Holders
+	processes kernel.Descriptions
 	manifests odoo.Manifests
 	installs  installations
 	stacks    stackCache
@@ -198,7 +199,7 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	if !ok {
 		return unknown("no visible process holds the socket")
 	}
-	p, err := kernel.Describe(holder.PID)
+	p, err := r.processes.Describe(holder.PID)
 	if err != nil {
 		return unknown("the process ended")
 	}

@@ -109,11 +109,18 @@ func send(t *testing.T, r *Resolver, server, path string, over func() bool) chan
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+	tuple := attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(server), Remote: netip.MustParseAddrPort(c.LocalAddr().String())}
+	accepted := make(chan attribution.Owner, 1)
+	if !r.AskInbound(tuple, func(o attribution.Owner) { accepted <- o }) {
+		t.Fatal("the question was not taken")
+	}
+	if o := <-accepted; o.Process == nil {
+		t.Fatalf("nobody accepted the connection: %+v", o.Evidence)
+	}
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path); err != nil {
 		t.Fatal(err)
 	}
 	answer := make(chan attribution.Owner, 1)
-	tuple := attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(server), Remote: netip.MustParseAddrPort(c.LocalAddr().String())}
 	if !r.AskServing(tuple, "GET "+path, over, func(o attribution.Owner) { answer <- o }) {
 		t.Fatal("the question was not taken")
 	}

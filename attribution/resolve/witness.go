@@ -207,7 +207,7 @@ const mostAncestors = 3
 func (w *witness) child(o attribution.Owner) attribution.Owner {
 	at := w.process
 	for range mostAncestors {
-		parent, err := kernel.Describe(at.Parent)
+		parent, err := w.r.processes.Describe(at.Parent)
 		if err != nil || at.Parent <= 1 {
 			return o
 		}

@@ -70,7 +70,18 @@ func (c *runCommand) Run(s *session) error {
 	if c.Mirror {
 		config.Install = appliance.InstallMirror
 	}
+	if err := yield(config); err != nil {
+		s.log.Warn("netaudit competes with Odoo for processors", "error", err)
+	}
 	return appliance.Run(s.ctx, config, s.log, func(a appliance.Access) { welcome(s, a, config.State) })
+}
+
+// yield lets Odoo go first where it runs on this host.
+func yield(c appliance.Config) error {
+	if c.Install != appliance.InstallHost {
+		return nil
+	}
+	return appliance.Yield(c.Nice)
 }
 
 func (f *watchFlags) apply(c *appliance.Config) {
