@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/mod/sumdb/note"
+
+	"netaudit/ledger/proof"
 )
 
 // formatVersion is the version of everything on disk: keys, rows, files. Another major version is refused, never guessed at.
@@ -27,6 +29,9 @@ type identity struct {
 	genesis  []byte        // the genesis record as stored
 	verifier note.Verifier // of checkpoints
 	signer   note.Signer   // nil when the log is only read
+
+	sealKey    string      // vkey of the seals; "" for logs from before there were seals
+	sealSigner note.Signer // nil when the log is only read
 }
 
 // genesis is the record that the chain of row hashes begins with.
@@ -35,6 +40,7 @@ type genesis struct {
 	Origin  string `json:"origin"`
 	VKey    string `json:"vkey"`
 	Created string `json:"created"`
+	SealKey string `json:"seal_vkey,omitempty"`
 }
 
 // chainStart is R of the row before the first: the hash of the genesis record.
@@ -64,7 +70,11 @@ func newIdentity(dir, origin string, now time.Time) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the log's key: %w", err)
 	}
-	record, err := json.Marshal(genesis{formatVersion, origin, vkey, now.UTC().Format(time.RFC3339)})
+	sealSkey, sealVkey, err := note.GenerateKey(rand.Reader, proof.SealName(origin))
+	if err != nil {
+		return nil, fmt.Errorf("make the key of the seals: %w", err)
+	}
+	record, err := json.Marshal(genesis{formatVersion, origin, vkey, now.UTC().Format(time.RFC3339), sealVkey})
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +86,8 @@ func newIdentity(dir, origin string, now time.Time) (*identity, error) {
 	err = errors.Join(
 		writeDurably(signerPath(dir), []byte(skey+"\n"), 0o600),
 		writeDurably(vkeyPath(dir), []byte(vkey+"\n"), 0o644),
+		writeDurably(sealSignerPath(dir), []byte(sealSkey+"\n"), 0o600),
+		writeDurably(sealVkeyPath(dir), []byte(sealVkey+"\n"), 0o644),
 		writeDurably(genesisPath(dir), record, 0o644))
 	if err != nil {
 		return nil, fmt.Errorf("write the log's identity: %w", err)
@@ -110,19 +122,54 @@ func loadIdentity(dir string, withSigner bool) (*identity, error) {
 	if id.verifier.Name() != g.Origin {
 		return nil, &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: "origin and key name differ"}
 	}
+	if id.sealKey = g.SealKey; id.sealKey != "" {
+		if err := checkSealKey(dir, g); err != nil {
+			return nil, err
+		}
+	}
 	if withSigner {
-		secret, err := os.ReadFile(signerPath(dir))
+		if id.signer, err = loadSigner(dir, "keys/checkpoint", id.verifier); err != nil {
+			return nil, err
+		}
+	}
+	if withSigner && id.sealKey != "" {
+		verifier, err := note.NewVerifier(id.sealKey)
 		if err != nil {
-			return nil, fmt.Errorf("read the log's key: %w", err)
+			return nil, &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: err.Error()}
 		}
-		if id.signer, err = note.NewSigner(strings.TrimSuffix(string(secret), "\n")); err != nil {
-			return nil, &DamagedError{Dir: dir, Where: "keys/checkpoint", Detail: err.Error()}
-		}
-		if id.signer.KeyHash() != id.verifier.KeyHash() || id.signer.Name() != id.origin {
-			return nil, &DamagedError{Dir: dir, Where: "keys/checkpoint", Detail: "it does not belong to keys/checkpoint.pub"}
+		if id.sealSigner, err = loadSigner(dir, "keys/seal", verifier); err != nil {
+			return nil, err
 		}
 	}
 	return id, nil
+}
+
+// checkSealKey compares the published key of the seals with the one in the genesis record.
+func checkSealKey(dir string, g genesis) error {
+	stored, err := os.ReadFile(sealVkeyPath(dir))
+	if err != nil {
+		return &DamagedError{Dir: dir, Where: "keys/seal.pub", Detail: err.Error()}
+	}
+	if string(bytes.TrimSuffix(stored, []byte("\n"))) != g.SealKey {
+		return &DamagedError{Dir: dir, Where: "keys/seal.pub", Detail: "it is not the key that the genesis record names"}
+	}
+	return nil
+}
+
+// loadSigner reads a secret key that must belong to a public one.
+func loadSigner(dir, name string, public note.Verifier) (note.Signer, error) {
+	secret, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("read the log's key: %w", err)
+	}
+	signer, err := note.NewSigner(strings.TrimSuffix(string(secret), "\n"))
+	if err != nil {
+		return nil, &DamagedError{Dir: dir, Where: name, Detail: err.Error()}
+	}
+	if signer.KeyHash() != public.KeyHash() || signer.Name() != public.Name() {
+		return nil, &DamagedError{Dir: dir, Where: name, Detail: "it does not belong to " + name + ".pub"}
+	}
+	return signer, nil
 }
 
 // writeDurably replaces a file so that after a crash it is either the old or the new one: temporary file, fsync, rename, fsync of

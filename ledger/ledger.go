@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"netaudit/ledger/proof"
 )
 
 // Options tunes a Ledger. The zero value opens an existing one for writing.
@@ -49,6 +51,9 @@ type Recovery struct {
 	Status string // created, clean, recovered (rows after the anchor were proved and anchored), restarted (a damaged log was kept aside)
 	Rows   uint64 // rows that were anchored anew
 	Detail string // one sentence
+
+	// SealKey is the key of a new log's first day, for its owner to keep elsewhere; the zero value for a log that was there. It is shown once: tomorrow nobody on this host can know it.
+	SealKey proof.SealKey
 }
 
 // Ledger is an open log. All methods are safe for concurrent use; rows are written by one goroutine, the sequencer.
@@ -67,14 +72,16 @@ type Ledger struct {
 	mu      sync.Mutex // guards closing against appending
 	closing bool
 
-	failure atomic.Pointer[error]
-	state   atomic.Pointer[published]
+	failure  atomic.Pointer[error]
+	lastSeal atomic.Pointer[proof.Seal]
+	state    atomic.Pointer[published]
 }
 
 // published is what readers see: only rows that are committed and anchored.
 type published struct {
 	checkpoint Checkpoint
 	days       []dayRange
+	dropped    []dayRange // days whose rows retention has taken away, oldest first
 }
 
 // dayRange is a day (days since the Unix epoch, UTC, of the ingest time) and its rows.
@@ -160,6 +167,10 @@ func (l *Ledger) create() error {
 	if err != nil {
 		return err
 	}
+	sealKey, err := beginSeals(l.dir, id, l.options.Clock())
+	if err != nil {
+		return err
+	}
 	db, err := openStore(l.dir, false, l.log)
 	if err != nil {
 		return err
@@ -179,7 +190,7 @@ func (l *Ledger) create() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("begin the ledger: %w", err), db.Close())
 	}
-	l.recovery = Recovery{Status: "created", Detail: "A new log was begun."}
+	l.recovery = Recovery{Status: "created", Detail: "A new log was begun.", SealKey: sealKey}
 	l.state.Store(&published{checkpoint: Checkpoint{Root: emptyRoot, Note: note, Time: l.options.Clock()}})
 	return nil
 }

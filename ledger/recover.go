@@ -215,7 +215,7 @@ func (l *Ledger) restart(damage *DamagedError) error {
 	if err := os.MkdirAll(filepath.Join(aside, "keys"), 0o700); err != nil {
 		return fmt.Errorf("make a place for the damaged log: %w", err)
 	}
-	for _, name := range []string{"badger", "anchor", "seal", "keys/checkpoint", "keys/checkpoint.pub"} {
+	for _, name := range []string{"badger", "anchor", "seal", "keys/checkpoint", "keys/checkpoint.pub", "keys/seal", "keys/seal.pub"} {
 		err := os.Rename(filepath.Join(l.dir, name), filepath.Join(aside, name))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("keep the damaged log aside: %w", err)
@@ -226,7 +226,7 @@ func (l *Ledger) restart(damage *DamagedError) error {
 	if err := l.create(); err != nil {
 		return err
 	}
-	l.recovery = Recovery{Status: "restarted", Detail: fmt.Sprintf(
+	l.recovery = Recovery{Status: "restarted", SealKey: l.recovery.SealKey, Detail: fmt.Sprintf(
 		"The log before this one is damaged at %s: %s. It is kept in %s; this log begins at %s.",
 		damage.Where, damage.Detail, filepath.Base(aside), now.Format(time.RFC3339))}
 	return nil

@@ -39,6 +39,7 @@ type sequencer struct {
 	used   int
 	batch  []*Event
 	wait   []chan error
+	seals  *sealState // nil for logs from before there were seals
 }
 
 func newSequencer(l *Ledger) (*sequencer, error) {
@@ -67,7 +68,14 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the end of the log: %w", err)
 	}
-	return s, nil
+	if l.id.sealKey != "" {
+		if s.seals, err = loadSealState(l.dir, l.id); err != nil {
+			return nil, err
+		}
+		l.lastSeal.Store(s.seals.last)
+	}
+	// Days that passed while nobody ran are sealed before anything else happens.
+	return s, s.sealDays(max(l.options.Clock().UnixNano(), s.logged))
 }
 
 // run collects rows into batches and commits them. A batch ends when it is full, when its oldest row waited MaxDelay, or
@@ -137,7 +145,11 @@ func (s *sequencer) commit() error {
 	if err := s.diskGuard(); err != nil {
 		return err
 	}
-	rows, err := s.seal()
+	now := max(s.l.options.Clock().UnixNano(), s.logged) // a clock that steps back must not reopen a day
+	if err := s.sealDays(now); err != nil {
+		return err
+	}
+	rows, err := s.seal(now)
 	if err != nil {
 		return err
 	}
@@ -166,13 +178,12 @@ func (s *sequencer) commit() error {
 	s.chain, s.days = last.chain, days
 	s.batch = slices.Delete(s.batch, 0, len(rows))
 	checkpoint := Checkpoint{Size: uint64(g.size), Root: g.root, Note: signed, Time: time.Unix(0, s.logged)}
-	s.l.state.Store(&published{checkpoint: checkpoint, days: days})
+	s.l.state.Store(&published{checkpoint: checkpoint, days: days, dropped: s.l.state.Load().dropped})
 	return nil
 }
 
 // seal numbers, salts, encodes and hashes the next rows of the batch.
-func (s *sequencer) seal() ([]sealedRow, error) {
-	now := max(s.l.options.Clock().UnixNano(), s.logged) // a clock that steps back must not reopen a day
+func (s *sequencer) seal(now int64) ([]sealedRow, error) {
 	s.logged = now
 	var rows []sealedRow
 	chain, size := s.chain, 0
@@ -192,7 +203,7 @@ func (s *sequencer) seal() ([]sealedRow, error) {
 		}
 		leaf := tlog.RecordHash(text)
 		chain = chainHash(e.Seq, chain, leaf)
-		rows = append(rows, sealedRow{e, uint32(now / int64(24*time.Hour)), text, leaf, chain})
+		rows = append(rows, sealedRow{e, dayAt(now), text, leaf, chain})
 	}
 	return rows, nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"netaudit/ledger/proof"
 )
 
 // Status is the result of a verification.
@@ -64,14 +66,15 @@ var notChecked = []string{
 // Verify recomputes everything up to the newest anchored checkpoint. progress may be nil; it is called now and then.
 func (l *Ledger) Verify(ctx context.Context, progress func(done, total uint64)) (Verification, error) {
 	begin := time.Now()
-	v := verifyStore(ctx, l.db.DB, l.id, l.Checkpoint(), progress)
+	seals, err := checkSeals(l.dir, l.id, 0) // before the checkpoint: no seal speaks of more rows than it
+	v := verifyStore(ctx, l.db.DB, l.id, l.Checkpoint(), seals, err, progress)
 	v.Elapsed = time.Since(begin)
 	return v, ctx.Err()
 }
 
 // verifyStore compares every stored row with the tree and the chain, and the tree with the checkpoint. It shares no code with the tree
 // that was built while writing: the root is computed by another library.
-func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkpoint, progress func(done, total uint64)) Verification {
+func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkpoint, seals proof.Seals, sealsErr error, progress func(done, total uint64)) Verification {
 	w := &walker{
 		v:     Verification{Status: Intact, Origin: id.origin, Size: anchor.Size, Root: anchor.Root, NotChecked: notChecked},
 		chain: id.chainStart(), anchor: anchor, progress: progress,
@@ -80,7 +83,11 @@ func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkp
 	if w.progress == nil {
 		w.progress = func(uint64, uint64) {}
 	}
+	w.seals = seals
 	err := db.View(func(txn *badger.Txn) error { return w.walk(ctx, txn) })
+	if err == nil {
+		err = sealsErr
+	}
 	var bad *badPlace
 	switch {
 	case errors.As(err, &bad):
@@ -94,9 +101,15 @@ func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkp
 			"The tree's root is the one in the signed checkpoint, and the anchor file outside the store says the same.",
 			"The checkpoint's signature is that of the log's key.",
 		}
+		if id.sealKey != "" {
+			w.v.Checked = append(w.v.Checked, fmt.Sprintf("There is a signed seal for each of the %d days that are over, each follows from the one before, and rows and tree were then as they are now.", len(seals)))
+			w.v.NotChecked = append([]string{notCheckedCodes}, notChecked...)
+		}
 	}
 	return w.v
 }
+
+const notCheckedCodes = "Whether the seals were made with each day's key: netaudit seal verify checks that with the key you keep elsewhere."
 
 // badPlace stops a walk at the first damage.
 type badPlace struct {
@@ -120,6 +133,7 @@ type walker struct {
 	tree     *compact.Range
 	tile     []byte // leaf hashes of the tile being filled
 	next     uint64
+	seals    proof.Seals // that were not reached yet
 	progress func(done, total uint64)
 }
 
@@ -131,6 +145,9 @@ func (w *walker) walk(ctx context.Context, txn *badger.Txn) error {
 	o.Prefix, o.PrefetchSize = []byte{tableRow}, 1000
 	it := txn.NewIterator(o)
 	defer it.Close()
+	if err := w.reachSeals(); err != nil {
+		return err
+	}
 	for it.Rewind(); it.Valid() && w.next < w.anchor.Size; it.Next() {
 		if w.next%rowsBetweenProgress == 0 {
 			if ctx.Err() != nil {
@@ -172,11 +189,32 @@ func (w *walker) row(txn *badger.Txn, value []byte) error {
 		return err
 	}
 	w.next++
+	if err := w.reachSeals(); err != nil {
+		return err
+	}
 	if len(w.tile) == 256*tlog.HashSize {
 		if err := w.compareTile(txn); err != nil {
 			return err
 		}
 		w.tile = w.tile[:0]
+	}
+	return nil
+}
+
+// reachSeals compares the seals of days that ended here with the rows so far.
+func (w *walker) reachSeals() error {
+	for ; len(w.seals) > 0 && w.seals[0].Size == w.next; w.seals = w.seals[1:] {
+		s := &w.seals[0]
+		root := emptyRoot[:]
+		if w.next > 0 {
+			var err error
+			if root, err = w.tree.GetRootHash(nil); err != nil {
+				return err
+			}
+		}
+		if !bytes.Equal(root, s.Root[:]) || w.chain != s.Chain {
+			return &badPlace{where: "seal/" + s.Day, detail: fmt.Sprintf("the %d rows up to then are not those that it sealed", s.Size)}
+		}
 	}
 	return nil
 }
@@ -226,6 +264,9 @@ func (w *walker) end(txn *badger.Txn) error {
 	}
 	if w.anchor.Size > 0 && stored != tlog.Hash(w.anchor.Root) {
 		return &badPlace{where: "tiles", detail: "the stored tree does not hash to the checkpoint's root"}
+	}
+	if len(w.seals) > 0 {
+		return &badPlace{where: "seal/" + w.seals[0].Day, detail: fmt.Sprintf("it speaks of %d rows, the log has %d", w.seals[0].Size, w.anchor.Size)}
 	}
 	return nil
 }

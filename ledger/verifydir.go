@@ -156,10 +156,14 @@ func verifyHere(ctx context.Context, dir string, progress func(done, total uint6
 func verifyOpened(ctx context.Context, dir string, db *badger.DB, id *identity, anchor Checkpoint, progress func(done, total uint64)) Verification {
 	l := &Ledger{dir: dir, id: id, options: Options{ReadOnly: true, Clock: time.Now}}
 	var ahead uint64
+	var newest uint32
 	headErr := db.View(func(txn *badger.Txn) error {
-		head, _, err := l.readHead(txn)
+		head, days, err := l.readHead(txn)
 		if err != nil {
 			return err
+		}
+		if len(days) > 0 {
+			newest = days[len(days)-1].day
 		}
 		if head.Size == anchor.Size && head.Root != anchor.Root {
 			return l.damaged("anchor/checkpoint", "anchor and store are of the same size and have different roots")
@@ -169,7 +173,8 @@ func verifyOpened(ctx context.Context, dir string, db *badger.DB, id *identity, 
 		}
 		return nil
 	})
-	v := verifyStore(ctx, db, id, anchor, progress)
+	seals, sealsErr := checkSeals(dir, id, newest)
+	v := verifyStore(ctx, db, id, anchor, seals, sealsErr, progress)
 	if v.Status == Intact && headErr != nil {
 		bad := damagedVerification(headErr)
 		bad.Origin, bad.Size, bad.Root = v.Origin, v.Size, v.Root

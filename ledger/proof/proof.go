@@ -75,10 +75,8 @@ func Verify(row, text []byte, vkey string) (Verified, error) {
 	if err != nil {
 		return Verified{}, fmt.Errorf("%w: the checkpoint is not signed by this key: %w", ErrUnproved, err)
 	}
-	for _, s := range n.Sigs { // the library ignores the unused bits of the last character
-		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
-			return Verified{}, fmt.Errorf("%w: the signature's text was changed: %w", ErrUnproved, err)
-		}
+	if err := strictSignatures(n); err != nil {
+		return Verified{}, err
 	}
 	v, err := parseCheckpoint(n.Text)
 	if err != nil {

@@ -1,0 +1,255 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"netaudit/ledger/proof"
+)
+
+// sealState is the running epoch: the day that will be sealed next, and its key. It lies in a file of its own and never in the store, whose old versions and backups would keep
+// keys that are to be forgotten. Nobody can promise that a disk forgets; docs/ledger.md says so.
+type sealState struct {
+	Epoch uint64 `json:"epoch"`
+	Day   uint32 `json:"day"` // days since the Unix epoch, UTC
+	Key   string `json:"key"` // proof.SealKey of this epoch
+
+	key      proof.SealKey
+	previous [32]byte // hash of the newest seal, of the genesis record before the first
+	last     *proof.Seal
+}
+
+func sealStatePath(dir string) string { return filepath.Join(dir, "seal", "key") }
+
+// sealPath is where the seal of a day lies: seal/2026-11-23.
+func sealPath(dir string, day uint32) string { return filepath.Join(dir, "seal", dayName(day)) }
+
+func dayName(day uint32) string { return dayTime(day).Format(time.DateOnly) }
+
+func dayTime(day uint32) time.Time { return time.Unix(int64(day)*secondsOfDay, 0).UTC() }
+
+const secondsOfDay = 24 * 60 * 60
+
+// dayAt is the UTC day of a time in nanoseconds.
+func dayAt(ns int64) uint32 { return uint32(ns / (secondsOfDay * int64(time.Second))) }
+
+// beginSeals makes the key of the first day and returns it: it must be kept elsewhere.
+func beginSeals(dir string, id *identity, now time.Time) (proof.SealKey, error) {
+	key, err := proof.NewSealKey()
+	if err != nil {
+		return key, err
+	}
+	s := &sealState{Day: dayAt(now.UnixNano()), key: key, previous: id.chainStart()}
+	return key, s.write(dir)
+}
+
+func (s *sealState) write(dir string) error {
+	s.Key = s.key.String()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := writeDurably(sealStatePath(dir), append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("keep the seal key: %w", err)
+	}
+	return nil
+}
+
+// loadSealState reads the running epoch. A seal that was written just before a crash, before its key was forgotten, ends the epoch now.
+func loadSealState(dir string, id *identity) (*sealState, error) {
+	text, err := os.ReadFile(sealStatePath(dir))
+	if err != nil {
+		return nil, &DamagedError{Dir: dir, Where: "seal/key", Detail: err.Error()}
+	}
+	var s sealState
+	if err = json.Unmarshal(text, &s); err == nil {
+		s.key, err = proof.ParseSealKey(s.Key)
+	}
+	if err != nil {
+		return nil, &DamagedError{Dir: dir, Where: "seal/key", Detail: err.Error()}
+	}
+	s.previous = id.chainStart()
+	if s.Epoch > 0 {
+		if err := s.adopt(dir, id, s.Day-1, nil); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := os.Stat(sealPath(dir, s.Day)); err == nil {
+		if err := s.adopt(dir, id, s.Day, &s.key); err != nil {
+			return nil, err
+		}
+		return &s, s.advance(dir)
+	}
+	return &s, nil
+}
+
+// adopt reads the seal of a day as the newest one.
+func (s *sealState) adopt(dir string, id *identity, day uint32, key *proof.SealKey) error {
+	text, err := os.ReadFile(sealPath(dir, day))
+	if err != nil {
+		return &DamagedError{Dir: dir, Where: "seal/" + dayName(day), Detail: err.Error()}
+	}
+	last, err := proof.OpenSeal(text, id.sealKey, key)
+	if err != nil {
+		return &DamagedError{Dir: dir, Where: "seal/" + dayName(day), Detail: err.Error()}
+	}
+	s.last, s.previous = &last, sha256.Sum256(text)
+	return nil
+}
+
+// advance begins the next epoch and forgets the key of the one that ended.
+func (s *sealState) advance(dir string) error {
+	s.Epoch, s.Day, s.key = s.Epoch+1, s.Day+1, s.key.Next()
+	return s.write(dir)
+}
+
+// sealDays seals every day that is over, empty ones too, before the first row of a later day is written. Time in the log never goes back, so no day is opened again.
+func (s *sequencer) sealDays(now int64) error {
+	if s.seals == nil {
+		return nil
+	}
+	for today := dayAt(now); s.seals.Day < today; {
+		if err := s.sealDay(today); err != nil {
+			return fmt.Errorf("seal %s: %w", dayName(s.seals.Day), err)
+		}
+	}
+	return nil
+}
+
+func (s *sequencer) sealDay(today uint32) error {
+	c := s.l.Checkpoint()
+	seal := proof.Seal{
+		Origin: s.l.id.origin, Epoch: s.seals.Epoch, Day: dayName(s.seals.Day), Size: c.Size, Root: c.Root, Chain: s.chain,
+		First: "-", Last: "-", Minimum: s.l.minimum(), Previous: s.seals.previous, Late: today > s.seals.Day+1,
+	}
+	if n := len(s.days); n > 0 && s.days[n-1].day == s.seals.Day {
+		d := s.days[n-1]
+		seal.Rows = d.last - d.first + 1
+		var err error
+		if seal.First, err = s.l.loggedAt(d.first); err != nil {
+			return err
+		}
+		if seal.Last, err = s.l.loggedAt(d.last); err != nil {
+			return err
+		}
+	}
+	text, err := s.seals.key.Sign(&seal, s.l.id.sealSigner)
+	if err != nil {
+		return err
+	}
+	// If we crash here, the day is not sealed: the next start does it.
+	if err := writeDurably(sealPath(s.l.dir, s.seals.Day), text, 0o644); err != nil {
+		return err
+	}
+	// If we crash here, the next start finds the seal and only forgets the key.
+	s.seals.last, s.seals.previous = &seal, sha256.Sum256(text)
+	if err := s.seals.advance(s.l.dir); err != nil {
+		return err
+	}
+	s.l.lastSeal.Store(s.seals.last)
+	return nil
+}
+
+// loggedAt is when a row was logged, as it stands in the row.
+func (l *Ledger) loggedAt(seq uint64) (string, error) {
+	row, err := l.Row(seq)
+	if err != nil {
+		return "", err
+	}
+	e, err := ParseEvent(row.JSON)
+	if err != nil {
+		return "", fmt.Errorf("row %d: %w", seq, err)
+	}
+	return string(appendTime(nil, e.Logged)), nil
+}
+
+// LastSeal is the newest seal; nil on the log's first day, and for logs from before there were seals.
+func (l *Ledger) LastSeal() *proof.Seal { return l.lastSeal.Load() }
+
+// SealVerifierKey is the public key of the seals as a C2SP vkey, "" for logs from before there were seals.
+func (l *Ledger) SealVerifierKey() string { return l.id.sealKey }
+
+// Seals reads the texts of all seals, oldest first.
+func (l *Ledger) Seals() ([][]byte, error) { return readSeals(l.dir) }
+
+// SealFiles reads the seals and the public keys out of a state directory, whether or not a netaudit runs on it.
+func SealFiles(dir string) (seals [][]byte, vkey string, err error) {
+	id, err := loadIdentity(dir, false)
+	if err != nil {
+		return nil, "", err
+	}
+	seals, err = readSeals(dir)
+	return seals, id.sealKey, err
+}
+
+func readSeals(dir string) ([][]byte, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "seal"))
+	if err != nil {
+		return nil, fmt.Errorf("read the seals: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := time.Parse(time.DateOnly, e.Name()); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	sort.Strings(names)
+	texts := make([][]byte, 0, len(names))
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(dir, "seal", name))
+		if err != nil {
+			return nil, fmt.Errorf("read the seals: %w", err)
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+// checkSeals checks the seals of a log among themselves and against the running epoch. What they say about rows is checked where the rows are.
+func checkSeals(dir string, id *identity, newest uint32) (proof.Seals, error) {
+	if id.sealKey == "" {
+		return nil, nil
+	}
+	texts, err := readSeals(dir)
+	if err != nil {
+		return nil, &badPlace{where: "seal", detail: err.Error()}
+	}
+	seals, err := proof.CheckSeals(texts, id.sealKey, nil)
+	if err != nil {
+		return nil, &badPlace{where: "seal", detail: err.Error()}
+	}
+	if len(seals) > 0 && (seals[0].Epoch != 0 || seals[0].Previous != id.chainStart()) {
+		return nil, &badPlace{where: "seal/" + seals[0].Day, detail: "it is not the log's first: earlier seals are missing"}
+	}
+	var state sealState
+	text, err := os.ReadFile(sealStatePath(dir))
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return seals, nil // an auditor without the right to the key
+	case err != nil:
+		return nil, &badPlace{where: "seal/key", detail: err.Error()}
+	}
+	if err := json.Unmarshal(text, &state); err != nil {
+		return nil, &badPlace{where: "seal/key", detail: err.Error()}
+	}
+	if n := uint64(len(seals)); n != state.Epoch && n != state.Epoch+1 || n == state.Epoch+1 && seals[n-1].Day != dayName(state.Day) {
+		return nil, &badPlace{where: "seal", detail: fmt.Sprintf("the running epoch is %d, and there are %d seals: one is missing or too many", state.Epoch, n)}
+	}
+	if _, err := proof.ParseSealKey(state.Key); err != nil {
+		return nil, &badPlace{where: "seal/key", detail: err.Error()}
+	}
+	if newest > state.Day {
+		return nil, &badPlace{where: "seal", detail: fmt.Sprintf("there are rows of %s, and %s is not sealed", dayName(newest), dayName(state.Day))}
+	}
+	return seals, nil
+}
+
+// Files of the key pair of the seals.
+func sealSignerPath(dir string) string { return filepath.Join(dir, "keys", "seal") }
+func sealVkeyPath(dir string) string   { return filepath.Join(dir, "keys", "seal.pub") }
