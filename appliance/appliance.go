@@ -19,6 +19,7 @@ import (
 	"netaudit/attribution/resolve"
 	"netaudit/dissect"
 	"netaudit/ledger"
+	"netaudit/ledger/proof"
 	"netaudit/ledger/report"
 	"netaudit/tap"
 )
@@ -45,6 +46,8 @@ type Appliance struct {
 type Access struct {
 	URL   string // of the Trust Report
 	Login string // URL that logs in once
+
+	SealKey proof.SealKey // of a log that began now, for its owner to keep elsewhere; else zero
 }
 
 // Run starts the appliance and blocks until ctx ends or something fails that it cannot go on without. ready is called

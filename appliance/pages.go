@@ -46,5 +46,5 @@ func (a *Appliance) pages(address net.Addr) (http.Handler, Access, error) {
 	if err != nil {
 		return nil, Access{}, err
 	}
-	return engine, Access{URL: url, Login: url + "login?code=" + code}, nil
+	return engine, Access{URL: url, Login: url + "login?code=" + code, SealKey: a.ledger.Recovery().SealKey}, nil
 }

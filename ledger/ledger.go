@@ -100,6 +100,9 @@ func Open(dir string, o Options) (*Ledger, error) {
 	}
 	if o.ReadOnly {
 		close(l.finished)
+		if err := l.readLastSeal(); err != nil {
+			return nil, errors.Join(err, l.db.Close())
+		}
 		return l, nil
 	}
 	l.queue = make(chan request, o.Queue)

@@ -172,6 +172,36 @@ func (l *Ledger) loggedAt(seq uint64) (string, error) {
 // LastSeal is the newest seal; nil on the log's first day, and for logs from before there were seals.
 func (l *Ledger) LastSeal() *proof.Seal { return l.lastSeal.Load() }
 
+// FirstSealKey is the key of a log's first day, for its owner to keep elsewhere, while that day lasts.
+func FirstSealKey(dir string) (proof.SealKey, error) {
+	text, err := os.ReadFile(sealStatePath(dir))
+	if err != nil {
+		return proof.SealKey{}, fmt.Errorf("read the seal key: %w", err)
+	}
+	var s sealState
+	if err := json.Unmarshal(text, &s); err != nil {
+		return proof.SealKey{}, fmt.Errorf("read the seal key: %w", err)
+	}
+	if s.Epoch > 0 {
+		return proof.SealKey{}, fmt.Errorf("the first day of this log is over and its key was forgotten, as it must be (epoch %d runs)", s.Epoch)
+	}
+	return proof.ParseSealKey(s.Key)
+}
+
+// readLastSeal is for a log that is only read: its running epoch belongs to the writer.
+func (l *Ledger) readLastSeal() error {
+	texts, err := readSeals(l.dir)
+	if err != nil || len(texts) == 0 || l.id.sealKey == "" {
+		return err
+	}
+	last, err := proof.OpenSeal(texts[len(texts)-1], l.id.sealKey, nil)
+	if err != nil {
+		return l.damaged("seal", err.Error())
+	}
+	l.lastSeal.Store(&last)
+	return nil
+}
+
 // SealVerifierKey is the public key of the seals as a C2SP vkey, "" for logs from before there were seals.
 func (l *Ledger) SealVerifierKey() string { return l.id.sealKey }
 

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -26,16 +27,17 @@ var windows = []window{
 
 type reportContent struct {
 	report.Report
-	Windows    []window
-	Verified   api.Verified
-	Checkpoint time.Time
-	MIT, Third []bar
-	MITMore    int
-	ThirdMore  int
-	Shares     []share
-	Volumes    []volumeBar
-	Steps      []step
-	Packets    bool // rows know packets only: no process can be seen
+	Windows     []window
+	Verified    api.Verified
+	Checkpoint  time.Time
+	MIT, Third  []bar
+	MITMore     int
+	ThirdMore   int
+	Shares      []share
+	Volumes     []volumeBar
+	Steps       []step
+	SealOverdue bool
+	Packets     bool // rows know packets only: no process can be seen
 }
 
 func (p *pages) report(c *gin.Context) {
@@ -52,6 +54,7 @@ func (p *pages) report(c *gin.Context) {
 		Report: r, Windows: list, Verified: p.o.Verifier.Last(), Checkpoint: p.o.Ledger.Checkpoint().Time,
 		Packets: r.Install == "mirror" || r.Install == "replay",
 	}
+	content.SealOverdue = slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.Rule == "T6" })
 	content.MIT, content.MITMore = bars(r.Destinations, "mit_bound")
 	content.Third, content.ThirdMore = bars(r.Destinations, "third_party")
 	content.Shares, content.Volumes, content.Steps = shares(r.Calls), volumeBars(r.Calls), steps(r.Timeline, length)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"netaudit/ledger"
+	"netaudit/ledger/proof"
 )
 
 // Source is what the report reads; *ledger.Ledger is one.
@@ -17,6 +18,8 @@ type Source interface {
 	Checkpoint() ledger.Checkpoint
 	Rows(ctx context.Context, from uint64, yield func(ledger.Row) bool) error
 	Since(t time.Time) uint64
+	LastSeal() *proof.Seal
+	SealVerifierKey() string
 }
 
 // Rules is what a verdict needs to know besides the rows.
@@ -53,6 +56,7 @@ type Report struct {
 	Coverage     Coverage      `json:"coverage"`
 	Attribution  Attribution   `json:"attribution"`
 	License      License       `json:"license"`
+	LastSeal     string        `json:"last_seal,omitempty"` // UTC day, 2026-11-23
 	Destinations []Destination `json:"destinations"`
 	Modules      []Module      `json:"modules"`
 	Timeline     []Bucket      `json:"timeline"`
@@ -160,5 +164,8 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 		return Report{}, parseErr
 	}
 	c.report.Origin, c.report.Size = src.Origin(), src.Size()
+	if err := c.seals(ctx, src); err != nil {
+		return Report{}, err
+	}
 	return c.finish(), nil
 }

@@ -241,3 +241,18 @@ func TestWordsNeverRoundAwayWhatMatters(t *testing.T) {
 		t.Errorf("grouped %q", got)
 	}
 }
+
+func TestDayWithoutItsSealIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.awake()
+	if r := w.report(); slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Rule == "T6" }) {
+		t.Errorf("on the first day nothing is due: %+v", r.Findings)
+	}
+	overdue := func(r *Rules) { r.Now = time.Now().AddDate(0, 0, 2) }
+	if r := w.report(overdue); !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Rule == "T6" }) {
+		t.Errorf("two days later no seal is missed: %+v", r.Findings)
+	}
+	if r := w.report(overdue, func(r *Rules) { r.Install = "replay" }); slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Rule == "T6" }) {
+		t.Errorf("rows from capture files want a seal: %+v", r.Findings)
+	}
+}

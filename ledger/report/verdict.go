@@ -1,6 +1,7 @@
 package report
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ var ruleTexts = []struct{ id, title, sentence string }{
 	{"T2", "Calls without a name", "%d calls left without an addon or a process that could be named."},
 	{"T3", "New destinations", "%d calls went where none had gone before."},
 	{"T4", "Hidden destinations", "%d calls went to addresses without a visible name."},
+	{"T6", "A daily seal is overdue", "The last day that is over has no seal: its rows could still be rewritten by whoever gets hold of this host."},
 	{"T7", "Disguised call", "%d calls to third parties came from code whose names contradict each other."},
 	{"T8", "Recovered after a crash", "%d times netaudit had to recover its log after a crash."},
 	{"T9", "Data in names", "%d lookups had long, random-looking names below one domain: data may be leaving through DNS."},
@@ -116,6 +118,33 @@ func (c *collector) license(e *ledger.Event, class string, out int64) {
 	if c.rules.DailyBudget > 0 && before <= c.rules.DailyBudget && c.budget[day] > c.rules.DailyBudget {
 		c.fire("A4", e.Seq)
 	}
+}
+
+// sealGrace is how long after midnight UTC a day may still be without its seal.
+const sealGrace = time.Hour
+
+// seals looks whether the last day that is over has its seal. Nobody seals rows that come from capture files.
+func (c *collector) seals(ctx context.Context, src Source) error {
+	if src.SealVerifierKey() == "" || c.rules.Install == "replay" || src.Size() == 0 {
+		return nil
+	}
+	due := c.rules.Now.UTC().Add(-sealGrace).AddDate(0, 0, -1).Format(time.DateOnly)
+	if last := src.LastSeal(); last != nil {
+		c.report.LastSeal = last.Day
+		if last.Day < due {
+			c.fire("T6", 0)
+			c.findings["T6"].Seqs = []uint64{}
+		}
+		return nil
+	}
+	return src.Rows(ctx, 0, func(row ledger.Row) bool { // not one day sealed: right only if the log began today
+		e, err := ledger.ParseEvent(row.JSON)
+		if err == nil && time.Unix(0, e.Logged).UTC().Format(time.DateOnly) <= due {
+			c.fire("T6", 0)
+			c.findings["T6"].Seqs = []uint64{}
+		}
+		return false
+	})
 }
 
 func (c *collector) gapRow(e *ledger.Event) {

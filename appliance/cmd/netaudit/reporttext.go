@@ -34,6 +34,9 @@ func printReport(w io.Writer, r report.Report) error {
 	}
 	fmt.Fprintf(&b, "  window       %s – %s\n", clock(r.From), clock(r.To))
 	fmt.Fprintf(&b, "  log          %s, %s rows\n", r.Origin, grouped(int64(r.Size)))
+	if r.LastSeal != "" {
+		fmt.Fprintf(&b, "  last seal    %s\n", r.LastSeal)
+	}
 	fmt.Fprintf(&b, "  coverage     %s\n", coverageWords(r.Coverage))
 	if r.Attribution.Outbound > 0 && r.Install != "replay" && r.Install != "mirror" {
 		fmt.Fprintf(&b, "  attribution  %d of %d calls out have a name\n", r.Attribution.Named, r.Attribution.Outbound)

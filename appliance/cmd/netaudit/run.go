@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"netaudit/appliance"
+	"netaudit/ledger/proof"
 )
 
 // watchFlags are shared by run and demo. A flag wins over the configuration file.
@@ -137,5 +138,12 @@ func welcome(s *session, a appliance.Access, state string) {
 	fmt.Fprintf(s.stderr, "  Trust Report   %s\n", c.link(a.URL))
 	fmt.Fprintf(s.stderr, "  Log in once    %s\n", c.link(a.Login))
 	fmt.Fprintf(s.stderr, "  Ledger         %s\n\n", state)
+	switch {
+	case a.SealKey == proof.SealKey{}:
+	case isTerminal(s.stderr):
+		showSealKey(s.stderr, a.SealKey)
+	default: // a journal is no place for a key
+		fmt.Fprintf(s.stderr, "  A new log began. Keep its seal key elsewhere before midnight UTC:  netaudit seal key %s\n\n", state)
+	}
 	fmt.Fprintf(s.stderr, "  %s\n\n", c.dim("Ctrl-C writes what is open, seals the ledger and leaves."))
 }
