@@ -11,8 +11,8 @@ var ErrNoLedger = errors.New("no ledger here")
 // ErrNoRow says that a row is not in the log (yet).
 var ErrNoRow = errors.New("no such row")
 
-// ErrPruned says that a row was removed by logged retention; its hash is kept.
-var ErrPruned = errors.New("row was removed by retention")
+// ErrWithheld says that a row's content was taken away by logged retention; its hash is kept. It is an ErrNoRow.
+var ErrWithheld = fmt.Errorf("taken away by retention, its hash is kept: %w", ErrNoRow)
 
 // ErrClosed says that the ledger takes no rows any more.
 var ErrClosed = errors.New("the ledger is closed")

@@ -58,6 +58,7 @@ type Event struct {
 	// Rows that are not about a call.
 	Heartbeat *Heartbeat // kind heartbeat
 	Gap       *Gap       // kind gap
+	Retention *Retention // kind retention
 	Message   string     // lifecycle, config, access, retention, finding: one sentence for people
 	Rule      string     // finding: stable id; lifecycle: start stop recovered demo …
 }
@@ -203,6 +204,13 @@ type Heartbeat struct {
 	Malformed        int64    // packets and messages that could not be read, since the previous heartbeat
 	MalformedWhy     []string // the most frequent reasons since start: "dns: no question 3"
 	ClockSteps       int64    // packets whose time lay before their predecessor's, since the previous heartbeat
+}
+
+// Retention says which rows' content is taken away; rule is intent before and done after.
+type Retention struct {
+	Day         string // UTC, 2026-11-23
+	First, Last int64  // rows
+	Reason      string
 }
 
 // Gap says that something could not be seen between Start and End of the event.

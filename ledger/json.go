@@ -40,6 +40,7 @@ func (ev *Event) AppendJSON(dst []byte) []byte {
 	}
 	e.party(ev.Party)
 	e.process(ev.Process)
+	e.retention(ev.Retention)
 	e.number("retransmits", ev.Retransmits)
 	e.number("rtt_us", ev.RTTUS)
 	e.text("rule", ev.Rule)
@@ -185,6 +186,18 @@ func (e *encoder) frame(f *Frame) {
 	e.text("function", f.Function)
 	e.number("line", int64(f.Line))
 	e.text("module", f.Module)
+	e.close()
+}
+
+func (e *encoder) retention(r *Retention) {
+	if r == nil {
+		return
+	}
+	e.object("retention")
+	e.text("day", r.Day)
+	e.always("first", r.First)
+	e.always("last", r.Last)
+	e.text("reason", r.Reason)
 	e.close()
 }
 

@@ -16,6 +16,7 @@ import (
 //	'x' be32 day u8 kind value 0 be64 seq      index, no value: m addon, d destination, p process, v party class
 //	't' be64 minute                            first seq logged in that minute
 //	'd' be32 day                               first and last seq of the day
+//	'w' be32 day                               the same of a day whose rows retention took away, and the row hash of its last row
 //
 // The day in front lets a whole day's rows and index go with one DropPrefix.
 const (
@@ -26,6 +27,7 @@ const (
 	tableIndex      = 'x'
 	tableMinute     = 't'
 	tableDay        = 'd'
+	tableDropped    = 'w'
 )
 
 // Names of the index kinds.
@@ -63,6 +65,8 @@ func minuteKey(minute uint64) []byte {
 }
 
 func dayKey(day uint32) []byte { return binary.BigEndian.AppendUint32([]byte{tableDay}, day) }
+
+func droppedKey(day uint32) []byte { return binary.BigEndian.AppendUint32([]byte{tableDropped}, day) }
 
 // longestIndexValue bounds an indexed value, in bytes; the rest of a longer one is not indexed, the row keeps it whole.
 const longestIndexValue = 256

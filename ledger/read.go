@@ -33,6 +33,9 @@ func (l *Ledger) row(txn *badger.Txn, seq uint64) (Row, error) {
 	if !ok {
 		return Row{}, fmt.Errorf("row %d: %w", seq, ErrNoRow)
 	}
+	if _, withheld := withheldBy(l.state.Load().dropped, seq); withheld {
+		return Row{}, fmt.Errorf("row %d: %w", seq, ErrWithheld)
+	}
 	item, err := txn.Get(rowKey(day, seq))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return Row{}, fmt.Errorf("row %d is missing from the store: %w", seq, ErrNoRow)

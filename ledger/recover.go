@@ -69,6 +69,10 @@ func (l *Ledger) compare(anchor Checkpoint) error {
 		if err != nil {
 			return err
 		}
+		dropped, err := readDropped(txn, days)
+		if err != nil {
+			return l.damaged("badger", err.Error())
+		}
 		switch {
 		case head.Size < anchor.Size:
 			return l.damaged(fmt.Sprintf("row %d", head.Size), fmt.Sprintf(
@@ -76,20 +80,20 @@ func (l *Ledger) compare(anchor Checkpoint) error {
 		case head.Size == anchor.Size && head.Root != anchor.Root:
 			return l.damaged("anchor/checkpoint", "anchor and store are of the same size and have different roots")
 		}
-		if err := l.checkEnd(txn, head, days); err != nil {
+		if err := l.checkEnd(txn, head, days, dropped); err != nil {
 			return err
 		}
 		if head.Size == anchor.Size {
-			l.publish(anchor, days)
+			l.publish(anchor, days, dropped)
 			l.recovery = Recovery{Status: "clean", Detail: "Store and anchor agree."}
 			return nil
 		}
-		return l.extendAnchor(txn, anchor, head, days)
+		return l.extendAnchor(txn, anchor, head, days, dropped)
 	})
 }
 
 // extendAnchor deals with the crash between commit and anchor.
-func (l *Ledger) extendAnchor(txn *badger.Txn, anchor, head Checkpoint, days []dayRange) error {
+func (l *Ledger) extendAnchor(txn *badger.Txn, anchor, head Checkpoint, days, dropped []dayRange) error {
 	if anchor.Size > 0 {
 		p, err := tlog.ProveTree(int64(head.Size), int64(anchor.Size), tileReader(txn))
 		if err == nil {
@@ -101,21 +105,21 @@ func (l *Ledger) extendAnchor(txn *badger.Txn, anchor, head Checkpoint, days []d
 	}
 	n := head.Size - anchor.Size
 	if l.options.ReadOnly {
-		l.publish(anchor, days)
+		l.publish(anchor, days, dropped)
 		l.recovery = Recovery{Status: "clean", Detail: fmt.Sprintf("%d rows behind the anchor are not shown: the next start for writing anchors them.", n)}
 		return nil
 	}
 	if err := writeDurably(anchorPath(l.dir), head.Note, 0o644); err != nil {
 		return fmt.Errorf("anchor the recovered rows: %w", err)
 	}
-	l.publish(head, days)
+	l.publish(head, days, dropped)
 	l.recovery = Recovery{Status: "recovered", Rows: n, Detail: fmt.Sprintf("Recovered after a crash: %d rows were stored and not yet anchored.", n)}
 	return nil
 }
 
-func (l *Ledger) publish(c Checkpoint, days []dayRange) {
+func (l *Ledger) publish(c Checkpoint, days, dropped []dayRange) {
 	c.Time = l.options.Clock()
-	l.state.Store(&published{checkpoint: c, days: days})
+	l.state.Store(&published{checkpoint: c, days: days, dropped: dropped})
 }
 
 // readHead reads what the store says of itself.
@@ -179,7 +183,7 @@ func readDays(txn *badger.Txn) ([]dayRange, error) {
 const rowsAtEnd = 512
 
 // checkEnd recomputes the root from the tiles and hashes the newest rows again.
-func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days []dayRange) error {
+func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days, dropped []dayRange) error {
 	root, err := tlog.TreeHash(int64(head.Size), tileReader(txn))
 	if err != nil {
 		return l.damaged("badger", "the tree's tiles: "+err.Error())
@@ -188,6 +192,9 @@ func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days []dayRange) err
 		return l.damaged("badger", "the tree's tiles do not hash to the checkpoint's root")
 	}
 	for seq := head.Size - min(head.Size, rowsAtEnd); seq < head.Size; seq++ {
+		if _, withheld := withheldBy(dropped, seq); withheld {
+			continue
+		}
 		day, ok := dayOf(days, seq)
 		if !ok {
 			return l.damaged(fmt.Sprintf("row %d", seq), "it is in no day of the store")

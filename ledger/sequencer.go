@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sys/unix"
+
+	"netaudit/ledger/proof"
 )
 
 // largestBatch bounds the rows of one transaction, in bytes: Badger takes 15 % of a memtable in one.
@@ -24,6 +25,7 @@ const leastFree = 256 << 20
 type request struct {
 	event   *Event
 	flushed chan error
+	drop    *dayRange // a day whose rows are to be taken away, after everything before; flushed is told
 	stop    bool
 }
 
@@ -74,6 +76,9 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 		}
 		l.lastSeal.Store(s.seals.last)
 	}
+	if err := l.finishDrops(); err != nil {
+		return nil, err
+	}
 	// Days that passed while nobody ran are sealed before anything else happens.
 	return s, s.sealDays(max(l.options.Clock().UnixNano(), s.logged))
 }
@@ -105,6 +110,9 @@ func (s *sequencer) run() {
 		}
 		timer.Stop()
 		err := s.commitAll()
+		if err == nil && r.drop != nil {
+			err = s.drop(*r.drop)
+		}
 		for _, w := range s.wait {
 			w <- err
 		}
@@ -202,7 +210,7 @@ func (s *sequencer) seal(now int64) ([]sealedRow, error) {
 			break
 		}
 		leaf := tlog.RecordHash(text)
-		chain = chainHash(e.Seq, chain, leaf)
+		chain = proof.ChainHash(e.Seq, chain, leaf)
 		rows = append(rows, sealedRow{e, dayAt(now), text, leaf, chain})
 	}
 	return rows, nil
@@ -230,17 +238,6 @@ func shorten(e *Event) {
 	if e.Addon != nil {
 		e.Addon.Chain = e.Addon.Chain[:min(len(e.Addon.Chain), 32)]
 	}
-}
-
-// chainHash is the row hash: it covers the row's leaf and, through the previous row hash, everything before. It is computed from
-// leaf hashes only, so the chain survives when a row's content is removed by retention.
-func chainHash(seq uint64, previous [32]byte, leaf tlog.Hash) [32]byte {
-	b := make([]byte, 0, 128)
-	b = append(b, "netaudit/row/v1\n"...)
-	b = binary.BigEndian.AppendUint64(b, seq)
-	b = append(b, previous[:]...)
-	b = append(b, leaf[:]...)
-	return sha256.Sum256(b)
 }
 
 func (s *sequencer) salt() (string, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -96,10 +97,13 @@ func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkp
 		w.v.Status, w.v.Damage = CannotTell, &Damage{Where: "badger", Detail: err.Error()}
 	default:
 		w.v.Checked = []string{
-			fmt.Sprintf("Each of %d rows hashes to the leaf that the tree holds for it.", anchor.Size),
+			fmt.Sprintf("Each of %d rows hashes to the leaf that the tree holds for it.", anchor.Size-w.missingRows()),
 			"Every row hash follows from the one before, back to the genesis record.",
 			"The tree's root is the one in the signed checkpoint, and the anchor file outside the store says the same.",
 			"The checkpoint's signature is that of the log's key.",
+		}
+		if n := w.missingRows(); n > 0 {
+			w.v.Checked = append(w.v.Checked, fmt.Sprintf("%d rows are withheld: rows of the log say that retention took their content away. Their hashes are there, and tree and chain include them.", n))
 		}
 		if id.sealKey != "" {
 			w.v.Checked = append(w.v.Checked, fmt.Sprintf("There is a signed seal for each of the %d days that are over, each follows from the one before, and rows and tree were then as they are now.", len(seals)))
@@ -110,6 +114,14 @@ func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkp
 }
 
 const notCheckedCodes = "Whether the seals were made with each day's key: netaudit seal verify checks that with the key you keep elsewhere."
+
+// missingRows counts the rows that are not there.
+func (w *walker) missingRows() (n uint64) {
+	for _, m := range w.withheld {
+		n += m.last - m.first + 1
+	}
+	return n
+}
 
 // badPlace stops a walk at the first damage.
 type badPlace struct {
@@ -134,6 +146,8 @@ type walker struct {
 	tile     []byte // leaf hashes of the tile being filled
 	next     uint64
 	seals    proof.Seals // that were not reached yet
+	withheld []dayRange  // rows that are not there
+	logged   []Retention // what rows say about rows that were taken away
 	progress func(done, total uint64)
 }
 
@@ -156,8 +170,11 @@ func (w *walker) walk(ctx context.Context, txn *badger.Txn) error {
 			w.progress(w.next, w.anchor.Size)
 		}
 		_, seq, ok := parseRowKey(it.Item().Key())
-		if !ok || seq != w.next {
+		if !ok || seq < w.next {
 			return badRow(w.next, "it is missing: the store goes on with row %d", seq)
+		}
+		if err := w.missing(txn, seq); err != nil {
+			return err
 		}
 		if err := it.Item().Value(func(value []byte) error { return w.row(txn, value) }); err != nil {
 			return err
@@ -167,7 +184,51 @@ func (w *walker) walk(ctx context.Context, txn *badger.Txn) error {
 		return badRow(w.next, "it is missing: the anchor speaks of %d rows", w.anchor.Size)
 	}
 	w.progress(w.anchor.Size, w.anchor.Size)
-	return w.end(txn)
+	return errors.Join(w.allowed(), w.end(txn))
+}
+
+// missing takes the leaves of rows that are not there out of the tree. Whether they may be missing is decided at the end, where the log's rows say which were taken away.
+func (w *walker) missing(txn *badger.Txn, until uint64) error {
+	if w.next == until {
+		return nil
+	}
+	w.withheld = append(w.withheld, dayRange{first: w.next, last: until - 1})
+	for w.next < until {
+		leaf, err := leafOf(txn, w.next)
+		if err != nil {
+			return badRow(w.next, "it is missing, and its hash too: %v", err)
+		}
+		w.chain = proof.ChainHash(w.next, w.chain, leaf)
+		w.tile = append(w.tile, leaf[:]...)
+		if err := w.fold(txn, leaf[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allowed compares what is missing with what the log says was taken away.
+func (w *walker) allowed() error {
+	for _, m := range w.withheld {
+		for at := m.first; at <= m.last; {
+			i := slices.IndexFunc(w.logged, func(r Retention) bool { return r.First >= 0 && uint64(r.First) <= at && at <= uint64(r.Last) })
+			if i < 0 {
+				return badRow(at, "it is missing, and the log does not say that retention took it away")
+			}
+			at = uint64(w.logged[i].Last) + 1
+		}
+	}
+	return nil
+}
+
+// note remembers what a row says about rows that were taken away; it was written before they were.
+func (w *walker) note(row Row) {
+	if !bytes.Contains(row.JSON, []byte(`"kind":"retention"`)) {
+		return
+	}
+	if e, err := ParseEvent(row.JSON); err == nil && e.Kind == "retention" && e.Rule == "intent" && e.Retention != nil && uint64(e.Retention.Last) < row.Seq {
+		w.logged = append(w.logged, *e.Retention)
+	}
 }
 
 // row checks one row's number, chain and leaf.
@@ -179,12 +240,18 @@ func (w *walker) row(txn *badger.Txn, value []byte) error {
 	}
 	leaf := rfc6962.DefaultHasher.HashLeaf(row.JSON)
 	w.tile = append(w.tile, leaf...)
-	if w.chain = chainHash(seq, w.chain, tlog.Hash(leaf)); w.chain != row.Chain {
+	if w.chain = proof.ChainHash(seq, w.chain, tlog.Hash(leaf)); w.chain != row.Chain {
 		if err := w.compareTile(txn); err != nil {
 			return err // the leaf is wrong too: that names the row exactly
 		}
 		return badRow(seq, "its row hash does not follow from the row before")
 	}
+	w.note(row)
+	return w.fold(txn, leaf)
+}
+
+// fold takes the next leaf into the tree; chain and tile have it already.
+func (w *walker) fold(txn *badger.Txn, leaf []byte) error {
 	if err := w.tree.Append(leaf, nil); err != nil {
 		return err
 	}

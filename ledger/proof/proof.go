@@ -67,6 +67,23 @@ func Verify(row, text []byte, vkey string) (Verified, error) {
 	if err != nil {
 		return Verified{}, fmt.Errorf("read the proof: %w", err)
 	}
+	v, err := openCheckpoint(signed, vkey)
+	if err != nil {
+		return Verified{}, err
+	}
+	if index >= v.Size {
+		return Verified{}, fmt.Errorf("%w: row %d is not among the checkpoint's %d rows", ErrUnproved, index, v.Size)
+	}
+	err = tlog.CheckRecord(hashes, int64(v.Size), tlog.Hash(v.Root), int64(index), tlog.RecordHash(row))
+	if err != nil {
+		return Verified{}, fmt.Errorf("%w: this is not what the log holds as row %d: %w", ErrUnproved, index, err)
+	}
+	v.Index = index
+	return v, nil
+}
+
+// openCheckpoint checks a checkpoint's signature and reads it.
+func openCheckpoint(signed []byte, vkey string) (Verified, error) {
 	verifier, err := note.NewVerifier(vkey)
 	if err != nil {
 		return Verified{}, fmt.Errorf("read the log's key: %w", err)
@@ -85,14 +102,6 @@ func Verify(row, text []byte, vkey string) (Verified, error) {
 	if v.Origin != verifier.Name() {
 		return Verified{}, fmt.Errorf("%w: the checkpoint is of log %q, the key of %q", ErrUnproved, v.Origin, verifier.Name())
 	}
-	if index >= v.Size {
-		return Verified{}, fmt.Errorf("%w: row %d is not among the checkpoint's %d rows", ErrUnproved, index, v.Size)
-	}
-	err = tlog.CheckRecord(hashes, int64(v.Size), tlog.Hash(v.Root), int64(index), tlog.RecordHash(row))
-	if err != nil {
-		return Verified{}, fmt.Errorf("%w: this is not what the log holds as row %d: %w", ErrUnproved, index, err)
-	}
-	v.Index = index
 	return v, nil
 }
 
