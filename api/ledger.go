@@ -48,6 +48,20 @@ func (s *server) registerLedger(a huma.API) {
 		OperationID: "verify-ledger", Method: http.MethodGet, Path: "/api/v1/ledger/verify", Summary: "Recompute every hash of the log now",
 		Tags: []string{"ledger"}, Security: security, Errors: []int{401, 429},
 	}, s.verify)
+	huma.Register(a, huma.Operation{
+		OperationID: "list-seals", Method: http.MethodGet, Path: "/api/v1/ledger/seals", Summary: "Every daily seal, oldest first",
+		Tags: []string{"ledger"}, Security: security, Errors: []int{401, 429},
+	}, s.seals)
+	huma.Register(a, huma.Operation{
+		OperationID: "get-consistency", Method: http.MethodGet, Path: "/api/v1/ledger/consistency", Summary: "Proof that the log was only extended between two of its sizes (RFC 6962)",
+		Tags: []string{"ledger"}, Security: security, Errors: []int{400, 401, 429},
+	}, s.consistency)
+	huma.Register(a, huma.Operation{
+		OperationID: "get-bundle", Method: http.MethodGet, Path: "/api/v1/ledger/bundle", Summary: "Rows with their proof, as a file that anybody can check",
+		Description: "A zip file: see docs/verify.md. Without rows and day it holds the whole log.",
+		Tags:        []string{"ledger"}, Security: security, Errors: []int{400, 401, 404, 429},
+		Responses: map[string]*huma.Response{"200": {Description: "Proof bundle", Content: map[string]*huma.MediaType{"application/zip": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}},
+	}, s.bundle)
 }
 
 func (s *server) getReport(ctx context.Context, in *reportInput) (*struct{ Body report.Report }, error) {

@@ -49,11 +49,11 @@ func (l *Ledger) WriteBundle(ctx context.Context, w io.Writer, first, count uint
 			{proof.BundleRange, run.Text()},
 		}
 		for _, p := range append(small, seals...) {
-			if err := writePart(z, p); err != nil {
+			if err := writePart(z, p, l.options.Clock()); err != nil {
 				return err
 			}
 		}
-		f, err := z.CreateHeader(&zip.FileHeader{Name: proof.BundleRows, Method: zip.Deflate})
+		f, err := z.CreateHeader(&zip.FileHeader{Name: proof.BundleRows, Method: zip.Deflate, Modified: l.options.Clock()})
 		if err != nil {
 			return fmt.Errorf("write the bundle: %w", err)
 		}
@@ -73,8 +73,8 @@ type part struct {
 	text []byte
 }
 
-func writePart(z *zip.Writer, p part) error {
-	f, err := z.CreateHeader(&zip.FileHeader{Name: p.name, Method: zip.Deflate})
+func writePart(z *zip.Writer, p part, now time.Time) error {
+	f, err := z.CreateHeader(&zip.FileHeader{Name: p.name, Method: zip.Deflate, Modified: now})
 	if err == nil {
 		_, err = f.Write(p.text)
 	}
