@@ -163,6 +163,7 @@ func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) (err 
 		group.Go(func() error { return w.run(watching) })
 	}
 	group.Go(func() error { heart.run(watching); return nil })
+	group.Go(func() error { a.retain(watching); return nil })
 	group.Go(func() error { return serveHTTP(watching, listener, handler) })
 	group.Go(func() error { return a.ledgerFailure(watching) })
 	group.Go(func() error { a.verifier.Run(watching, verifyEvery, a.log); return nil })

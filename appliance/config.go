@@ -37,6 +37,9 @@ type Config struct {
 	Redaction     string   `yaml:"redaction"`      // standard, or strict: also paths, internal names, client addresses and user agents become keyed hashes
 	AddonsPaths   []string `yaml:"addons_paths"`   // extra addons directories; those of running Odoo processes are found
 	PartyFiles    []string `yaml:"party_files"`    // extend or override the built-in catalogue of parties
+	KeepDays      int      `yaml:"keep_days"`      // content of rows is taken away that many days after their day; 0: kept for ever
+	KeepMB        int      `yaml:"keep_mb"`        // the oldest days go when the store is larger than so many MiB; 0: no limit
+	LegalHold     []string `yaml:"legal_hold"`     // days that are kept whatever else is said: 2026-01-01/2026-03-31, or one day
 	LocalNetworks []string `yaml:"local_networks"` // networks that count as local besides this host's own addresses
 }
 
@@ -109,6 +112,9 @@ func (c *Config) Check() error {
 	}
 	if c.Redaction != RedactionStandard && c.Redaction != RedactionStrict {
 		return fmt.Errorf("redaction: %q is not known; use standard or strict", c.Redaction)
+	}
+	if _, err := c.policy(); err != nil {
+		return err
 	}
 	_, err := c.localNetworks()
 	return err

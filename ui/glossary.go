@@ -43,6 +43,7 @@ var glossary = []entry{
 	{"call-site", "Call site", "File, line and function of the addon's code that made the call."},
 	{"chain", "Addon chain", "Addons on the calling stack, the one nearest to the call first. It shows when one addon works through another's helper."},
 	{"seal", "Daily seal", "A signed statement for every UTC day: so many rows, this tree head, and a code made with a key that this host forgets the day after. The key of the first day, kept elsewhere, shows later that no finished day was rewritten."},
+	{"bundle", "Proof bundle", "A zip file with rows exactly as they are hashed, the hashes that lead from them to the signed checkpoint, every daily seal and the public keys. Whoever gets it can check it without netaudit."},
 	{"checkpoint", "Checkpoint", "A signed statement of the log: so many rows, this tree head. Whoever keeps one can later prove whether the log was changed."},
 	{"confidence", "Confidence", "How sure a name is: exact (the calling thread was seen waiting on this very socket), high (there was only one possibility), unknown."},
 	{"coverage", "Coverage", "The share of the time in which netaudit was awake and capturing. Silence is only proof if the watcher was awake."},

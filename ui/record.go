@@ -4,12 +4,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"netaudit/api"
 	"netaudit/ledger"
+	"netaudit/ledger/proof"
 )
 
 type recordContent struct {
@@ -79,6 +82,34 @@ type verifyContent struct {
 	Size                      uint64
 	Milliseconds              int64
 	Note, Key                 string
+	SealKey, Today            string
+	Seals                     []sealedDay // newest first
+	MoreSeals                 int
+}
+
+// sealedDay is one day of the calendar of seals.
+type sealedDay struct {
+	Day  string
+	Rows uint64
+	Late bool
+}
+
+// mostSealedDays bounds the calendar; the API lists all.
+const mostSealedDays = 92
+
+// calendar lists the newest seals. A seal that cannot be read is a damage, which the verification has named.
+func (p *pages) calendar() (days []sealedDay, more int) {
+	texts, err := p.o.Ledger.Seals()
+	if err != nil {
+		p.o.Logger.Error("the seals could not be read", "error", err)
+		return nil, 0
+	}
+	for _, text := range slices.Backward(texts) {
+		if s, err := proof.OpenSeal(text, p.o.Ledger.SealVerifierKey(), nil); err == nil && len(days) < mostSealedDays {
+			days = append(days, sealedDay{s.Day, s.Rows, s.Late})
+		}
+	}
+	return days, len(texts) - len(days)
 }
 
 // verify recomputes every hash before it answers.
@@ -91,6 +122,10 @@ func (p *pages) verify(c *gin.Context) {
 	content := verifyContent{
 		Word: "Intact", Class: "good", Origin: v.Origin, Root: hex.EncodeToString(v.Root[:]), Checked: v.Checked, NotChecked: v.NotChecked,
 		Size: v.Size, Milliseconds: v.Elapsed.Milliseconds(), Note: string(p.o.Ledger.Checkpoint().Note), Key: p.o.Ledger.VerifierKey(),
+	}
+	content.SealKey, content.Today = p.o.Ledger.SealVerifierKey(), time.Now().UTC().Format(time.DateOnly)
+	if content.SealKey != "" {
+		content.Seals, content.MoreSeals = p.calendar()
 	}
 	switch v.Status {
 	case ledger.Intact:

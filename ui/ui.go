@@ -15,6 +15,7 @@ import (
 
 	"netaudit/api"
 	"netaudit/ledger"
+	"netaudit/ledger/proof"
 	"netaudit/ledger/report"
 )
 
@@ -82,6 +83,7 @@ func Mount(r *gin.Engine, o Options) error {
 	inside.GET("/log/:seq", p.record)
 	inside.GET("/log/:seq/row", p.rowBytes)
 	inside.GET("/verify", p.verify)
+	inside.GET("/verify/verify_bundle.py", func(c *gin.Context) { c.Data(http.StatusOK, "text/x-python; charset=utf-8", proof.PythonProgram) })
 	inside.GET("/glossary", func(c *gin.Context) { p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", glossary) })
 	r.NoRoute(func(c *gin.Context) {
 		p.problem(c, http.StatusNotFound, "There is no such page", "The address may be mistyped, or the page is of another version.")
