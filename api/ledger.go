@@ -104,14 +104,27 @@ func (s *server) checkpointNote(c *gin.Context) {
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", s.o.Ledger.Checkpoint().Note)
 }
 
-// tile serves /tile/<level>/<index>[.p/<width>] (c2sp.org/tlog-tiles@v0.1.0): hashes only. Entries are not served here: rows need a token.
+// tile serves /tile/<level>/<index>[.p/<width>] and, with a token, /tile/entries/<index>[.p/<width>] (c2sp.org/tlog-tiles@v0.1.0): hashes are open to everybody, rows are not.
 func (s *server) tile(c *gin.Context) {
-	level, n, width, ok := parseTilePath(strings.TrimPrefix(c.Param("path"), "/"))
+	path := strings.TrimPrefix(c.Param("path"), "/")
+	index, entries := strings.CutPrefix(path, "entries/")
+	if entries {
+		path = "0/" + index
+	}
+	level, n, width, ok := parseTilePath(path)
 	if !ok {
 		c.Status(http.StatusNotFound)
 		return
 	}
-	data, err := s.o.Ledger.Tile(level, n, width)
+	if entries && !s.o.Tokens.Authorised(c.Request) {
+		c.Status(http.StatusUnauthorized)
+		return
+	}
+	read := func() ([]byte, error) { return s.o.Ledger.Tile(level, n, width) }
+	if entries {
+		read = func() ([]byte, error) { return s.o.Ledger.EntryBundle(n, width) }
+	}
+	data, err := read()
 	if err != nil {
 		c.Status(http.StatusNotFound)
 		return

@@ -199,3 +199,24 @@ func (l *Ledger) Tile(level int, n int64, width int) ([]byte, error) {
 	})
 	return data, err
 }
+
+// EntryBundle returns rows as C2SP tlog-tiles serves entries: each with its length in 16 bits before it. ErrNoRow when the log has fewer rows, ErrWithheld when retention took one of them.
+func (l *Ledger) EntryBundle(n int64, width int) ([]byte, error) {
+	first := uint64(n) * 256
+	if n < 0 || width < 1 || width > 256 || first+uint64(width) > l.Size() {
+		return nil, fmt.Errorf("entries %d of %d rows: %w", n, width, ErrNoRow)
+	}
+	var out []byte
+	err := l.db.View(func(txn *badger.Txn) error {
+		for seq := first; seq < first+uint64(width); seq++ {
+			row, err := l.row(txn, seq)
+			if err != nil {
+				return err
+			}
+			out = binary.BigEndian.AppendUint16(out, uint16(len(row.JSON))) // LargestRow fits
+			out = append(out, row.JSON...)
+		}
+		return nil
+	})
+	return out, err
+}
