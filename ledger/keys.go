@@ -16,6 +16,7 @@ import (
 //	'x' be32 day u8 kind value 0 be64 seq      index, no value: m addon, d destination, p process, v party class
 //	't' be64 minute                            first seq logged in that minute
 //	'd' be32 day                               first and last seq of the day
+//	'r' be32 hour class 0 party 0 addon 0 destination 0 direction 0 channel   sums of the calls of that hour
 //	'w' be32 day                               the same of a day whose rows retention took away, and the row hash of its last row
 //
 // The day in front lets a whole day's rows and index go with one DropPrefix.
@@ -28,6 +29,7 @@ const (
 	tableMinute     = 't'
 	tableDay        = 'd'
 	tableDropped    = 'w'
+	tableRollup     = 'r'
 )
 
 // Names of the index kinds.

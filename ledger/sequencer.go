@@ -41,6 +41,7 @@ type sequencer struct {
 	used   int
 	batch  []*Event
 	wait   []chan error
+	hour   *hourSums
 	seals  *sealState // nil for logs from before there were seals
 }
 
@@ -77,6 +78,16 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 		l.lastSeal.Store(s.seals.last)
 	}
 	if err := l.finishDrops(); err != nil {
+		return nil, err
+	}
+	if err := l.ensureRollups(); err != nil {
+		return nil, err
+	}
+	err = l.db.View(func(txn *badger.Txn) (err error) {
+		s.hour, err = loadHour(txn, s.logged)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	// Days that passed while nobody ran are sealed before anything else happens.
@@ -173,7 +184,8 @@ func (s *sequencer) commit() error {
 	if err != nil {
 		return err
 	}
-	days, err := s.write(rows, g, signed)
+	hour := s.hour.clone()
+	days, err := s.write(rows, g, signed, hour)
 	if err != nil {
 		return fmt.Errorf("commit rows %d to %d: %w", s.tree.size, g.size-1, err)
 	}
@@ -183,7 +195,7 @@ func (s *sequencer) commit() error {
 	}
 	last := rows[len(rows)-1]
 	s.tree.adopt(g)
-	s.chain, s.days = last.chain, days
+	s.chain, s.days, s.hour = last.chain, days, hour
 	s.batch = slices.Delete(s.batch, 0, len(rows))
 	checkpoint := Checkpoint{Size: uint64(g.size), Root: g.root, Note: signed, Time: time.Unix(0, s.logged)}
 	s.l.state.Store(&published{checkpoint: checkpoint, days: days, dropped: s.l.state.Load().dropped})
@@ -253,8 +265,9 @@ func (s *sequencer) salt() (string, error) {
 }
 
 // write commits rows, index, tiles and checkpoint in one transaction: after a crash all of it is there, or none.
-func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte) ([]dayRange, error) {
+func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hourSums) ([]dayRange, error) {
 	days := slices.Clone(s.days)
+	changed := map[string]bool{}
 	txn := s.l.db.NewTransaction(true)
 	defer txn.Discard()
 	set := func(k, v []byte) error { return txn.Set(k, v) }
@@ -270,6 +283,15 @@ func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte) ([]dayRang
 			}
 		}
 		days = extendDays(days, r.day, r.event.Seq)
+		if key := hour.add(r.event); key != nil {
+			changed[string(key)] = true
+		}
+	}
+	for key := range changed {
+		sum := hour.sums[key]
+		if err := set([]byte(key), sum.bytes()); err != nil {
+			return nil, err
+		}
 	}
 	if minute := uint64(s.logged / int64(time.Minute)); minute != s.minute {
 		if err := set(minuteKey(minute), binary.BigEndian.AppendUint64(nil, rows[0].event.Seq)); err != nil {

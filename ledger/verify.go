@@ -85,7 +85,26 @@ func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkp
 		w.progress = func(uint64, uint64) {}
 	}
 	w.seals = seals
-	err := db.View(func(txn *badger.Txn) error { return w.walk(ctx, txn) })
+	summed := false
+	err := db.View(func(txn *badger.Txn) error {
+		days, err := readDays(txn)
+		if err != nil {
+			return &badPlace{where: "days", detail: err.Error()}
+		}
+		dropped, err := readDropped(txn, days)
+		if err != nil {
+			return &badPlace{where: "days", detail: err.Error()}
+		}
+		_, err = txn.Get(metaKey("rollups"))
+		summed = err == nil
+		ahead := len(days) > 0 && days[len(days)-1].last+1 > anchor.Size
+		w.sums = checkRollups(txn, hoursOf(dropped), ahead, summed)
+		err = w.walk(ctx, txn)
+		if sumsErr := w.sums.finish(); err == nil {
+			err = sumsErr
+		}
+		return err
+	})
 	if err == nil {
 		err = sealsErr
 	}
@@ -101,6 +120,9 @@ func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkp
 			"Every row hash follows from the one before, back to the genesis record.",
 			"The tree's root is the one in the signed checkpoint, and the anchor file outside the store says the same.",
 			"The checkpoint's signature is that of the log's key.",
+		}
+		if summed {
+			w.v.Checked = append(w.v.Checked, "The hourly sums that reports use are those of the rows.")
 		}
 		if n := w.missingRows(); n > 0 {
 			w.v.Checked = append(w.v.Checked, fmt.Sprintf("%d rows are withheld: rows of the log say that retention took their content away. Their hashes are there, and tree and chain include them.", n))
@@ -146,6 +168,7 @@ type walker struct {
 	tile     []byte // leaf hashes of the tile being filled
 	next     uint64
 	seals    proof.Seals // that were not reached yet
+	sums     *rollupCheck
 	withheld []dayRange  // rows that are not there
 	logged   []Retention // what rows say about rows that were taken away
 	progress func(done, total uint64)
@@ -176,7 +199,11 @@ func (w *walker) walk(ctx context.Context, txn *badger.Txn) error {
 		if err := w.missing(txn, seq); err != nil {
 			return err
 		}
-		if err := it.Item().Value(func(value []byte) error { return w.row(txn, value) }); err != nil {
+		value, err := it.Item().ValueCopy(nil) // the check of the sums reads it later
+		if err != nil {
+			return fmt.Errorf("read row %d: %w", seq, err)
+		}
+		if err := w.row(txn, value); err != nil {
 			return err
 		}
 	}
@@ -247,6 +274,7 @@ func (w *walker) row(txn *badger.Txn, value []byte) error {
 		return badRow(seq, "its row hash does not follow from the row before")
 	}
 	w.note(row)
+	w.sums.add(row.JSON)
 	return w.fold(txn, leaf)
 }
 

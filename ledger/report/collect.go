@@ -41,32 +41,33 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// baseline learns which destinations are old, once the log is old enough to say.
+// baseline learns which destinations are old, once the log is old enough to say: from the hourly sums, and row by row within the hour in which the window begins.
 func (c *collector) baseline(ctx context.Context, src Source, first uint64) error {
-	limit := c.from.AddDate(0, 0, -c.rules.BaselineDays).UnixNano()
+	limit, begin := c.from.AddDate(0, 0, -c.rules.BaselineDays), c.from.Truncate(time.Hour)
 	known, old := map[string]bool{}, false
-	err := src.Rows(ctx, 0, func(row ledger.Row) bool {
+	err := src.Rollups(ctx, time.Unix(0, 0), begin, func(r ledger.Rollup) bool {
+		if !old && !time.Unix(r.Hour*3600, 0).Before(limit) {
+			return false // the oldest call is too young
+		}
+		old = true
+		if r.Direction != "inbound" {
+			known[r.Dest] = true
+		}
+		return true
+	})
+	if err != nil || !old {
+		return err
+	}
+	err = src.Rows(ctx, src.Since(begin), func(row ledger.Row) bool {
 		if row.Seq >= first {
 			return false
 		}
-		e, err := ledger.ParseEvent(row.JSON)
-		if err != nil {
-			return true // the window's own reading reports damage
-		}
-		if row.Seq == 0 {
-			if e.Logged > limit {
-				return false
-			}
-			old = true
-		}
-		if e.Kind == "flow" && e.Dst != nil {
+		if e, err := ledger.ParseEvent(row.JSON); err == nil && e.Kind == "flow" && e.Dst != nil { // the window's own reading reports damage
 			known[hostOf(&e)] = true
 		}
 		return true
 	})
-	if old {
-		c.known = known
-	}
+	c.known = known
 	return err
 }
 
@@ -198,7 +199,7 @@ func (c *collector) destination(e *ledger.Event, class string, v Volume) {
 	}
 	d.Last = at
 	d.add(v)
-	d.Addons = keep(d.Addons, moduleName(e))
+	d.Addons = keep(d.Addons, ledger.ModuleName(e))
 }
 
 func keep(list []string, name string) []string {
@@ -208,22 +209,8 @@ func keep(list []string, name string) []string {
 	return append(list, name)
 }
 
-// moduleName is the addon, else the program in parentheses.
-func moduleName(e *ledger.Event) string {
-	switch {
-	case e.Addon != nil:
-		return e.Addon.Name
-	case e.Process != nil && e.Process.Name != "":
-		return "(" + e.Process.Name + ")"
-	case e.Evidence != nil:
-		return "(unknown)"
-	default:
-		return "" // packets only: nothing is claimed
-	}
-}
-
 func (c *collector) module(e *ledger.Event, class string, v Volume) {
-	name := moduleName(e)
+	name := ledger.ModuleName(e)
 	if name == "" || e.Direction == "inbound" {
 		return
 	}

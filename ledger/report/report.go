@@ -18,6 +18,7 @@ type Source interface {
 	Checkpoint() ledger.Checkpoint
 	Rows(ctx context.Context, from uint64, yield func(ledger.Row) bool) error
 	Since(t time.Time) uint64
+	Rollups(ctx context.Context, from, to time.Time, yield func(ledger.Rollup) bool) error
 	LastSeal() *proof.Seal
 	SealVerifierKey() string
 }

@@ -256,3 +256,48 @@ func TestDayWithoutItsSealIsSaid(t *testing.T) {
 		t.Errorf("rows from capture files want a seal: %+v", r.Findings)
 	}
 }
+
+func TestNewDestinationsAreThoseThatTheSumsOfEarlierHoursDoNotKnow(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	l, err := ledger.Open(filepath.Join(t.TempDir(), "state"), ledger.Options{Create: true, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{t: t, l: l}
+	call := func(at time.Time, host string) {
+		t.Helper()
+		now = at
+		w.call(host, "third_party", "sale", 1)
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := now
+	call(start, "long.example")
+	from := start.AddDate(0, 0, 10)
+	call(from.Add(-10*time.Minute), "moment.example") // in the hour in which the window begins
+	for _, host := range []string{"long.example", "moment.example", "fresh.example"} {
+		call(from.Add(time.Minute), host)
+	}
+	r, err := Build(t.Context(), l, from, from.Add(time.Hour), Rules{Install: "host", Now: from.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Rule == "T3" })
+	if i < 0 || r.Findings[i].Count != 1 || !slices.Equal(r.Findings[i].Seqs, []uint64{4}) {
+		t.Errorf("%+v", r.Findings)
+	}
+	young, err := Build(t.Context(), l, start.AddDate(0, 0, 2), start.AddDate(0, 0, 11), Rules{Install: "host", Now: from.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(young.Findings, func(f Finding) bool { return f.Rule == "T3" }) {
+		t.Error("a log of two days knows what is new")
+	}
+}

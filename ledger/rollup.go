@@ -1,0 +1,352 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// RollupKey is what calls are added up by.
+type RollupKey struct {
+	Hour      int64 // hours since the Unix epoch, UTC, of the ingest time
+	Class     string
+	Party     string
+	Addon     string // see ModuleName
+	Dest      string // name, else address; of inbound calls the caller's address
+	Direction string
+	Channel   string
+}
+
+// Rollup is the sum of an hour's calls of one kind.
+type Rollup struct {
+	RollupKey
+	Sums
+}
+
+// Sums are added up over rows.
+type Sums struct {
+	Calls    int64 // flows that had their first row in this hour
+	Out, In  int64 // payload bytes: out is what the observed side sent
+	First    uint64
+	Last     uint64 // rows
+	LoggedAt int64  // of the last of them, nanoseconds
+}
+
+func (s *Sums) add(o Sums) {
+	if s.Calls == 0 && s.LoggedAt == 0 {
+		s.First = o.First
+	}
+	s.Calls, s.Out, s.In = s.Calls+o.Calls, s.Out+o.Out, s.In+o.In
+	s.Last, s.LoggedAt = o.Last, o.LoggedAt
+}
+
+// Others stands for what does not get sums of its own: an hour has at most mostRollups, so that a scan of a million addresses costs neither memory nor disk.
+const (
+	Others      = "(others)"
+	mostRollups = 8192
+)
+
+const nanosPerHour = int64(time.Hour)
+
+// rollupOf is what a row adds. ok is false for rows that are no calls.
+func rollupOf(e *Event) (k RollupKey, s Sums, ok bool) {
+	if e.Kind != "flow" || e.Src == nil || e.Dst == nil {
+		return k, s, false
+	}
+	k = RollupKey{Hour: e.Logged / nanosPerHour, Addon: ModuleName(e), Dest: e.Dst.Host, Direction: e.Direction, Channel: e.Channel}
+	if k.Dest == "" {
+		k.Dest = e.Dst.IP
+	}
+	s = Sums{Calls: 1, Out: e.SrcBytes, In: e.DstBytes, First: e.Seq, Last: e.Seq, LoggedAt: e.Logged}
+	if e.HasNew { // a later row of the same call
+		s.Calls, s.Out, s.In = 0, e.NewSrcBytes, e.NewDstBytes
+	}
+	if e.Direction == "inbound" {
+		k.Dest, s.Out, s.In = e.Src.IP, s.In, s.Out
+	}
+	if e.Party != nil {
+		k.Class, k.Party = e.Party.Class, e.Party.Name
+	}
+	return k, s, true
+}
+
+// ModuleName is the addon behind a row, else the program in parentheses; (unknown) when nobody could be named, "" where processes cannot be seen.
+func ModuleName(e *Event) string {
+	switch {
+	case e.Addon != nil:
+		return e.Addon.Name
+	case e.Process != nil && e.Process.Name != "":
+		return "(" + e.Process.Name + ")"
+	case e.Evidence != nil:
+		return "(unknown)"
+	default:
+		return "" // packets only: nothing is claimed
+	}
+}
+
+// longestRollupText bounds each text of a key, in bytes.
+const longestRollupText = 256
+
+// bytes is the key in the store: the hour first, then the texts with a zero byte between.
+func (k *RollupKey) bytes() []byte {
+	b := binary.BigEndian.AppendUint32([]byte{tableRollup}, uint32(k.Hour))
+	for i, text := range []string{k.Class, k.Party, k.Addon, k.Dest, k.Direction, k.Channel} {
+		if i > 0 {
+			b = append(b, 0)
+		}
+		b = append(b, strings.ReplaceAll(text[:min(len(text), longestRollupText)], "\x00", "\x01")...)
+	}
+	return b
+}
+
+func parseRollup(key, value []byte) (r Rollup, ok bool) {
+	if len(key) < 5 || len(value) != 48 {
+		return r, false
+	}
+	texts := bytes.Split(key[5:], []byte{0})
+	if len(texts) != 6 {
+		return r, false
+	}
+	r.Hour = int64(binary.BigEndian.Uint32(key[1:]))
+	for i, to := range []*string{&r.Class, &r.Party, &r.Addon, &r.Dest, &r.Direction, &r.Channel} {
+		*to = string(texts[i])
+	}
+	n := func(i int) uint64 { return binary.BigEndian.Uint64(value[8*i:]) }
+	r.Sums = Sums{int64(n(0)), int64(n(1)), int64(n(2)), n(3), n(4), int64(n(5))}
+	return r, true
+}
+
+func (s *Sums) bytes() []byte {
+	var b []byte
+	for _, n := range []uint64{uint64(s.Calls), uint64(s.Out), uint64(s.In), s.First, s.Last, uint64(s.LoggedAt)} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+// hourSums are the sums of the running hour: time in the log never goes back, so no other hour changes. One goroutine owns it.
+type hourSums struct {
+	hour int64
+	sums map[string]Sums // by key in the store
+}
+
+// add takes a row and returns the key whose sum changed, nil when the row is no call.
+func (h *hourSums) add(e *Event) []byte {
+	k, s, ok := rollupOf(e)
+	if !ok {
+		return nil
+	}
+	if k.Hour != h.hour {
+		h.hour, h.sums = k.Hour, map[string]Sums{}
+	}
+	key := k.bytes()
+	sum, known := h.sums[string(key)]
+	if !known && len(h.sums) >= mostRollups {
+		k.Party, k.Addon, k.Dest, k.Channel = Others, Others, Others, Others
+		key = k.bytes()
+		sum = h.sums[string(key)]
+	}
+	sum.add(s)
+	h.sums[string(key)] = sum
+	return key
+}
+
+// clone is for a batch that may fail to commit.
+func (h *hourSums) clone() *hourSums { return &hourSums{h.hour, maps.Clone(h.sums)} }
+
+// loadHour reads the sums of the hour of the newest row.
+func loadHour(txn *badger.Txn, logged int64) (*hourSums, error) {
+	h := &hourSums{hour: logged / nanosPerHour, sums: map[string]Sums{}}
+	return h, eachRollup(txn, h.hour, h.hour+1, func(key []byte, r Rollup) bool {
+		h.sums[string(key)] = r.Sums
+		return true
+	})
+}
+
+func eachRollup(txn *badger.Txn, fromHour, toHour int64, yield func(key []byte, r Rollup) bool) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = []byte{tableRollup}
+	it := txn.NewIterator(o)
+	defer it.Close()
+	for it.Seek(binary.BigEndian.AppendUint32([]byte{tableRollup}, uint32(max(fromHour, 0)))); it.Valid(); it.Next() {
+		key := it.Item().KeyCopy(nil)
+		value, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return fmt.Errorf("read the sums: %w", err)
+		}
+		r, ok := parseRollup(key, value)
+		if !ok {
+			return fmt.Errorf("the table of sums has a malformed entry %x", key)
+		}
+		if r.Hour >= toHour || !yield(key, r) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Rollups calls yield for the sums of the hours that begin in [from, to), oldest first, until it returns false. They stay when retention takes rows away.
+func (l *Ledger) Rollups(ctx context.Context, from, to time.Time, yield func(Rollup) bool) error {
+	n := 0
+	err := l.db.View(func(txn *badger.Txn) error {
+		return eachRollup(txn, from.UnixNano()/nanosPerHour, (to.UnixNano()+nanosPerHour-1)/nanosPerHour, func(_ []byte, r Rollup) bool {
+			n++
+			return (n%rowsBetweenChecks != 0 || ctx.Err() == nil) && yield(r)
+		})
+	})
+	return errors.Join(err, ctx.Err())
+}
+
+// RebuildRollups makes the sums anew from the rows that are there; sums of hours whose rows retention took away are kept. The ledger must not be written meanwhile.
+func (l *Ledger) RebuildRollups(ctx context.Context) error {
+	hour := &hourSums{}
+	var failure error
+	flush := func() error {
+		return l.db.Update(func(txn *badger.Txn) error {
+			for key, sum := range hour.sums {
+				if err := txn.Set([]byte(key), sum.bytes()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err := l.Rows(ctx, 0, func(row Row) bool {
+		e, err := ParseEvent(row.JSON)
+		if err != nil {
+			failure = err
+			return false
+		}
+		if e.Logged/nanosPerHour != hour.hour {
+			if failure = flush(); failure != nil {
+				return false
+			}
+		}
+		hour.add(&e)
+		return true
+	})
+	if err := errors.Join(err, failure, flush()); err != nil {
+		return fmt.Errorf("add up the rows: %w", err)
+	}
+	return l.db.Update(func(txn *badger.Txn) error { return txn.Set(metaKey("rollups"), []byte{1}) })
+}
+
+// ensureRollups makes the sums of a log from before there were any.
+func (l *Ledger) ensureRollups() error {
+	err := l.db.View(func(txn *badger.Txn) error {
+		_, err := txn.Get(metaKey("rollups"))
+		return err
+	})
+	if !errors.Is(err, badger.ErrKeyNotFound) {
+		return err
+	}
+	if l.Size() > 0 {
+		l.log.Info("adding up the rows of the log once; reports need it", "rows", l.Size())
+	}
+	return l.RebuildRollups(context.Background())
+}
+
+// rollupCheck compares the sums in the store with the rows, hour by hour, in a goroutine of its own beside the hashing.
+type rollupCheck struct {
+	rows   chan [][]byte
+	done   chan error
+	pieces [][]byte
+}
+
+// checkRollups begins. skip names hours whose rows are not all there; with ahead the store has rows behind those that are checked, so that the last hour is not complete. A log from before there
+// were sums has none to compare.
+func checkRollups(txn *badger.Txn, skip func(hour int64) bool, ahead, summed bool) *rollupCheck {
+	c := &rollupCheck{rows: make(chan [][]byte, 4), done: make(chan error, 1)}
+	go func() { c.done <- c.run(txn, skip, ahead, summed) }()
+	return c
+}
+
+func (c *rollupCheck) run(txn *badger.Txn, skip func(hour int64) bool, ahead, summed bool) (failure error) {
+	hour, seen := &hourSums{}, map[int64]bool{}
+	for batch := range c.rows { // to the end, also after a failure: the hashing must not wait
+		for _, text := range batch {
+			e, err := ParseEvent(text)
+			if err != nil || failure != nil || !summed {
+				continue // a row that cannot be read is named by the hashing
+			}
+			if next := e.Logged / nanosPerHour; next != hour.hour {
+				if !skip(hour.hour) {
+					failure = compareHour(txn, hour)
+				}
+				hour.hour, hour.sums = next, map[string]Sums{}
+				seen[next] = true
+			}
+			hour.add(&e)
+		}
+	}
+	if failure != nil || !summed {
+		return failure
+	}
+	if !ahead && !skip(hour.hour) {
+		if err := compareHour(txn, hour); err != nil {
+			return err
+		}
+	}
+	err := eachRollup(txn, 0, hour.hour, func(_ []byte, r Rollup) bool {
+		if !seen[r.Hour] && !skip(r.Hour) {
+			failure = &badPlace{where: "sums", detail: "there are sums of an hour without rows"}
+		}
+		return failure == nil
+	})
+	return errors.Join(err, failure)
+}
+
+// add takes a row; its memory must not change afterwards.
+func (c *rollupCheck) add(row []byte) {
+	if c.pieces = append(c.pieces, row); len(c.pieces) == rowsBetweenChecks {
+		c.rows <- c.pieces
+		c.pieces = nil
+	}
+}
+
+// finish waits for the result.
+func (c *rollupCheck) finish() error {
+	c.rows <- c.pieces
+	close(c.rows)
+	return <-c.done
+}
+
+func compareHour(txn *badger.Txn, want *hourSums) error {
+	at := time.Unix(0, want.hour*nanosPerHour).UTC().Format("2006-01-02 15h")
+	seen := 0
+	var wrong string
+	if want.hour == 0 {
+		return nil // before the first row
+	}
+	err := eachRollup(txn, want.hour, want.hour+1, func(key []byte, r Rollup) bool {
+		seen++
+		if sum, ok := want.sums[string(key)]; !ok || sum != r.Sums {
+			wrong = fmt.Sprintf("the sums of %s (%s) are not those of the rows", at, r.Dest)
+		}
+		return wrong == ""
+	})
+	switch {
+	case err != nil:
+		return &badPlace{where: "sums", detail: err.Error()}
+	case wrong != "":
+		return &badPlace{where: "sums", detail: wrong}
+	case seen != len(want.sums):
+		return &badPlace{where: "sums", detail: fmt.Sprintf("the sums of %s are not complete", at)}
+	}
+	return nil
+}
+
+// hoursOf are the hours that withheld rows touch: their sums cannot be compared any more.
+func hoursOf(days []dayRange) func(hour int64) bool {
+	return func(hour int64) bool {
+		return slices.ContainsFunc(days, func(d dayRange) bool { return int64(d.day) == hour/24 })
+	}
+}

@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// rollupsOf reads all sums.
+func rollupsOf(t *testing.T, l *Ledger) map[RollupKey]Sums {
+	t.Helper()
+	out := map[RollupKey]Sums{}
+	if err := l.Rollups(t.Context(), time.Unix(0, 0), time.Now().AddDate(10, 0, 0), func(r Rollup) bool { out[r.RollupKey] = r.Sums; return true }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// hours is a ledger with calls in several hours, long calls that have several rows, inbound ones and rows that are no calls.
+func hours(t *testing.T) (l *Ledger, dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "state")
+	c := &clock{day0}
+	l = openAt(t, dir, c)
+	for hour := range 3 {
+		c.now = day0.Add(time.Duration(hour) * time.Hour)
+		for i := range 50 {
+			e := sample(i)
+			e.Direction, e.DstBytes = "outbound", 7
+			switch {
+			case i%10 == 1:
+				e.Direction = "inbound"
+			case i%10 == 2:
+				e.HasNew, e.NewSrcBytes, e.NewDstBytes = true, 1000, 1
+			case i%10 == 3:
+				e = Event{Kind: "heartbeat", Heartbeat: &Heartbeat{}}
+			case i%10 == 4:
+				e.Addon, e.Process, e.Dst.Host = nil, &Process{PID: 1, Name: "curl"}, ""
+			}
+			if err := l.Append(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l, dir
+}
+
+func TestSumsAreThoseOfTheRows(t *testing.T) {
+	l, dir := hours(t)
+	sums := rollupsOf(t, l)
+	var calls, out int64
+	for k, s := range sums {
+		calls += s.Calls
+		out += s.Out
+		if k.Addon == "(curl)" && (k.Dest != "203.0.113.1" || s.Calls != 5) {
+			t.Errorf("%+v: %+v", k, s)
+		}
+		if k.Direction == "inbound" && k.Dest != "10.0.0.1" {
+			t.Errorf("%+v", k)
+		}
+	}
+	wantOut := int64(0)
+	for i := range 50 {
+		switch i % 10 {
+		case 1:
+			wantOut += 7
+		case 2:
+			wantOut += 1000
+		case 3:
+		default:
+			wantOut += int64(i)
+		}
+	}
+	if calls != 3*40 || out != 3*wantOut {
+		t.Errorf("%d calls, %d bytes; want %d, %d", calls, out, 3*40, 3*wantOut)
+	}
+	if v, err := l.Verify(t.Context(), nil); err != nil || v.Status != Intact {
+		t.Errorf("%+v, %v", v.Damage, err)
+	}
+	closeLedger(t, l)
+	c := &clock{day0.Add(2 * time.Hour)}
+	l = openAt(t, dir, c) // the running hour goes on
+	addRows(t, l, 20)
+	if err := l.RebuildRollups(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rebuilt := rollupsOf(t, l)
+	closeLedger(t, l)
+	l = openAt(t, dir, c)
+	if !maps.Equal(rebuilt, rollupsOf(t, l)) || len(rebuilt) <= len(sums)/2 {
+		t.Error("made anew, the sums are others")
+	}
+	closeLedger(t, l)
+	if v := verify(t, dir); v.Status != Intact {
+		t.Errorf("%+v", v.Damage)
+	}
+}
+
+func TestChangedSumsAreNamed(t *testing.T) {
+	for name, harm := range map[string]func(txn *badger.Txn, key, value []byte) error{
+		"a sum is larger": func(txn *badger.Txn, key, value []byte) error { value[7]++; return txn.Set(key, value) },
+		"a sum is gone":   func(txn *badger.Txn, key, _ []byte) error { return txn.Delete(key) },
+		"a sum is new": func(txn *badger.Txn, key, value []byte) error {
+			return txn.Set(append(append([]byte(nil), key...), 'x'), value)
+		},
+		"an hour is new": func(txn *badger.Txn, key, value []byte) error {
+			key = append([]byte(nil), key...)
+			key[3]--
+			return txn.Set(key, value)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, dir := hours(t)
+			closeLedger(t, l)
+			change(t, dir, func(db *badger.DB) error {
+				return db.Update(func(txn *badger.Txn) error {
+					it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableRollup}})
+					it.Rewind()
+					key := it.Item().KeyCopy(nil)
+					value, err := it.Item().ValueCopy(nil)
+					it.Close()
+					if err != nil {
+						return err
+					}
+					return harm(txn, key, value)
+				})
+			})
+			if v := verify(t, dir); v.Status != Tampered || v.Damage == nil || v.Damage.Where != "sums" {
+				t.Errorf("%v, %+v", v.Status, v.Damage)
+			}
+		})
+	}
+}
+
+func TestManyDestinationsInAnHourShareASum(t *testing.T) {
+	h := &hourSums{}
+	for i := range 2 * mostRollups {
+		e := sample(i)
+		e.Logged, e.Seq, e.Dst = day0.UnixNano(), uint64(i), &Endpoint{IP: "203.0.113.1", Host: fmt.Sprintf("h%d.example", i)}
+		h.add(&e)
+	}
+	var calls int64
+	for _, s := range h.sums {
+		calls += s.Calls
+	}
+	if len(h.sums) != mostRollups+1 || calls != 2*mostRollups {
+		t.Errorf("%d sums of %d calls", len(h.sums), calls)
+	}
+}
