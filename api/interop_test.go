@@ -107,7 +107,7 @@ func TestTorchwoodReadsAndProvesEveryRow(t *testing.T) {
 		if err := torchwood.VerifyProof(policy, tlog.RecordHash(entry), text); err != nil {
 			t.Errorf("proof of row %d: %v", i, err)
 		}
-		if err := torchwood.VerifyProof(policy, tlog.RecordHash([]byte(string(entry) + " ")), text); err == nil {
+		if err := torchwood.VerifyProof(policy, tlog.RecordHash([]byte(string(entry)+" ")), text); err == nil {
 			t.Errorf("row %d: another row is proved too", i)
 		}
 		rows++

@@ -49,6 +49,10 @@ func (s *server) registerLedger(a huma.API) {
 		Tags: []string{"ledger"}, Security: security, Errors: []int{401, 429},
 	}, s.verify)
 	huma.Register(a, huma.Operation{
+		OperationID: "get-traffic", Method: http.MethodGet, Path: "/api/v1/traffic", Summary: "Calls added up by module, destination, party, channel or pair, over whole hours",
+		Tags: []string{"report"}, Security: security, Errors: []int{400, 401, 429},
+	}, s.traffic)
+	huma.Register(a, huma.Operation{
 		OperationID: "list-seals", Method: http.MethodGet, Path: "/api/v1/ledger/seals", Summary: "Every daily seal, oldest first",
 		Tags: []string{"ledger"}, Security: security, Errors: []int{401, 429},
 	}, s.seals)
@@ -83,6 +87,35 @@ func (s *server) getReport(ctx context.Context, in *reportInput) (*struct{ Body 
 		return nil, err
 	}
 	return &struct{ Body report.Report }{r}, nil
+}
+
+type trafficInput struct {
+	By    string    `query:"by" enum:"module,destination,party,channel,pair" default:"module"`
+	Since time.Time `query:"since" doc:"Default: 24 hours before until; the whole hour counts"`
+	Until time.Time `query:"until" doc:"Default: now"`
+}
+
+type trafficBody struct {
+	Groups []report.Group `json:"groups" doc:"The most bytes first"`
+}
+
+func (s *server) traffic(ctx context.Context, in *trafficInput) (*struct{ Body trafficBody }, error) {
+	to := in.Until
+	if to.IsZero() {
+		to = time.Now()
+	}
+	from := in.Since
+	if from.IsZero() {
+		from = to.Add(-24 * time.Hour)
+	}
+	if !from.Before(to) {
+		return nil, huma.Error400BadRequest("since must lie before until")
+	}
+	groups, err := report.Traffic(ctx, s.o.Ledger, from, to, in.By)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body trafficBody }{trafficBody{groups}}, nil
 }
 
 func (s *server) verify(ctx context.Context, _ *struct{}) (*struct{ Body verifyBody }, error) {

@@ -46,6 +46,7 @@ var glossary = []entry{
 	{"bundle", "Proof bundle", "A zip file with rows exactly as they are hashed, the hashes that lead from them to the signed checkpoint, every daily seal and the public keys. Whoever gets it can check it without netaudit."},
 	{"checkpoint", "Checkpoint", "A signed statement of the log: so many rows, this tree head. Whoever keeps one can later prove whether the log was changed."},
 	{"confidence", "Confidence", "How sure a name is: exact (the calling thread was seen waiting on this very socket), high (there was only one possibility), unknown."},
+	{"channel", "Channel", "What was spoken on the connection, as far as the wire shows it: https, dns, smtp, postgres and so on; tcp or udp when nothing is recognised."},
 	{"coverage", "Coverage", "The share of the time in which netaudit was awake and capturing. Silence is only proof if the watcher was awake."},
 	{"early-data", "Early data", "A client that has called before may send its first request with its hello. The request is encrypted, but whoever records it can send it again."},
 	{"ech", "ECH", "Encrypted Client Hello: the name that is called travels encrypted, and a public one stands in its place. Browsers also send it without meaning (GREASE), which looks the same."},

@@ -41,7 +41,7 @@ type reportContent struct {
 }
 
 func (p *pages) report(c *gin.Context) {
-	list, length := chosenWindow(c.Query("range"))
+	list, length := chosen(windows, c.Query("range"), 1)
 	now := time.Now()
 	rules := p.o.Rules
 	rules.Damage = p.o.Verifier.Damage()
@@ -59,16 +59,4 @@ func (p *pages) report(c *gin.Context) {
 	content.Third, content.ThirdMore = bars(r.Destinations, "third_party")
 	content.Shares, content.Volumes, content.Steps = shares(r.Calls), volumeBars(r.Calls), steps(r.Timeline, length)
 	p.show(c, http.StatusOK, "report", "Trust Report", "report", content)
-}
-
-func chosenWindow(key string) ([]window, time.Duration) {
-	list := append([]window(nil), windows...)
-	chosen := 1
-	for i := range list {
-		if list[i].Key == key {
-			chosen = i
-		}
-	}
-	list[chosen].Chosen = true
-	return list, list[chosen].Length
 }

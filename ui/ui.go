@@ -58,7 +58,7 @@ func Mount(r *gin.Engine, o Options) error {
 		o.Verifier = api.NewVerifier(o.Ledger)
 	}
 	p := &pages{o: o, templates: map[string]*template.Template{}}
-	for _, name := range []string{"report", "log", "record", "verify", "glossary", "login", "problem"} {
+	for _, name := range []string{"report", "log", "record", "groups", "traffic", "verify", "glossary", "login", "problem"} {
 		t, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return fmt.Errorf("read the page %s: %w", name, err)
@@ -82,6 +82,9 @@ func Mount(r *gin.Engine, o Options) error {
 	inside.GET("/log", p.log)
 	inside.GET("/log/:seq", p.record)
 	inside.GET("/log/:seq/row", p.rowBytes)
+	inside.GET("/modules", p.groups(report.ByModule, "Modules", "every addon and program that made a call, the most bytes first"))
+	inside.GET("/destinations", p.groups(report.ByDestination, "Destinations", "every place that was called, the most bytes first"))
+	inside.GET("/traffic", p.traffic)
 	inside.GET("/verify", p.verify)
 	inside.GET("/verify/verify_bundle.py", func(c *gin.Context) { c.Data(http.StatusOK, "text/x-python; charset=utf-8", proof.PythonProgram) })
 	inside.GET("/glossary", func(c *gin.Context) { p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", glossary) })
