@@ -102,7 +102,7 @@ func draw(pairs []report.Group) picture {
 	var order []between
 	for i := range pairs {
 		g := &pairs[i]
-		k := between{left[g.Name], right[g.Class+"\x00"+g.To]}
+		k := between{left[endKey(g.Name, "")], right[endKey(g.To, g.Class)]}
 		if sums[k] == nil {
 			sums[k] = &report.Group{}
 			order = append(order, k)
@@ -119,19 +119,13 @@ func draw(pairs []report.Group) picture {
 // ends adds up one side. The map has every name of the side; names beyond mostEnds share an end.
 func ends(pairs []report.Group, of func(*report.Group) (name, class string)) map[string]*end {
 	all := map[string]*end{}
-	key := func(name, class string) string {
-		if class == "" {
-			return name
-		}
-		return class + "\x00" + name
-	}
 	var list []*end
 	for i := range pairs {
 		name, class := of(&pairs[i])
-		e := all[key(name, class)]
+		e := all[endKey(name, class)]
 		if e == nil {
 			e = &end{Name: name, Class: class}
-			all[key(name, class)] = e
+			all[endKey(name, class)] = e
 			list = append(list, e)
 		}
 		e.Calls += pairs[i].Calls
@@ -158,6 +152,9 @@ func ends(pairs []report.Group, of func(*report.Group) (name, class string)) map
 	}
 	return all
 }
+
+// endKey tells ends apart: one name may be of two classes.
+func endKey(name, class string) string { return class + "\x00" + name }
 
 func rank(class string) int {
 	return slices.Index([]string{"mit_bound", "third_party", "", "internal"}, class)
