@@ -230,3 +230,6 @@ func join(a, b *end, g *report.Group, total int64) band {
 		Path:  fmt.Sprintf("M%d %.1f C%d %.1f %d %.1f %d %.1f", bandLeft, y1, middle, y1, middle, y2, bandRight, y2),
 	}
 }
+
+// Room is the height of the drawing with its margins.
+func (p picture) Room() int { return p.Height + 24 }

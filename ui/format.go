@@ -17,6 +17,7 @@ var functions = template.FuncMap{
 	"number":   func(n any) string { return report.Grouped(integer(n)) },
 	"percent":  report.PercentText,
 	"clock":    clock,
+	"minute":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
 	"nanos":    func(n int64) time.Time { return time.Unix(0, n).UTC() },
 	"micros":   micros,
 	"bits":     func(hundredths int64) string { return strconv.FormatFloat(float64(hundredths)/100, 'f', 1, 64) },
