@@ -123,7 +123,7 @@ const odooPort = 8069
 func controllerOf(path string) string {
 	switch {
 	case path == "/web/login":
-		return "web"
+		return "auth_signup" // its controller overrides web's, and comes with it by itself
 	case strings.HasPrefix(path, "/xmlrpc/"):
 		return "rpc"
 	}
