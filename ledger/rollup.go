@@ -273,10 +273,10 @@ func (c *rollupCheck) run(txn *badger.Txn, skip func(hour int64) bool, ahead, su
 	hour, seen := &hourSums{}, map[int64]bool{}
 	for batch := range c.rows { // to the end, also after a failure: the hashing must not wait
 		for _, text := range batch {
-			e, err := ParseEvent(text)
-			if err != nil || failure != nil || !summed {
-				continue // a row that cannot be read is named by the hashing
+			if failure != nil || !summed {
+				continue
 			}
+			e := rollupFields(text)
 			if next := e.Logged / nanosPerHour; next != hour.hour {
 				if !skip(hour.hour) {
 					failure = compareHour(txn, hour)
