@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +18,9 @@ import (
 // keys that are to be forgotten. Nobody can promise that a disk forgets; docs/ledger.md says so.
 type sealState struct {
 	Epoch uint64 `json:"epoch"`
-	Day   uint32 `json:"day"` // days since the Unix epoch, UTC
-	Key   string `json:"key"` // proof.SealKey of this epoch
+	Day   uint32 `json:"day"`  // days since the Unix epoch, UTC
+	Key   string `json:"key"`  // proof.SealKey of this epoch
+	Last  string `json:"last"` // SHA-256 of the newest seal, of the genesis record before the first, hex
 
 	key      proof.SealKey
 	previous [32]byte // hash of the newest seal, of the genesis record before the first
@@ -50,7 +52,7 @@ func beginSeals(dir string, id *identity, now time.Time) (proof.SealKey, error) 
 }
 
 func (s *sealState) write(dir string) error {
-	s.Key = s.key.String()
+	s.Key, s.Last = s.key.String(), hex.EncodeToString(s.previous[:])
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -273,6 +275,13 @@ func checkSeals(dir string, id *identity, newest uint32) (proof.Seals, error) {
 	}
 	if _, err := proof.ParseSealKey(state.Key); err != nil {
 		return nil, &badPlace{where: "seal/key", detail: err.Error()}
+	}
+	last := id.chainStart()
+	if state.Epoch > 0 {
+		last = sha256.Sum256(texts[state.Epoch-1])
+	}
+	if state.Last != hex.EncodeToString(last[:]) { // the newest seal is in no other's text yet
+		return nil, &badPlace{where: "seal/" + dayName(state.Day-1), detail: "it is not the seal that was written"}
 	}
 	if newest > state.Day {
 		return nil, &badPlace{where: "seal", detail: fmt.Sprintf("there are rows of %s, and %s is not sealed", dayName(newest), dayName(state.Day))}

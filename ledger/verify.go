@@ -179,7 +179,7 @@ const rowsBetweenProgress = 4096
 
 func (w *walker) walk(ctx context.Context, txn *badger.Txn) error {
 	o := badger.DefaultIteratorOptions
-	o.Prefix, o.PrefetchSize = []byte{tableRow}, 1000
+	o.Prefix, o.PrefetchValues = []byte{tableRow}, false // values stand beside their keys: fetching ahead costs a goroutine a row
 	it := txn.NewIterator(o)
 	defer it.Close()
 	if err := w.reachSeals(); err != nil {
