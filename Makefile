@@ -45,9 +45,10 @@ fuzz: deps ## run every fuzz target for FUZZTIME each (default 60s)
 	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$p; done; done
 
 ROUNDS ?= 1000
-soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1000), change every byte of a ledger
+soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1000), change every byte of a ledger, read busy stacks
 	NETAUDIT_KILL_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 2h -run TestKilledWriter ./ledger
 	NETAUDIT_TAMPER=all go test -count=1 -v -timeout 2h -run TestNoChangedByte ./ledger
+	NETAUDIT_SAMPLES=10000 go test -count=1 -v -timeout 2h -run TestBusyThreads ./attribution/pystack
 
 LAB_DIR ?= /var/lib/netaudit-lab
 lab: build deps-demo ## name the addons of a real Odoo 19 (Debian 12, root; the first time 2 GB and some minutes)

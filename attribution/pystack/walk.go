@@ -2,6 +2,7 @@ package pystack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,10 +13,10 @@ import (
 const (
 	maxFrames = 4096
 	maxChunks = 256
-	maxChunk  = 1 << 20     // bytes; CPython's is 16 KiB
-	maxCopy   = 8 << 20     // bytes copied of one data stack; the oldest frames beyond are read one by one
-	attempts  = 16          // readings of a stack before it is given up as torn
-	patience  = time.Second // for all of them; only a hostile stack takes longer
+	maxChunk  = 1 << 20                // bytes; CPython's is 16 KiB
+	maxCopy   = 8 << 20                // bytes copied of one data stack; the oldest frames beyond are read one by one
+	attempts  = 512                    // readings of a stack before it is given up as torn: a thread that calls all the time is caught at rest once in fifty
+	patience  = 100 * time.Millisecond // for all of them
 )
 
 // rawFrame is a frame before its code object was looked at.
@@ -25,7 +26,7 @@ func (p *Process) stack(tstate uint64, tid int) (frames []Frame, truncated bool,
 	var last error
 	began := time.Now()
 	for n := 0; n < attempts && time.Since(began) < patience; n++ {
-		if frames, truncated, last = p.tryStack(tstate, tid); last == nil {
+		if frames, truncated, last = p.tryStack(tstate, tid, n > 0); last == nil {
 			return frames, truncated, nil
 		}
 		if gone(last) {
@@ -50,10 +51,10 @@ func (p *Process) top(tstate uint64) (uint64, error) {
 	return memory.Uint64(p.mem, tstate+l.tsCurrentFrame)
 }
 
-func (p *Process) tryStack(tstate uint64, tid int) ([]Frame, bool, error) {
-	oldFrames := p.rt.layout.minor <= 10
+// tryStack reads the stack once. With watch it also notes whether the thread slept throughout, which makes a stack without a known root believable; that costs two more system calls.
+func (p *Process) tryStack(tstate uint64, tid int, watch bool) ([]Frame, bool, error) {
 	var before rest
-	if oldFrames {
+	if watch {
 		before = restOf(p.pid, tid)
 	}
 	top, err := p.top(tstate)
@@ -89,25 +90,39 @@ func (p *Process) tryStack(tstate uint64, tid int) ([]Frame, bool, error) {
 	if err != nil || now != top {
 		return nil, false, fmt.Errorf("the current frame changed: %w", errImplausible)
 	}
-	if n := len(frames); n > 0 && !truncated && oldFrames && !knownRoot(frames[n-1]) && !before.lasts(p.pid, tid) {
-		return nil, false, fmt.Errorf("the stack ends in %s, not in a root: %w", frames[n-1].Function, errImplausible)
+	if p.doubtful(view, raw, frames, truncated) && !before.lasts(p.pid, tid) {
+		return nil, false, fmt.Errorf("the stack is not of one moment for certain: %w", errImplausible)
 	}
 	return frames, truncated, nil
 }
 
-// knownRoot tells a thread's outermost frame. To 3.10 a frame that is popped while it is read loses f_back, and the
-// stack would end there without any error. Other roots (greenlets, callbacks from C, threading._shutdown) are believed
-// when the thread slept throughout.
-func knownRoot(f Frame) bool {
-	return f.Function == "<module>" || f.Module == "threading" && f.Function == "_bootstrap"
+// doubtful says whether a stack is believed only when the thread slept throughout: when it does not end in a root, and when frames of it lie outside the copy of the data stack, as those of generators do. A program
+// that does the same again and again can show the same wrong mixture twice.
+func (p *Process) doubtful(view *memory.Overlay, raw []rawFrame, frames []Frame, truncated bool) bool {
+	if !truncated && !rooted(frames) {
+		return true
+	}
+	return p.rt.layout.tsChunk != 0 && slices.ContainsFunc(raw, func(f rawFrame) bool { return !view.Covers(f.addr) })
 }
 
+// rooted tells a whole stack by its outermost frame. A frame that is popped while it is read loses its link to the one outside: all frames to 3.10, and those of generators, which lie outside the data
+// stack, in every version; the stack would end there without any error. No frames at all, and other roots (greenlets, callbacks from C, threading._shutdown), are believed when the thread slept throughout.
+func rooted(frames []Frame) bool {
+	if len(frames) == 0 {
+		return false
+	}
+	f := frames[len(frames)-1]
+	return f.Function == "<module>" || f.Module == "threading" && (f.Function == "_bootstrap" || f.Function == "Thread._bootstrap")
+}
+
+// sameChain compares two readings. A frame that waits for the one inside stands still: if its instruction moved, the readings are of two moments, and frames of generators, which are not part of the
+// copy of the data stack, may be of either.
 func sameChain(a, b []rawFrame) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if a[i].addr != b[i].addr || a[i].code != b[i].code {
+		if a[i].addr != b[i].addr || a[i].code != b[i].code || i > 0 && a[i].lasti != b[i].lasti {
 			return false
 		}
 	}

@@ -22,6 +22,16 @@ func (o *Overlay) Copy(addr uint64, n int) error {
 	return nil
 }
 
+// Covers says whether an address lies in a copy.
+func (o *Overlay) Covers(addr uint64) bool {
+	for _, c := range o.copies {
+		if addr >= c.addr && addr-c.addr < uint64(len(c.data)) {
+			return true
+		}
+	}
+	return false
+}
+
 // ReadAt implements Reader.
 func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
 	for _, c := range o.copies {
