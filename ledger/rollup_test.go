@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,4 +200,24 @@ func FuzzRollupFields(f *testing.F) {
 			t.Error(what)
 		}
 	})
+}
+
+func TestLogFromBeforeThereWereSumsGetsThemOnce(t *testing.T) {
+	l, dir := hours(t)
+	want := rollupsOf(t, l)
+	closeLedger(t, l)
+	change(t, dir, func(db *badger.DB) error {
+		return errors.Join(db.DropPrefix([]byte{tableRollup}), db.Update(func(txn *badger.Txn) error { return txn.Delete(metaKey("rollups")) }))
+	})
+	if v := verify(t, dir); v.Status != Intact || strings.Contains(strings.Join(v.Checked, " "), "sums") {
+		t.Errorf("%v, %q, damage %+v", v.Status, v.Checked, v.Damage)
+	}
+	l = openAt(t, dir, &clock{day0.Add(2 * time.Hour)})
+	if !maps.Equal(want, rollupsOf(t, l)) {
+		t.Error("the sums are not those from before")
+	}
+	closeLedger(t, l)
+	if v := verify(t, dir); v.Status != Intact || !strings.Contains(strings.Join(v.Checked, " "), "sums") {
+		t.Errorf("%v, %q, damage %+v", v.Status, v.Checked, v.Damage)
+	}
 }
