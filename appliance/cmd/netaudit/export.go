@@ -7,10 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/renameio/v2"
 
 	"netaudit/appliance"
 	"netaudit/ledger"
@@ -38,19 +39,25 @@ Examples:
   sudo netaudit export bundle /var/lib/netaudit --rows 4200-4300 | ssh auditor 'cat > rows.zip'`
 }
 
-// Run writes the bundle.
-func (c *exportBundleCommand) Run(s *session) (err error) {
-	out := s.stdout
-	if c.Out != "-" {
-		f, err := os.OpenFile(c.Out, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-		if err != nil {
-			return err
+// Run writes the bundle; a file appears only when it is whole.
+func (c *exportBundleCommand) Run(s *session) error {
+	if c.Out == "-" {
+		if isTerminal(s.stdout) {
+			return errors.New("a bundle is a zip file: name one with -o FILE, or send it into a pipe")
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		out = f
-	} else if isTerminal(s.stdout) {
-		return errors.New("a bundle is a zip file: name one with -o FILE, or send it into a pipe")
+		return c.write(s, s.stdout)
 	}
+	f, err := renameio.NewPendingFile(c.Out, renameio.WithPermissions(0o600))
+	if err != nil {
+		return fmt.Errorf("write the bundle: %w", err)
+	}
+	if err := c.write(s, f); err != nil {
+		return errors.Join(err, f.Cleanup())
+	}
+	return f.CloseAtomicallyReplace()
+}
+
+func (c *exportBundleCommand) write(s *session, out io.Writer) error {
 	first, count, err := parseRows(c.Rows)
 	if err != nil {
 		return err
