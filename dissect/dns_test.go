@@ -76,7 +76,7 @@ func TestNextQuestionOnAnAnsweredPortIsAnotherFlow(t *testing.T) {
 }
 
 func TestClientsAndHoursAreCountedApart(t *testing.T) {
-	z := newZones()
+	z := newZones([32]byte{})
 	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	z.count(a, []byte("x.example.org"), 0)
 	if got := z.count(b, []byte("x.example.org"), 1); got.Queries != 1 {
@@ -110,6 +110,22 @@ func TestRoutesNameTheControllerAndNotTheRecord(t *testing.T) {
 	} {
 		if got := route(path); got != want {
 			t.Errorf("%s became %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestTheSameNamesCountTheSame(t *testing.T) {
+	count := func() (last Zone) {
+		z := newZones([32]byte{1})
+		for i := range 60 {
+			last = z.count(netip.MustParseAddr("10.0.0.1"), fmt.Appendf(nil, "h%d.partner.example", i), 1)
+		}
+		return last
+	}
+	first := count()
+	for range 50 {
+		if again := count(); again != first {
+			t.Fatalf("%+v, then %+v", first, again)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func New(c Config, sink Sink) *Engine {
 	if c.Names == nil {
 		c.Names = NewNames(0)
 	}
-	return &Engine{config: c, sink: sink, table: newTable(), malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey), words: newWords(), zones: newZones()}
+	return &Engine{config: c, sink: sink, table: newTable(), malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey), words: newWords(), zones: newZones(c.FingerprintKey)}
 }
 
 func orDefault[T int | time.Duration](v, def T) T {

@@ -2,11 +2,14 @@ package dissect
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"math/bits"
 	"net/netip"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/net/publicsuffix"
 )
 
@@ -31,7 +34,9 @@ type zones struct {
 	counts  map[zoneKey]*zoneCount
 	ring    []zoneKey // in the order of arrival
 	next    int
-	seed    maphash.Seed
+	seed    maphash.Seed  // of domains, where a collision costs time only
+	keyed   xxhash.Digest // of names
+	key     uint64        // from the installation's key: nobody can choose names that count as one, and the same capture gives the same numbers
 	domains [1024]domainSlot
 }
 
@@ -47,7 +52,10 @@ type zoneCount struct {
 	seen    [nameBits / 64]uint64
 }
 
-func newZones() *zones { return &zones{counts: map[zoneKey]*zoneCount{}, seed: maphash.MakeSeed()} }
+func newZones(key [32]byte) *zones {
+	sum := sha256.Sum256(append([]byte("zones\x00"), key[:]...))
+	return &zones{counts: map[zoneKey]*zoneCount{}, seed: maphash.MakeSeed(), key: binary.BigEndian.Uint64(sum[:])}
+}
 
 // count notes a query and returns the sums of its domain.
 func (z *zones) count(client netip.Addr, name []byte, now int64) Zone {
@@ -57,7 +65,9 @@ func (z *zones) count(client netip.Addr, name []byte, now int64) Zone {
 		*c = zoneCount{begun: now}
 	}
 	below := bytes.TrimSuffix(name[:max(0, len(name)-len(zone))], []byte{'.'})
-	bit := maphash.Bytes(z.seed, name) % nameBits
+	z.keyed.ResetWithSeed(z.key)
+	_, _ = z.keyed.Write(name) // it never fails
+	bit := z.keyed.Sum64() % nameBits
 	c.seen[bit/64] |= 1 << (bit % 64)
 	c.queries++
 	c.bytes += uint64(len(below))

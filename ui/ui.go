@@ -58,7 +58,7 @@ func Mount(r *gin.Engine, o Options) error {
 		o.Verifier = api.NewVerifier(o.Ledger)
 	}
 	p := &pages{o: o, templates: map[string]*template.Template{}}
-	for _, name := range []string{"report", "log", "record", "groups", "traffic", "verify", "glossary", "login", "problem"} {
+	for _, name := range []string{"report", "log", "record", "groups", "traffic", "coverage", "verify", "glossary", "login", "problem"} {
 		t, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return fmt.Errorf("read the page %s: %w", name, err)
@@ -85,6 +85,7 @@ func Mount(r *gin.Engine, o Options) error {
 	inside.GET("/modules", p.groups(report.ByModule, "Modules", "every addon and program that made a call, the most bytes first"))
 	inside.GET("/destinations", p.groups(report.ByDestination, "Destinations", "every place that was called, the most bytes first"))
 	inside.GET("/traffic", p.traffic)
+	inside.GET("/coverage", p.coverage)
 	inside.GET("/verify", p.verify)
 	inside.GET("/verify/verify_bundle.py", func(c *gin.Context) { c.Data(http.StatusOK, "text/x-python; charset=utf-8", proof.PythonProgram) })
 	inside.GET("/glossary", func(c *gin.Context) { p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", glossary) })

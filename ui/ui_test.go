@@ -112,7 +112,7 @@ func TestHostileValuesAreInertOnEveryPage(t *testing.T) {
 	base, client := site(t)
 	for _, path := range []string{
 		"/", "/?range=30d", "/log", "/log?kind=all", "/log?kind=dns", "/log?q=" + url.QueryEscape(hostile), "/log?addon=" + url.QueryEscape(hostile),
-		"/log/0", "/log/1", "/log/2", "/log/3", "/log/4", "/log/5", "/modules", "/destinations?range=7d", "/traffic", "/verify", "/glossary", "/login?next=" + url.QueryEscape(hostile),
+		"/log/0", "/log/1", "/log/2", "/log/3", "/log/4", "/log/5", "/modules", "/destinations?range=7d", "/traffic", "/coverage?range=30d", "/verify", "/glossary", "/login?next=" + url.QueryEscape(hostile),
 	} {
 		status, page := get(t, client, base+path)
 		if status != 200 {
@@ -136,7 +136,7 @@ func TestHostileValuesAreInertOnEveryPage(t *testing.T) {
 func TestPagesNeedALoginAndMistakesAreExplained(t *testing.T) {
 	base, client := site(t)
 	stranger := &http.Client{}
-	for _, path := range []string{"/", "/log", "/log/0", "/log/0/row", "/modules", "/destinations", "/traffic", "/verify", "/verify/verify_bundle.py", "/glossary"} {
+	for _, path := range []string{"/", "/log", "/log/0", "/log/0/row", "/modules", "/destinations", "/traffic", "/coverage", "/verify", "/verify/verify_bundle.py", "/glossary"} {
 		if status, page := get(t, stranger, base+path); status != 200 || !strings.Contains(page, `name="token"`) || strings.Contains(page, "203.0.113.1") {
 			t.Errorf("%s shows a stranger something else than the login (status %d)", path, status)
 		}

@@ -154,7 +154,7 @@ func checkWidths(t *testing.T, ctx context.Context, base string) {
 	t.Helper()
 	pages := map[string]string{
 		"report": "", "log": "log", "filtered": "log?party=mit_bound&addon=mit_maildesk", "record": "log/20", "first": "log/0", "verify": "verify",
-		"glossary": "glossary", "gaps": "log?kind=gap", "modules": "modules", "destinations": "destinations", "traffic": "traffic", "all": "log?kind=all", "login": "login",
+		"glossary": "glossary", "gaps": "log?kind=gap", "modules": "modules", "destinations": "destinations", "traffic": "traffic", "coverage": "coverage", "all": "log?kind=all", "login": "login",
 	}
 	for name, path := range pages {
 		for suffix, view := range map[string]struct {

@@ -28,7 +28,8 @@ type collector struct {
 
 func newCollector(from, to time.Time, r Rules) *collector {
 	return &collector{
-		rules: r, from: from, to: to, findings: map[string]*Finding{}, flows: map[string]bool{},
+		report: Report{Gaps: []Gap{}, Attribution: Attribution{Confidence: map[string]int{}, Reasons: []Reason{}}},
+		rules:  r, from: from, to: to, findings: map[string]*Finding{}, flows: map[string]bool{},
 		destinations: map[string]*Destination{}, modules: map[string]*Module{}, budget: map[string]int64{},
 		coverage: coverageCollector{from: from, to: earlier(to, r.Now)},
 	}
@@ -250,6 +251,7 @@ func (c *collector) finish() Report {
 	slices.SortFunc(r.Modules, func(a, b Module) int {
 		return cmp.Or(cmp.Compare(b.MIT, a.MIT), cmp.Compare(b.Out+b.In, a.Out+a.In), cmp.Compare(a.Name, b.Name))
 	})
+	slices.SortStableFunc(r.Attribution.Reasons, func(a, b Reason) int { return cmp.Compare(b.Count, a.Count) })
 	c.verdict(&r)
 	return r
 }

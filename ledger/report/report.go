@@ -55,6 +55,7 @@ type Report struct {
 	Calls        Counts        `json:"calls"`
 	SelfEgress   int           `json:"self_egress"`
 	Coverage     Coverage      `json:"coverage"`
+	Gaps         []Gap         `json:"gaps"`
 	Attribution  Attribution   `json:"attribution"`
 	License      License       `json:"license"`
 	LastSeal     string        `json:"last_seal,omitempty"` // UTC day, 2026-11-23
@@ -92,6 +93,26 @@ type Volume struct {
 type Attribution struct {
 	Outbound int `json:"outbound"` // calls that left, to anywhere but the internal network
 	Named    int `json:"named"`    // … whose process is known
+
+	Confidence map[string]int `json:"confidence"` // of all of them: exact high low unknown
+	Reasons    []Reason       `json:"reasons"`    // why an addon or a process could not be named, the most frequent first
+}
+
+// Reason is why something is not known.
+type Reason struct {
+	Why   string `json:"why"`
+	Count int    `json:"count"`
+	Seq   uint64 `json:"seq"` // a row for which it holds
+}
+
+// Gap is a row that says what could not be seen.
+type Gap struct {
+	Seq    uint64    `json:"seq"`
+	Reason string    `json:"reason"`
+	Iface  string    `json:"iface,omitempty"`
+	Count  int64     `json:"count"` // packets or rows lost, 0 when not known
+	Start  time.Time `json:"start"`
+	End    time.Time `json:"end"` // zero: it lasted, or its end has a row of its own
 }
 
 // License is what MIT received from the declared components, against what was declared.

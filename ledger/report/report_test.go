@@ -301,3 +301,23 @@ func TestNewDestinationsAreThoseThatTheSumsOfEarlierHoursDoNotKnow(t *testing.T)
 		t.Error("a log of two days knows what is new")
 	}
 }
+
+func TestCoverageSaysWhatIsNotKnownAndWhy(t *testing.T) {
+	w := newWorld(t)
+	w.awake()
+	w.add(ledger.Event{Kind: "gap", Iface: "eth0", End: time.Now().UnixNano(), Gap: &ledger.Gap{Reason: "kernel_drop", Iface: "eth0", Count: 12}})
+	w.call("a.example", "third_party", "sale", 1)
+	for _, why := range []string{"gone", "torn", "torn"} {
+		w.call("b.example", "third_party", "", 1, func(e *ledger.Event) {
+			e.Addon, e.Evidence = nil, &ledger.Evidence{Source: "none", Confidence: "unknown", Reason: why}
+		})
+	}
+	r := w.report()
+	a := r.Attribution
+	if len(r.Gaps) != 1 || r.Gaps[0].Count != 12 || r.Gaps[0].Iface != "eth0" || r.Gaps[0].Seq != 1 {
+		t.Errorf("%+v", r.Gaps)
+	}
+	if a.Confidence["exact"] != 1 || a.Confidence["unknown"] != 3 || len(a.Reasons) != 2 || a.Reasons[0] != (Reason{"torn", 2, 4}) {
+		t.Errorf("%+v", a)
+	}
+}

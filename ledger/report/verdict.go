@@ -64,6 +64,7 @@ func (c *collector) judge(e *ledger.Event, class string) {
 		return
 	}
 	c.report.Attribution.Outbound++
+	c.witnessed(e)
 	nameless := e.Process == nil || e.Addon == nil && strings.HasPrefix(e.Process.Role, "odoo_")
 	if !nameless {
 		c.report.Attribution.Named++
@@ -152,6 +153,36 @@ func (c *collector) gapRow(e *ledger.Event) {
 		return // the end of a gap whose beginning has a row of its own
 	}
 	c.fire("T1", e.Seq)
+	if len(c.report.Gaps) < mostGaps {
+		g := Gap{Seq: e.Seq, Reason: e.Gap.Reason, Iface: e.Gap.Iface, Count: e.Gap.Count, Start: time.Unix(0, e.Start).UTC()}
+		if e.End != 0 {
+			g.End = time.Unix(0, e.End).UTC()
+		}
+		c.report.Gaps = append(c.report.Gaps, g)
+	}
+}
+
+// mostGaps bounds the gaps that a report lists; the Audit Log has all.
+const mostGaps = 100
+
+// mostReasons bounds the different reasons why something is not known.
+const mostReasons = 50
+
+// witnessed counts how sure attribution was of a call, and why it was not.
+func (c *collector) witnessed(e *ledger.Event) {
+	if e.Evidence == nil {
+		return
+	}
+	c.report.Attribution.Confidence[e.Evidence.Confidence]++
+	if e.Addon != nil || e.Evidence.Reason == "" {
+		return
+	}
+	list := c.report.Attribution.Reasons
+	if i := slices.IndexFunc(list, func(r Reason) bool { return r.Why == e.Evidence.Reason }); i >= 0 {
+		list[i].Count++
+	} else if len(list) < mostReasons {
+		c.report.Attribution.Reasons = append(list, Reason{e.Evidence.Reason, 1, e.Seq})
+	}
 }
 
 // verdict puts the findings in order and says the one word.

@@ -1,0 +1,63 @@
+package ui
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"netaudit/ledger/report"
+)
+
+type coverageContent struct {
+	report.Report
+	Windows    []window
+	Awake      []awakeSpan
+	Confidence []confidence
+	Packets    bool
+}
+
+// awakeSpan is a stretch of watching in a field of 1,000 units.
+type awakeSpan struct {
+	X, Width float64
+	Title    string
+}
+
+// confidence is how many calls were named with so much certainty.
+type confidence struct {
+	Name, Meaning string
+	Calls         int
+	Percent       int
+}
+
+var confidences = []struct{ name, meaning string }{
+	{"exact", "the calling thread was caught, or the program itself is the answer"},
+	{"high", "only one caller was possible"},
+	{"low", "one of several candidates"},
+	{"unknown", "the row says why"},
+}
+
+// coverageWidth is the width of the drawing in units.
+const coverageWidth = 1000
+
+func (p *pages) coverage(c *gin.Context) {
+	list, length := chosen(windows, c.Query("range"), 1)
+	now := time.Now()
+	rules := p.o.Rules
+	rules.Damage = p.o.Verifier.Damage()
+	r, err := report.Build(c.Request.Context(), p.o.Ledger, now.Add(-length), now, rules)
+	if err != nil {
+		p.failed(c, "compute the coverage", err)
+		return
+	}
+	content := coverageContent{Report: r, Windows: list, Packets: r.Install == "mirror" || r.Install == "replay"}
+	for _, s := range r.Coverage.Awake {
+		at := func(t time.Time) float64 { return coverageWidth * float64(t.Sub(r.From)) / float64(r.To.Sub(r.From)) }
+		content.Awake = append(content.Awake, awakeSpan{at(s.From), max(1, at(s.To)-at(s.From)), s.From.Format("2006-01-02 15:04:05") + " to " + s.To.Format("2006-01-02 15:04:05")})
+	}
+	for _, k := range confidences {
+		n := r.Attribution.Confidence[k.name]
+		content.Confidence = append(content.Confidence, confidence{k.name, k.meaning, n, percent(int64(n), int64(r.Attribution.Outbound))})
+	}
+	p.show(c, http.StatusOK, "coverage", "Coverage", "coverage", content)
+}
