@@ -281,3 +281,28 @@ func TestLoginWorksOnceAndTokensSurviveReopening(t *testing.T) {
 		t.Errorf("after reopening: stored %v, passing %v, error %v", again.ValidToken(s.token), again.ValidToken(passing), err)
 	}
 }
+
+func TestTrafficSealsAndConsistencyAreServed(t *testing.T) {
+	s := serve(t, 300)
+	var traffic trafficBody
+	_, body, _ := s.get("/api/v1/traffic?by=destination", s.token)
+	if err := json.Unmarshal([]byte(body), &traffic); err != nil || len(traffic.Groups) != 6 || traffic.Groups[0].Calls == 0 { // three hosts, each of two classes
+		t.Errorf("%d groups, %v: %s", len(traffic.Groups), err, body[:min(len(body), 300)])
+	}
+	_, body, _ = s.get("/api/v1/traffic?since=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z", s.token)
+	if err := json.Unmarshal([]byte(body), &traffic); err != nil || len(traffic.Groups) != 0 {
+		t.Errorf("in 2020: %v, %s", err, body[:min(len(body), 300)])
+	}
+	for path, want := range map[string]int{
+		"/api/v1/traffic?by=colour": 422, "/api/v1/traffic?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z": 400, "/api/v1/ledger/consistency?from=100&to=301": 400,
+		"/api/v1/ledger/consistency?from=100": 200, "/api/v1/ledger/seals": 200, "/api/v1/ledger/bundle?rows=1-5": 200, "/api/v1/ledger/bundle?rows=5-1": 400,
+		"/api/v1/ledger/bundle?rows=299-300": 404, "/api/v1/ledger/bundle?day=2020-01-01": 404, "/api/v1/ledger/bundle?day=2020-01-01&rows=1": 400,
+	} {
+		if status, body, _ := s.get(path, s.token); status != want {
+			t.Errorf("%s: %d, want %d: %s", path, status, want, body[:min(len(body), 200)])
+		}
+		if status, _, _ := s.get(path, ""); status != 401 {
+			t.Errorf("%s without a token: %d", path, status)
+		}
+	}
+}

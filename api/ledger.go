@@ -16,9 +16,24 @@ import (
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
-type reportInput struct {
+// WindowInput is the stretch of ingest time that an answer is about. It is exported because huma reads exported embedded structs only.
+type WindowInput struct {
 	Since time.Time `query:"since" doc:"Default: 24 hours before until"`
 	Until time.Time `query:"until" doc:"Default: now"`
+}
+
+func (in *WindowInput) window() (from, to time.Time, err error) {
+	from, to = in.Since, in.Until
+	if to.IsZero() {
+		to = time.Now()
+	}
+	if from.IsZero() {
+		from = to.Add(-24 * time.Hour)
+	}
+	if !from.Before(to) {
+		return from, to, huma.Error400BadRequest("since must lie before until")
+	}
+	return from, to, nil
 }
 
 type verifyBody struct {
@@ -68,17 +83,10 @@ func (s *server) registerLedger(a huma.API) {
 	}, s.bundle)
 }
 
-func (s *server) getReport(ctx context.Context, in *reportInput) (*struct{ Body report.Report }, error) {
-	to := in.Until
-	if to.IsZero() {
-		to = time.Now()
-	}
-	from := in.Since
-	if from.IsZero() {
-		from = to.Add(-24 * time.Hour)
-	}
-	if !from.Before(to) {
-		return nil, huma.Error400BadRequest("since must lie before until")
+func (s *server) getReport(ctx context.Context, in *WindowInput) (*struct{ Body report.Report }, error) {
+	from, to, err := in.window()
+	if err != nil {
+		return nil, err
 	}
 	rules := s.o.Rules
 	rules.Damage = s.o.Verifier.Damage()
@@ -90,9 +98,8 @@ func (s *server) getReport(ctx context.Context, in *reportInput) (*struct{ Body 
 }
 
 type trafficInput struct {
-	By    string    `query:"by" enum:"module,destination,party,channel,pair" default:"module"`
-	Since time.Time `query:"since" doc:"Default: 24 hours before until; the whole hour counts"`
-	Until time.Time `query:"until" doc:"Default: now"`
+	WindowInput
+	By string `query:"by" enum:"module,destination,party,channel,pair" default:"module"`
 }
 
 type trafficBody struct {
@@ -100,16 +107,9 @@ type trafficBody struct {
 }
 
 func (s *server) traffic(ctx context.Context, in *trafficInput) (*struct{ Body trafficBody }, error) {
-	to := in.Until
-	if to.IsZero() {
-		to = time.Now()
-	}
-	from := in.Since
-	if from.IsZero() {
-		from = to.Add(-24 * time.Hour)
-	}
-	if !from.Before(to) {
-		return nil, huma.Error400BadRequest("since must lie before until")
+	from, to, err := in.window()
+	if err != nil {
+		return nil, err
 	}
 	groups, err := report.Traffic(ctx, s.o.Ledger, from, to, in.By)
 	if err != nil {

@@ -42,10 +42,7 @@ const coverageWidth = 1000
 
 func (p *pages) coverage(c *gin.Context) {
 	list, length := chosen(windows, c.Query("range"), 1)
-	now := time.Now()
-	rules := p.o.Rules
-	rules.Damage = p.o.Verifier.Damage()
-	r, err := report.Build(c.Request.Context(), p.o.Ledger, now.Add(-length), now, rules)
+	r, err := p.build(c, length)
 	if err != nil {
 		p.failed(c, "compute the coverage", err)
 		return

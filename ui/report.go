@@ -42,10 +42,7 @@ type reportContent struct {
 
 func (p *pages) report(c *gin.Context) {
 	list, length := chosen(windows, c.Query("range"), 1)
-	now := time.Now()
-	rules := p.o.Rules
-	rules.Damage = p.o.Verifier.Damage()
-	r, err := report.Build(c.Request.Context(), p.o.Ledger, now.Add(-length), now, rules)
+	r, err := p.build(c, length)
 	if err != nil {
 		p.failed(c, "compute the Trust Report", err)
 		return
@@ -59,4 +56,12 @@ func (p *pages) report(c *gin.Context) {
 	content.Third, content.ThirdMore = bars(r.Destinations, "third_party")
 	content.Shares, content.Volumes, content.Steps = shares(r.Calls), volumeBars(r.Calls), steps(r.Timeline, length)
 	p.show(c, http.StatusOK, "report", "Trust Report", "report", content)
+}
+
+// build computes the report over the time until now.
+func (p *pages) build(c *gin.Context, length time.Duration) (report.Report, error) {
+	now := time.Now()
+	rules := p.o.Rules
+	rules.Damage = p.o.Verifier.Damage()
+	return report.Build(c.Request.Context(), p.o.Ledger, now.Add(-length), now, rules)
 }
