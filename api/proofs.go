@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -108,16 +106,10 @@ func (s *server) chosenRows(in *bundleInput) (first, count uint64, name string, 
 		first, count, err = s.o.Ledger.DayRows(day)
 		name = in.Day
 	case in.Rows != "":
-		from, to, several := strings.Cut(in.Rows, "-")
-		if !several {
-			to = from
+		if first, count, err = ledger.ParseRows(in.Rows); err != nil {
+			return 0, 0, "", huma.Error400BadRequest(err.Error())
 		}
-		a, err1 := strconv.ParseUint(from, 10, 63)
-		b, err2 := strconv.ParseUint(to, 10, 63)
-		if err1 != nil || err2 != nil || b < a {
-			return 0, 0, "", huma.Error400BadRequest("rows are written N or N-M")
-		}
-		first, count, name = a, b-a+1, "rows-"+in.Rows
+		name = "rows-" + in.Rows
 	default:
 		count, name = s.o.Ledger.Size(), "all"
 	}

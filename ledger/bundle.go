@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -163,6 +165,20 @@ func (l *Ledger) writeRows(ctx context.Context, txn *badger.Txn, w io.Writer, fi
 		}
 	}
 	return out.Flush()
+}
+
+// ParseRows reads which rows somebody wants: N or N-M, both included.
+func ParseRows(text string) (first, count uint64, err error) {
+	from, to, several := strings.Cut(text, "-")
+	if !several {
+		to = from
+	}
+	first, err1 := strconv.ParseUint(from, 10, 63)
+	last, err2 := strconv.ParseUint(to, 10, 63)
+	if err1 != nil || err2 != nil || last < first {
+		return 0, 0, fmt.Errorf("rows %q: write N or N-M", text)
+	}
+	return first, last - first + 1, nil
 }
 
 // DayRows says which rows were logged on a UTC day; ErrNoRow when there are none.

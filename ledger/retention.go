@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -86,14 +87,16 @@ func (l *Ledger) nextToDrop(p Policy, today uint32) (d dayRange, rule string, he
 	return d, "", held, false
 }
 
-// bytesOnDisk adds up the store's files.
+// bytesOnDisk adds up what the store's files occupy: Badger makes them longer than they are filled.
 func (l *Ledger) bytesOnDisk() (sum int64) {
 	_ = filepath.WalkDir(badgerPath(l.dir), func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // a file that compaction has just removed
 		}
 		if info, err := d.Info(); err == nil && d.Type().IsRegular() {
-			sum += info.Size()
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				sum += st.Blocks * 512 // stat(2): whatever the file system's block size is
+			}
 		}
 		return nil
 	})

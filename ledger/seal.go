@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -63,7 +64,7 @@ func (s *sealState) write(dir string) error {
 	return nil
 }
 
-// loadSealState reads the running epoch. A seal that was written just before a crash, before its key was forgotten, ends the epoch now.
+// loadSealState reads the running epoch. A seal that was written just before a crash, before its key was forgotten, ends its epoch now.
 func loadSealState(dir string, id *identity) (*sealState, error) {
 	text, err := os.ReadFile(sealStatePath(dir))
 	if err != nil {
@@ -82,13 +83,17 @@ func loadSealState(dir string, id *identity) (*sealState, error) {
 			return nil, err
 		}
 	}
-	if _, err := os.Stat(sealPath(dir, s.Day)); err == nil {
+	for { // more than one when an older seal/key was put back: a seal that exists is never written again
+		if _, err := os.Stat(sealPath(dir, s.Day)); err != nil {
+			return &s, nil
+		}
 		if err := s.adopt(dir, id, s.Day, &s.key); err != nil {
 			return nil, err
 		}
-		return &s, s.advance(dir)
+		if err := s.advance(dir); err != nil {
+			return nil, err
+		}
 	}
-	return &s, nil
 }
 
 // adopt reads the seal of a day as the newest one.
@@ -248,9 +253,9 @@ func checkSeals(dir string, id *identity, newest uint32) (proof.Seals, error) {
 	if id.sealKey == "" {
 		return nil, nil
 	}
-	texts, err := readSeals(dir)
+	state, texts, err := readEpoch(dir)
 	if err != nil {
-		return nil, &badPlace{where: "seal", detail: err.Error()}
+		return nil, err
 	}
 	seals, err := proof.CheckSeals(texts, id.sealKey, nil)
 	if err != nil {
@@ -259,34 +264,59 @@ func checkSeals(dir string, id *identity, newest uint32) (proof.Seals, error) {
 	if len(seals) > 0 && (seals[0].Epoch != 0 || seals[0].Previous != id.chainStart()) {
 		return nil, &badPlace{where: "seal/" + seals[0].Day, detail: "it is not the log's first: earlier seals are missing"}
 	}
-	var state sealState
-	text, err := os.ReadFile(sealStatePath(dir))
-	switch {
-	case errors.Is(err, os.ErrPermission):
+	if state == nil {
 		return seals, nil // an auditor without the right to the key
-	case err != nil:
-		return nil, &badPlace{where: "seal/key", detail: err.Error()}
 	}
-	if err := json.Unmarshal(text, &state); err != nil {
-		return nil, &badPlace{where: "seal/key", detail: err.Error()}
+	return seals, state.fits(id, seals, texts, newest)
+}
+
+// readEpoch reads the running epoch and the seals as they were at one moment: a day may end meanwhile. The epoch is nil for an auditor without the right to the key.
+func readEpoch(dir string) (state *sealState, texts [][]byte, err error) {
+	for {
+		before, keyErr := os.ReadFile(sealStatePath(dir))
+		if texts, err = readSeals(dir); err != nil {
+			return nil, nil, &badPlace{where: "seal", detail: err.Error()}
+		}
+		if errors.Is(keyErr, os.ErrPermission) {
+			return nil, texts, nil
+		}
+		if keyErr == nil {
+			var after []byte
+			if after, keyErr = os.ReadFile(sealStatePath(dir)); keyErr == nil && !bytes.Equal(before, after) {
+				continue
+			}
+		}
+		if keyErr == nil {
+			if keyErr = json.Unmarshal(before, &state); keyErr == nil && state == nil {
+				keyErr = errors.New("it is empty")
+			}
+		}
+		if keyErr != nil {
+			return nil, nil, &badPlace{where: "seal/key", detail: keyErr.Error()}
+		}
+		return state, texts, nil
 	}
-	if n := uint64(len(seals)); n != state.Epoch && n != state.Epoch+1 || n == state.Epoch+1 && seals[n-1].Day != dayName(state.Day) {
-		return nil, &badPlace{where: "seal", detail: fmt.Sprintf("the running epoch is %d, and there are %d seals: one is missing or too many", state.Epoch, n)}
+}
+
+// fits compares the running epoch with the seals, and with the day of the newest row.
+func (s *sealState) fits(id *identity, seals proof.Seals, texts [][]byte, newest uint32) error {
+	if n := uint64(len(seals)); n != s.Epoch && n != s.Epoch+1 || n == s.Epoch+1 && seals[n-1].Day != dayName(s.Day) {
+		return &badPlace{where: "seal", detail: fmt.Sprintf("the running epoch is %d, and there are %d seals: one is missing or too many", s.Epoch, n)}
 	}
-	if _, err := proof.ParseSealKey(state.Key); err != nil {
-		return nil, &badPlace{where: "seal/key", detail: err.Error()}
+	if _, err := proof.ParseSealKey(s.Key); err != nil {
+		return &badPlace{where: "seal/key", detail: err.Error()}
 	}
 	last := id.chainStart()
-	if state.Epoch > 0 {
-		last = sha256.Sum256(texts[state.Epoch-1])
+	if s.Epoch > 0 {
+		last = sha256.Sum256(texts[s.Epoch-1])
 	}
-	if state.Last != hex.EncodeToString(last[:]) { // the newest seal is in no other's text yet
-		return nil, &badPlace{where: "seal/" + dayName(state.Day-1), detail: "it is not the seal that was written"}
+	if s.Last != hex.EncodeToString(last[:]) { // the newest seal is in no other's text yet
+		return &badPlace{where: "seal/" + dayName(s.Day-1), detail: "it is not the seal that was written"}
 	}
-	if newest > state.Day {
-		return nil, &badPlace{where: "seal", detail: fmt.Sprintf("there are rows of %s, and %s is not sealed", dayName(newest), dayName(state.Day))}
+	if newest > s.Day {
+		return &badPlace{where: "seal", detail: fmt.Sprintf("there are rows of %s, and %s is not sealed", dayName(newest), dayName(s.Day))}
 	}
-	return seals, nil
+	return nil
 }
 
 // Files of the key pair of the seals.

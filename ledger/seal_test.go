@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,6 +193,67 @@ func TestThiefOfTheDiskCannotSealAnEarlierDayAgain(t *testing.T) {
 	}
 	if _, err := proof.CheckSeals([][]byte{texts[0], text}, vkey, &key); err == nil {
 		t.Error("the owner's key does not show the forgery")
+	}
+}
+
+func TestSealThatExistsIsNeverWrittenAgain(t *testing.T) {
+	dir, _, c := sealedLedger(t)
+	state, err := os.ReadFile(sealStatePath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.now = day0.AddDate(0, 0, 8)
+	closeLedger(t, openAt(t, dir, c))
+	before, _ := seals(t, dir)
+	if err := os.WriteFile(sealStatePath(dir), state, 0o600); err != nil { // from a backup, three days old
+		t.Fatal(err)
+	}
+	closeLedger(t, openAt(t, dir, c))
+	after, _ := seals(t, dir)
+	if len(before) != 8 || !slices.EqualFunc(before, after, slices.Equal) {
+		t.Errorf("%d seals before, %d after, or others", len(before), len(after))
+	}
+	if v := verify(t, dir); v.Status != Intact {
+		t.Errorf("%+v", v.Damage)
+	}
+	if err := os.WriteFile(sealStatePath(dir), []byte("null"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v := verify(t, dir); v.Status != Tampered {
+		t.Errorf("with an empty key file: %v", v.Status)
+	}
+}
+
+// TestDayThatEndsDuringAVerificationIsNoDamage lets days end while the log is verified again and again.
+func TestDayThatEndsDuringAVerificationIsNoDamage(t *testing.T) {
+	var now atomic.Int64
+	now.Store(day0.UnixNano())
+	l, err := Open(filepath.Join(t.TempDir(), "state"), Options{Create: true, Clock: func() time.Time { return time.Unix(0, now.Load()) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 60 {
+			now.Add(secondsOfDay * int64(time.Second))
+			if err := errors.Join(l.Append(t.Context(), sample(1)), l.Flush(t.Context())); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for n := 0; ; n++ {
+		v, err := l.Verify(t.Context(), nil)
+		if err != nil || v.Status != Intact {
+			t.Errorf("verification %d: %+v, %v", n, v.Damage, err)
+		}
+		select {
+		case <-done:
+			closeLedger(t, l)
+			return
+		default:
+		}
 	}
 }
 

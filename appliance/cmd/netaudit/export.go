@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -58,9 +57,12 @@ func (c *exportBundleCommand) Run(s *session) error {
 }
 
 func (c *exportBundleCommand) write(s *session, out io.Writer) error {
-	first, count, err := parseRows(c.Rows)
-	if err != nil {
-		return err
+	var first, count uint64
+	if c.Rows != "" {
+		var err error
+		if first, count, err = ledger.ParseRows(c.Rows); err != nil {
+			return err
+		}
 	}
 	l, err := ledger.Open(c.Dir, ledger.Options{ReadOnly: true, Logger: s.log})
 	var locked *ledger.LockedError
@@ -87,23 +89,6 @@ func daysRows(l *ledger.Ledger, text string) (first, count uint64, err error) {
 		return 0, 0, fmt.Errorf("--day: write it like 2026-11-23: %w", err)
 	}
 	return l.DayRows(day)
-}
-
-// parseRows reads N or N-M; "" is 0, 0.
-func parseRows(text string) (first, count uint64, err error) {
-	if text == "" {
-		return 0, 0, nil
-	}
-	from, to, several := strings.Cut(text, "-")
-	if !several {
-		to = from
-	}
-	first, err1 := strconv.ParseUint(from, 10, 63)
-	last, err2 := strconv.ParseUint(to, 10, 63)
-	if err1 != nil || err2 != nil || last < first {
-		return 0, 0, fmt.Errorf("--rows %s: write N or N-M", text)
-	}
-	return first, last - first + 1, nil
 }
 
 // ask lets the running netaudit write the bundle.
