@@ -202,8 +202,12 @@ func TestSealThatExistsIsNeverWrittenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.now = day0.AddDate(0, 0, 8)
-	closeLedger(t, openAt(t, dir, c))
+	l := openAt(t, dir, c)
+	for day := 6; day <= 8; day++ { // rows between the seals: made anew, they would be others
+		c.now = day0.AddDate(0, 0, day)
+		addRows(t, l, 1)
+	}
+	closeLedger(t, l)
 	before, _ := seals(t, dir)
 	if err := os.WriteFile(sealStatePath(dir), state, 0o600); err != nil { // from a backup, three days old
 		t.Fatal(err)
