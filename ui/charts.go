@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"netaudit/ledger/report"
+	"netaudit/ui/words"
 )
 
 // The drawings are SVG whose sizes are attributes: the Content-Security-Policy forbids styles outside the stylesheet.
@@ -81,10 +82,10 @@ type volumeBar struct {
 
 func volumeBars(c report.Counts) []volumeBar {
 	list := []volumeBar{
-		{"mit", "Sent to MIT", c.MIT.Out, 0},
-		{"mit soft", "Received from MIT", c.MIT.In, 0},
-		{"third", "Sent to third parties", c.ThirdParty.Out, 0},
-		{"third soft", "Received from third parties", c.ThirdParty.In, 0},
+		{Class: "mit", Label: "Sent to MIT", Bytes: c.MIT.Out},
+		{Class: "mit soft", Label: "Received from MIT", Bytes: c.MIT.In},
+		{Class: "third", Label: "Sent to third parties", Bytes: c.ThirdParty.Out},
+		{Class: "third soft", Label: "Received from third parties", Bytes: c.ThirdParty.In},
 	}
 	var largest int64
 	for _, b := range list {
@@ -106,14 +107,14 @@ type step struct {
 	MITCalls, ThirdPartyCalls int
 }
 
-func steps(list []report.Bucket, length time.Duration) []step {
+func steps(w *words.Words, list []report.Bucket, length time.Duration) []step {
 	largest := 1
 	for _, b := range list {
 		largest = max(largest, b.MIT+b.ThirdParty)
 	}
 	layout := "15:04"
 	if length > 24*time.Hour {
-		layout = "2 Jan 15:04"
+		layout = "2006-01-02 15:04"
 	}
 	out := make([]step, len(list))
 	for i, b := range list {
@@ -122,11 +123,11 @@ func steps(list []report.Bucket, length time.Duration) []step {
 		s.Third = height(b.ThirdParty, largest)
 		s.MITY = 100 - s.MIT
 		s.ThirdY = s.MITY - s.Third
-		watched := "watched"
+		watched := w.Text("watched")
 		if !b.Covered {
-			watched = "not watched"
+			watched = w.Text("not watched")
 		}
-		s.Title = fmt.Sprintf("from %s UTC: %d to MIT, %d to third parties, %s", b.Start.Format(layout), b.MIT, b.ThirdParty, watched)
+		s.Title = w.Text("from {time} UTC: {mit} to MIT, {third} to third parties, {watched}", b.Start.Format(layout), b.MIT, b.ThirdParty, watched)
 		out[i] = s
 	}
 	return out

@@ -50,7 +50,7 @@ func (p *pages) coverage(c *gin.Context) {
 	content := coverageContent{Report: r, Windows: list, Packets: r.Install == "mirror" || r.Install == "replay"}
 	for _, s := range r.Coverage.Awake {
 		at := func(t time.Time) float64 { return coverageWidth * float64(t.Sub(r.From)) / float64(r.To.Sub(r.From)) }
-		content.Awake = append(content.Awake, awakeSpan{at(s.From), max(1, at(s.To)-at(s.From)), s.From.Format("2006-01-02 15:04:05") + " to " + s.To.Format("2006-01-02 15:04:05")})
+		content.Awake = append(content.Awake, awakeSpan{at(s.From), max(1, at(s.To)-at(s.From)), p.words(c).Text("{from} to {end}", s.From.Format(time.DateTime), s.To.Format(time.DateTime))})
 	}
 	for _, k := range confidences {
 		n := r.Attribution.Confidence[k.name]

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"netaudit/ledger/report"
+	"netaudit/ui/words"
 )
 
 // The flow picture shows who talks to whom: modules on the left, destinations on the right, between them bands as thick as their share of the bytes.
@@ -62,7 +63,7 @@ func (p *pages) traffic(c *gin.Context) {
 	content := trafficContent{Windows: list, From: from, To: to}
 	for by, into := range map[string]func([]report.Group){
 		report.ByPair: func(g []report.Group) {
-			content.Picture, content.Pairs, content.MorePair = draw(g), g[:min(len(g), mostPairs)], max(0, len(g)-mostPairs)
+			content.Picture, content.Pairs, content.MorePair = draw(p.words(c), g), g[:min(len(g), mostPairs)], max(0, len(g)-mostPairs)
 		},
 		report.ByParty:   func(g []report.Group) { content.Parties = shareRows(g) },
 		report.ByChannel: func(g []report.Group) { content.Channels = shareRows(g) },
@@ -86,16 +87,16 @@ func shareRows(groups []report.Group) (rows []groupRow) {
 }
 
 // draw places ends and bands. Calls without a byte are as thin as a hair, and still there.
-func draw(pairs []report.Group) picture {
-	left := ends(pairs, func(g *report.Group) (string, string) { return g.Name, "" })
-	right := ends(pairs, func(g *report.Group) (string, string) { return g.To, g.Class })
+func draw(w *words.Words, pairs []report.Group) picture {
+	left := ends(w, pairs, func(g *report.Group) (string, string) { return g.Name, "" })
+	right := ends(w, pairs, func(g *report.Group) (string, string) { return g.To, g.Class })
 	pic := picture{Left: place(left), Right: place(right)}
 	pic.Height = max(len(pic.Left), len(pic.Right))*rowHeight + pictureRoom
 	total := int64(0)
 	for _, e := range pic.Left {
 		total += e.Bytes
 	}
-	bottom := max(spread(pic.Left, total, pic.Height), spread(pic.Right, total, pic.Height))
+	bottom := max(spread(w, pic.Left, total, pic.Height), spread(w, pic.Right, total, pic.Height))
 	pic.Height = max(pic.Height, int(bottom)+1)
 	type between struct{ a, b *end }
 	sums := map[between]*report.Group{}
@@ -111,13 +112,13 @@ func draw(pairs []report.Group) picture {
 	}
 	slices.SortStableFunc(order, func(x, y between) int { return cmp.Or(cmp.Compare(x.a.Y, y.a.Y), cmp.Compare(x.b.Y, y.b.Y)) })
 	for _, k := range order {
-		pic.Bands = append(pic.Bands, join(k.a, k.b, sums[k], total))
+		pic.Bands = append(pic.Bands, join(w, k.a, k.b, sums[k], total))
 	}
 	return pic
 }
 
 // ends adds up one side. The map has every name of the side; names beyond mostEnds share an end.
-func ends(pairs []report.Group, of func(*report.Group) (name, class string)) map[string]*end {
+func ends(w *words.Words, pairs []report.Group, of func(*report.Group) (name, class string)) map[string]*end {
 	all := map[string]*end{}
 	var list []*end
 	for i := range pairs {
@@ -138,7 +139,7 @@ func ends(pairs []report.Group, of func(*report.Group) (name, class string)) map
 	if len(list) <= mostEnds {
 		return all
 	}
-	others := &end{Name: fmt.Sprintf("%d others", len(list)-mostEnds+1)}
+	others := &end{Name: w.Text("{n} others", len(list)-mostEnds+1)}
 	folded := map[*end]bool{}
 	for _, e := range list[mostEnds-1:] {
 		others.Calls += e.Calls
@@ -183,7 +184,7 @@ func thickness(bytes, total int64) float64 {
 }
 
 // spread gives each end its height and place, and returns where the last one ends.
-func spread(list []*end, total int64, height int) (bottom float64) {
+func spread(w *words.Words, list []*end, total int64, height int) (bottom float64) {
 	needed := 0.0
 	for _, e := range list {
 		e.Height = max(4, thickness(e.Bytes, total))
@@ -198,7 +199,7 @@ func spread(list []*end, total int64, height int) (bottom float64) {
 		room := max(rowHeight-8, e.Height)
 		e.Y = y + (room-e.Height)/2
 		e.Middle = e.Y + e.Height/2
-		e.Short = shortName(e.Name)
+		e.Short = shortName(w, e.Name)
 		bottom = y + room
 		y = bottom + gap
 	}
@@ -208,9 +209,9 @@ func spread(list []*end, total int64, height int) (bottom float64) {
 // longestName is how many characters of a name the picture shows; the whole stands in its title.
 const longestName = 30
 
-func shortName(name string) string {
+func shortName(w *words.Words, name string) string {
 	if name == "" {
-		return "(unknown)"
+		return w.Text("(unknown)")
 	}
 	if r := []rune(name); len(r) > longestName {
 		return string(r[:longestName-1]) + "…"
@@ -219,14 +220,14 @@ func shortName(name string) string {
 }
 
 // join draws the band between two ends, below those that were drawn before.
-func join(a, b *end, g *report.Group, total int64) band {
+func join(w *words.Words, a, b *end, g *report.Group, total int64) band {
 	width := thickness(g.Out+g.In, total)
 	y1, y2 := a.Y+a.used+width/2, b.Y+b.used+width/2
 	a.used, b.used = min(a.used+width, a.Height), min(b.used+width, b.Height)
 	middle := (bandLeft + bandRight) / 2
 	return band{
 		Class: b.Class, Width: width,
-		Title: fmt.Sprintf("%s to %s: %d calls, %s sent, %s received", shortName(a.Name), shortName(b.Name), g.Calls, report.Bytes(g.Out), report.Bytes(g.In)),
+		Title: w.Text("{module} to {destination}: {n} calls, {sent} sent, {received} received", a.Short, b.Short, g.Calls, w.Bytes(g.Out), w.Bytes(g.In)),
 		Path:  fmt.Sprintf("M%d %.1f C%d %.1f %d %.1f %d %.1f", bandLeft, y1, middle, y1, middle, y2, bandRight, y2),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"netaudit/ledger/report"
+	"netaudit/ui/words"
 )
 
 func TestPictureHasAllBytesAndPutsMITFirst(t *testing.T) {
@@ -15,7 +16,11 @@ func TestPictureHasAllBytesAndPutsMITFirst(t *testing.T) {
 	}
 	pairs = append(pairs, report.Group{Name: "addon_3", To: "license.mit.example", Class: "mit_bound", Calls: 2, Out: 1})
 	pairs = append(pairs, report.Group{Name: "addon_3", To: "h1.example", Class: "third_party", Calls: 1}) // no byte
-	p := draw(pairs)
+	c, err := words.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := draw(c.Languages[0], pairs)
 	if len(p.Left) != mostEnds || len(p.Right) != mostEnds || p.Right[0].Name != "license.mit.example" || !strings.HasSuffix(p.Right[mostEnds-1].Name, " others") {
 		t.Fatalf("%d and %d ends, the first is %s, the last %s", len(p.Left), len(p.Right), p.Right[0].Name, p.Right[len(p.Right)-1].Name)
 	}
@@ -37,7 +42,7 @@ func TestPictureHasAllBytesAndPutsMITFirst(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 	}
-	if empty := draw(nil); len(empty.Bands) != 0 || len(empty.Left) != 0 {
+	if empty := draw(c.Languages[0], nil); len(empty.Bands) != 0 || len(empty.Left) != 0 {
 		t.Errorf("%+v", empty)
 	}
 }

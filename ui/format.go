@@ -9,30 +9,42 @@ import (
 
 	"netaudit/ledger"
 	"netaudit/ledger/report"
+	"netaudit/ui/words"
 )
 
-// functions are what the templates may call.
-var functions = template.FuncMap{
-	"bytes":    report.Bytes,
-	"number":   func(n any) string { return report.Grouped(integer(n)) },
-	"percent":  report.PercentText,
-	"clock":    clock,
-	"minute":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-	"nanos":    func(n int64) time.Time { return time.Unix(0, n).UTC() },
-	"micros":   micros,
-	"bits":     func(hundredths int64) string { return strconv.FormatFloat(float64(hundredths)/100, 'f', 1, 64) },
-	"term":     term,
-	"party":    func(class string) string { return partyLabels[class] },
-	"partycss": func(class string) string { return partyClasses[class] },
-	"verdict":  func(v string) string { return verdictWords[v] },
-	"level":    func(v string) string { return levelClasses[v] },
-	"summary":  summary,
-	"result":   result,
-	"join":     func(list []string) string { return strings.Join(list, ", ") },
-	"first":    func(n int, list []uint64) []uint64 { return list[:min(n, len(list))] },
-	"left":     func(n, count int) int { return max(0, count-n) },
-	"ints":     func(list []int) string { return strings.Trim(fmt.Sprint(list), "[]") },
-	"ago":      ago,
+// functions are what the templates may call, in one language: t says a text of the catalogue, plural one of two, said what a row or the ledger says.
+func functions(w *words.Words) template.FuncMap {
+	return template.FuncMap{
+		"t": w.HTML,
+		"plural": func(n any, one, other string, values ...any) template.HTML {
+			return w.Plural(integer(n), one, other, values...)
+		},
+		"said":     w.Said,
+		"term":     func(id, word string) (template.HTML, error) { return term(w, id, word) },
+		"bytes":    w.Bytes,
+		"number":   w.Number,
+		"percent":  w.Percent,
+		"micros":   w.Micros,
+		"bits":     w.Bits,
+		"ago":      w.Ago,
+		"day":      w.Day,
+		"clock":    clock,
+		"minute":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
+		"nanos":    func(n int64) time.Time { return time.Unix(0, n).UTC() },
+		"party":    func(class string) string { return partyLabel(w, class) },
+		"partycss": func(class string) string { return partyClasses[class] },
+		"verdict":  func(v string) string { return w.Text(verdictWords[v]) },
+		"level":    func(v string) string { return levelClasses[v] },
+		"summary":  func(e *ledger.Event) string { return summary(w, e) },
+		"result":   result,
+		"gap":      func(reason string) string { return gapReason(w, reason) },
+		"where":    where,
+		"ids":      func(n any) template.HTML { return template.HTML(strconv.FormatInt(integer(n), 10)) }, // digits only: numbers that name something are not grouped
+		"join":     func(list []string) string { return strings.Join(list, ", ") },
+		"first":    func(n int, list []uint64) []uint64 { return list[:min(n, len(list))] },
+		"left":     func(n, count int) int { return max(0, count-n) },
+		"ints":     func(list []int) string { return strings.Trim(fmt.Sprint(list), "[]") },
+	}
 }
 
 var (
@@ -41,6 +53,13 @@ var (
 	verdictWords = map[string]string{report.Alarm: "Alarm", report.Attention: "Attention", report.AllClear: "All clear"}
 	levelClasses = map[string]string{report.Alarm: "bad", report.Attention: "warn", report.AllClear: "good"}
 )
+
+func partyLabel(w *words.Words, class string) string {
+	if label, ok := partyLabels[class]; ok {
+		return w.Text(label)
+	}
+	return ""
+}
 
 func integer(n any) int64 {
 	switch v := n.(type) {
@@ -63,52 +82,21 @@ func clock(t time.Time) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(time.RFC3339Nano), t.Format("2006-01-02 15:04:05"))) // digits only
 }
 
-func micros(n int64) string {
-	d := time.Duration(n) * time.Microsecond
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", n)
-	case d < time.Second:
-		return fmt.Sprintf("%.1f ms", float64(n)/1000)
-	case d < time.Minute:
-		return fmt.Sprintf("%.2f s", d.Seconds())
-	default:
-		return d.Round(time.Second).String()
-	}
-}
-
-func ago(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	d := time.Since(t)
-	switch {
-	case d < time.Minute:
-		return "a moment ago"
-	case d < time.Hour:
-		return fmt.Sprintf("%d min ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h ago", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
-	}
-}
-
 // summary is a row in one line, for rows that are no calls.
-func summary(e *ledger.Event) string {
+func summary(w *words.Words, e *ledger.Event) string {
 	switch {
 	case e.Message != "":
-		return e.Message
+		return w.Said(e.Message)
 	case e.Gap != nil:
-		return gapSummary(e)
+		return gapSummary(w, e)
 	case e.Heartbeat != nil:
 		h := e.Heartbeat
-		text := fmt.Sprintf("watched %s: %s packets, %s lost", strings.Join(h.Interfaces, ", "), report.Grouped(h.Packets), report.Grouped(h.Dropped))
+		text := w.Text("watched {interfaces}: {packets} packets, {lost} lost", strings.Join(h.Interfaces, ", "), h.Packets, h.Dropped)
 		if len(h.InterfacesDown) > 0 {
-			text += "; down: " + strings.Join(h.InterfacesDown, ", ")
+			text += w.Text("; down: {interfaces}", strings.Join(h.InterfacesDown, ", "))
 		}
 		if h.Malformed > 0 {
-			text += fmt.Sprintf("; %s could not be read (since start: %s)", report.Grouped(h.Malformed), strings.Join(h.MalformedWhy, ", "))
+			text += w.Text("; {n} could not be read (since start: {why})", h.Malformed, strings.Join(h.MalformedWhy, ", "))
 		}
 		return text
 	default:
@@ -121,21 +109,38 @@ var gapReasons = map[string]string{
 	"queue_overflow": "a queue was full", "clock_step": "the clock was set", "disk_full": "the disk was full",
 }
 
-func gapSummary(e *ledger.Event) string {
-	text := "not watched"
-	if reason, ok := gapReasons[e.Gap.Reason]; ok {
-		text = reason
-	}
+func gapSummary(w *words.Words, e *ledger.Event) string {
+	text := gapReason(w, e.Gap.Reason)
 	if e.Gap.Iface != "" {
-		text += " on " + e.Gap.Iface
+		text += w.Text(" on {interface}", e.Gap.Iface)
 	}
 	if e.Gap.Count > 0 {
-		text += ", " + report.Grouped(e.Gap.Count) + " lost"
+		text += w.Text(", {n} lost", e.Gap.Count)
 	}
 	if e.DurationUS > 0 {
-		text += ", " + micros(e.DurationUS)
+		text += ", " + w.Micros(e.DurationUS)
 	}
 	return text
+}
+
+// gapReason says why nothing was seen. A reason that is not known is none of this version's.
+func gapReason(w *words.Words, reason string) string {
+	if text, ok := gapReasons[reason]; ok {
+		return w.Text(text)
+	}
+	return w.Text("not watched")
+}
+
+// where is the destination of a call, as links and tables show it.
+func where(e *ledger.Event) template.HTML {
+	switch {
+	case e.Dst == nil:
+		return ""
+	case e.Dst.Host != "":
+		return template.HTML(`<span class="hostname">` + template.HTMLEscapeString(e.Dst.Host) + `</span>`)
+	default:
+		return template.HTML(`<span class="hostname bare">` + template.HTMLEscapeString(e.Dst.IP) + `</span>`)
+	}
 }
 
 // result is how a call ended, in a word.

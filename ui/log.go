@@ -9,6 +9,7 @@ import (
 
 	"netaudit/api"
 	"netaudit/ledger"
+	"netaudit/ui/words"
 )
 
 // tab is a choice of rows by kind.
@@ -52,7 +53,7 @@ func (p *pages) log(c *gin.Context) {
 	if n, err := strconv.ParseUint(query.Get("before"), 10, 63); err == nil {
 		before = min(before, n)
 	}
-	content := logContent{Tabs: tabs(query), Chips: chips(query), Filter: f, Size: p.o.Ledger.Size(), Lowest: before}
+	content := logContent{Tabs: tabs(query), Chips: chips(p.words(c), query), Filter: f, Size: p.o.Ledger.Size(), Lowest: before}
 	content.Filter.Kind = query.Get("kind")
 	lookups := content.Filter.Kind == "" && f.Channel == "" && f.Dest == "" // … are left out: they have a tab of their own
 	scanned := 0
@@ -115,22 +116,22 @@ func tabs(q url.Values) []tab {
 	return list
 }
 
-func chips(q url.Values) []chip {
+func chips(w *words.Words, q url.Values) []chip {
 	var list []chip
 	for _, key := range filterKeys {
 		if v := q.Get(key); v != "" {
-			list = append(list, chip{filterLabels[key], valueLabel(v), "/log?" + with(q, key, "", "before", "")})
+			list = append(list, chip{w.Text(filterLabels[key]), valueLabel(w, v), "/log?" + with(q, key, "", "before", "")})
 		}
 	}
 	return list
 }
 
 var filterLabels = map[string]string{
-	"party": "to", "direction": "direction", "channel": "channel", "addon": "addon", "dest": "destination", "state": "state", "q": "text",
+	"party": "to|party", "direction": "direction", "channel": "channel", "addon": "addon", "dest": "destination", "state": "state", "q": "text",
 }
 
-func valueLabel(v string) string {
-	if label, ok := partyLabels[v]; ok {
+func valueLabel(w *words.Words, v string) string {
+	if label := partyLabel(w, v); label != "" {
 		return label
 	}
 	return v

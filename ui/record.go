@@ -35,7 +35,7 @@ func (p *pages) record(c *gin.Context) {
 	}
 	row, err := p.o.Ledger.Row(seq)
 	if errors.Is(err, ledger.ErrNoRow) {
-		p.problem(c, http.StatusNotFound, "There is no row "+c.Param("seq"), "The log has "+strconv.FormatUint(p.o.Ledger.Size(), 10)+" rows, numbered from 0.")
+		p.problem(c, http.StatusNotFound, "There is no such row", "The log has {n} rows, numbered from 0.", p.o.Ledger.Size())
 		return
 	}
 	if err != nil {
@@ -57,7 +57,7 @@ func (p *pages) record(c *gin.Context) {
 	if seq+1 < content.Size {
 		content.Next = "/log/" + strconv.FormatUint(seq+1, 10)
 	}
-	p.show(c, http.StatusOK, "record", "Row "+c.Param("seq"), "log", content)
+	p.show(c, http.StatusOK, "record", "Row {n}", "log", content, seq)
 }
 
 // rowBytes serves the row exactly as it is hashed, for checking its proof.
@@ -69,7 +69,7 @@ func (p *pages) rowBytes(c *gin.Context) {
 	}
 	row, err := p.o.Ledger.Row(seq)
 	if err != nil {
-		p.problem(c, http.StatusNotFound, "There is no row "+c.Param("seq"), "The log has "+strconv.FormatUint(p.o.Ledger.Size(), 10)+" rows, numbered from 0.")
+		p.problem(c, http.StatusNotFound, "There is no such row", "The log has {n} rows, numbered from 0.", p.o.Ledger.Size())
 		return
 	}
 	c.Data(http.StatusOK, "application/json", row.JSON)
@@ -135,7 +135,8 @@ func (p *pages) verify(c *gin.Context) {
 		content.Word, content.Class = "Cannot tell", "warn"
 	}
 	if d := v.Damage; d != nil {
-		content.Place, content.Detail = api.Place(d), d.Detail
+		w := p.words(c)
+		content.Place, content.Detail = w.Said(api.Place(d)), w.Said(d.Detail)
 	}
 	p.show(c, http.StatusOK, "verify", "Verification", "verify", content)
 }

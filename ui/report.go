@@ -54,7 +54,7 @@ func (p *pages) report(c *gin.Context) {
 	content.SealOverdue = slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.Rule == "T6" })
 	content.MIT, content.MITMore = bars(r.Destinations, "mit_bound")
 	content.Third, content.ThirdMore = bars(r.Destinations, "third_party")
-	content.Shares, content.Volumes, content.Steps = shares(r.Calls), volumeBars(r.Calls), steps(r.Timeline, length)
+	content.Shares, content.Volumes, content.Steps = shares(r.Calls), volumeBars(r.Calls), steps(p.words(c), r.Timeline, length)
 	p.show(c, http.StatusOK, "report", "Trust Report", "report", content)
 }
 

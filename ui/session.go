@@ -41,7 +41,7 @@ func (p *pages) enter(c *gin.Context, next, cookie string, ok bool, err error, r
 	case err != nil:
 		p.failed(c, "open a session", err)
 	case !ok:
-		p.show(c, http.StatusUnauthorized, "login", "Log in", "", loginContent{next, refusal})
+		p.show(c, http.StatusUnauthorized, "login", "Log in", "", loginContent{next, p.words(c).Text(refusal)})
 	default:
 		setCookie(c, cookie)
 		c.Redirect(http.StatusSeeOther, next)

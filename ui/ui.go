@@ -1,5 +1,5 @@
 // Package ui serves the web pages: the Trust Report, the Audit Log with a page for every row, the verification and the glossary. Pages are
-// rendered from embedded templates out of sealed rows; nothing is fetched from elsewhere and nothing is stored.
+// rendered from embedded templates out of sealed rows, in the reader's language; nothing is fetched from elsewhere and nothing is stored.
 package ui
 
 import (
@@ -17,6 +17,7 @@ import (
 	"netaudit/ledger"
 	"netaudit/ledger/proof"
 	"netaudit/ledger/report"
+	"netaudit/ui/words"
 )
 
 //go:embed templates/*.html
@@ -39,45 +40,81 @@ type Options struct {
 // pages holds what the handlers share; all of it is read-only or safe for concurrent use.
 type pages struct {
 	o         Options
-	templates map[string]*template.Template
+	catalogue *words.Catalogue
+	templates map[pageKey]*template.Template
 }
+
+// pageKey is a page in a language.
+type pageKey struct{ name, language string }
+
+// pageNames are the templates that are pages.
+var pageNames = []string{"report", "log", "record", "groups", "traffic", "coverage", "verify", "glossary", "login", "problem"}
 
 // frame is what every page has around its content.
 type frame struct {
 	Title, Active, Host, Version string
+	Language                     string
+	Languages                    []languageLink
 	LoggedIn                     bool
 	Content                      any
 }
 
 // Mount adds the pages to the API's engine.
 func Mount(r *gin.Engine, o Options) error {
+	_, err := mount(r, o)
+	return err
+}
+
+func mount(r *gin.Engine, o Options) (*pages, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	if o.Verifier == nil {
 		o.Verifier = api.NewVerifier(o.Ledger)
 	}
-	p := &pages{o: o, templates: map[string]*template.Template{}}
-	for _, name := range []string{"report", "log", "record", "groups", "traffic", "coverage", "verify", "glossary", "login", "problem"} {
-		t, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
-		if err != nil {
-			return fmt.Errorf("read the page %s: %w", name, err)
-		}
-		p.templates[name] = t
+	p, err := newPages(o)
+	if err != nil {
+		return nil, err
 	}
 	static, err := fs.Sub(staticFiles, "static")
 	if err != nil {
-		return fmt.Errorf("find the stylesheet: %w", err)
+		return nil, fmt.Errorf("find the stylesheet: %w", err)
 	}
+	p.routes(r, static)
+	return p, nil
+}
+
+// newPages reads catalogue and templates: every page in every language.
+func newPages(o Options) (*pages, error) {
+	catalogue, err := words.New()
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{o: o, catalogue: catalogue, templates: map[pageKey]*template.Template{}}
+	for _, w := range catalogue.Languages {
+		for _, name := range pageNames {
+			t, err := template.New("layout.html").Funcs(functions(w)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+			if err != nil {
+				return nil, fmt.Errorf("read the page %s: %w", name, err)
+			}
+			p.templates[pageKey{name, w.Tag}] = t
+		}
+	}
+	return p, nil
+}
+
+func (p *pages) routes(r *gin.Engine, static fs.FS) {
 	files := http.StripPrefix("/static/", http.FileServerFS(static))
 	r.GET("/static/*file", func(c *gin.Context) {
 		c.Header("Cache-Control", "no-cache")
 		files.ServeHTTP(c.Writer, c.Request)
 	})
-	r.GET("/login", p.login)
-	r.POST("/login", p.loginWithToken)
-	r.POST("/logout", p.logout)
-	inside := r.Group("/", p.session)
+	r.GET("/words/:file", p.browserWords)
+	open := r.Group("/", p.language)
+	open.GET("/login", p.login)
+	open.POST("/login", p.loginWithToken)
+	open.POST("/logout", p.logout)
+	inside := open.Group("/", p.session)
 	inside.GET("/", p.report)
 	inside.GET("/log", p.log)
 	inside.GET("/log/:seq", p.record)
@@ -88,20 +125,24 @@ func Mount(r *gin.Engine, o Options) error {
 	inside.GET("/coverage", p.coverage)
 	inside.GET("/verify", p.verify)
 	inside.GET("/verify/verify_bundle.py", func(c *gin.Context) { c.Data(http.StatusOK, "text/x-python; charset=utf-8", proof.PythonProgram) })
-	inside.GET("/glossary", func(c *gin.Context) { p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", glossary) })
-	r.NoRoute(func(c *gin.Context) {
+	inside.GET("/glossary", func(c *gin.Context) {
+		p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", p.words(c).Glossary)
+	})
+	r.NoRoute(p.language, func(c *gin.Context) {
 		p.problem(c, http.StatusNotFound, "There is no such page", "The address may be mistyped, or the page is of another version.")
 	})
-	return nil
 }
 
-// show renders into memory first: a page that fails half-way is an error page, not half a page.
-func (p *pages) show(c *gin.Context, status int, name, title, active string, content any) {
+// show renders into memory first: a page that fails half-way is an error page, not half a page. The title is an English text with its values.
+func (p *pages) show(c *gin.Context, status int, name, title, active string, content any, values ...any) {
 	var page bytes.Buffer
-	err := p.templates[name].Execute(&page, frame{title, active, p.o.Host, p.o.Version, p.o.Tokens.Authorised(c.Request), content})
+	w := p.words(c)
+	err := p.templates[pageKey{name, w.Tag}].Execute(&page, frame{
+		w.Text(title, values...), active, p.o.Host, p.o.Version, w.Tag, p.languageLinks(c), p.o.Tokens.Authorised(c.Request), content,
+	})
 	if err != nil {
 		p.o.Logger.Error("a page could not be rendered", "page", name, "error", err)
-		c.String(http.StatusInternalServerError, "This page could not be rendered; the log of netaudit says why.")
+		c.String(http.StatusInternalServerError, w.Text("This page could not be rendered; the log of netaudit says why."))
 		return
 	}
 	c.Data(status, "text/html; charset=utf-8", page.Bytes())
@@ -109,12 +150,15 @@ func (p *pages) show(c *gin.Context, status int, name, title, active string, con
 
 type problemContent struct{ Title, Detail string }
 
-func (p *pages) problem(c *gin.Context, status int, title, detail string) {
-	p.show(c, status, "problem", title, "", problemContent{title, detail})
+// problem explains a mistake. Title and detail are English texts; the values are the detail's.
+func (p *pages) problem(c *gin.Context, status int, title, detail string, values ...any) {
+	w := p.words(c)
+	p.show(c, status, "problem", title, "", problemContent{w.Text(title), w.Text(detail, values...)})
 }
 
 // failed tells the reader that something could not be read, and the log why.
 func (p *pages) failed(c *gin.Context, doing string, err error) {
 	p.o.Logger.Error("a page failed", "doing", doing, "error", err)
-	p.problem(c, http.StatusInternalServerError, "This could not be shown", "netaudit could not "+doing+": "+err.Error()+".")
+	w := p.words(c)
+	p.problem(c, http.StatusInternalServerError, "This could not be shown", "netaudit could not {do}: {why}.", w.Text(doing), w.Said(err.Error()))
 }

@@ -23,6 +23,12 @@ const hostile = `<script>alert(1)</script>"'><img src=x onerror=alert(2)>` + "\u
 // site is the pages over a real ledger with hostile rows, and a browser that is logged in.
 func site(t *testing.T) (base string, client *http.Client) {
 	t.Helper()
+	_, base, client = siteAndPages(t)
+	return base, client
+}
+
+func siteAndPages(t *testing.T) (p *pages, base string, client *http.Client) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
 	l, err := ledger.Open(dir, ledger.Options{Create: true})
 	if err != nil {
@@ -63,7 +69,7 @@ func site(t *testing.T) (base string, client *http.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Mount(engine, Options{Ledger: l, Tokens: tokens, Host: hostile, Version: "test", Rules: report.Rules{Install: "host"}}); err != nil {
+	if p, err = mount(engine, Options{Ledger: l, Tokens: tokens, Host: hostile, Version: "test", Rules: report.Rules{Install: "host"}}); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(engine)
@@ -85,7 +91,7 @@ func site(t *testing.T) (base string, client *http.Client) {
 	if status, page := get(t, client, server.URL+"/login?code="+code+"&next=/log"); status != 200 || !strings.Contains(page, "Audit Log") {
 		t.Fatalf("login: status %d", status)
 	}
-	return server.URL, client
+	return p, server.URL, client
 }
 
 func get(t *testing.T, client *http.Client, address string) (int, string) {

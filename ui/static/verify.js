@@ -1,7 +1,6 @@
 // The parts of the Verify and Record pages that check proofs in the browser. Without JavaScript the pages say how to check on the command line.
 import { checkBundle, checkProof, Tampered } from "./bundle.js";
-
-const count = (n) => n.toLocaleString("en");
+import { said, t } from "./words.js";
 
 /** Shows a result: a word, a sentence, and what was not checked. Text only, never markup. */
 function say(out, kind, word, sentence, notChecked = []) {
@@ -15,19 +14,20 @@ function say(out, kind, word, sentence, notChecked = []) {
     const list = document.createElement("ul");
     for (const line of notChecked) {
       const item = document.createElement("li");
-      item.textContent = line;
+      item.textContent = said(line);
       list.append(item);
     }
     const title = document.createElement("p");
-    title.textContent = "Not checked:";
+    title.textContent = t("Not checked:");
     out.append(title, list);
   }
   out.hidden = false;
 }
 
 function sayProblem(out, problem) {
-  if (problem instanceof Tampered) say(out, "bad", "Tampered.", `${problem.message[0].toUpperCase()}${problem.message.slice(1)}.`);
-  else say(out, "warn", "Cannot tell.", problem.message);
+  const message = said(problem.message);
+  if (problem instanceof Tampered) say(out, "bad", t("Tampered."), `${message[0].toUpperCase()}${message.slice(1)}.`);
+  else say(out, "warn", t("Cannot tell."), message);
 }
 
 const drop = document.querySelector("[data-bundle]");
@@ -37,17 +37,18 @@ if (drop) {
   const out = drop.querySelector("output");
   const check = async (file) => {
     if (!globalThis.crypto?.subtle) {
-      say(out, "warn", "Cannot tell.", "Browsers check signatures only on pages from this computer or over HTTPS. Use netaudit-verify or verify_bundle.py.");
+      say(out, "warn", t("Cannot tell."), t("Browsers check signatures only on pages from this computer or over HTTPS. Use netaudit-verify or verify_bundle.py."));
       return;
     }
-    say(out, "", "Checking", file.name);
+    say(out, "", t("Checking"), file.name);
     try {
       const keys = form.elements.keys.value.split(/\s+/).filter(Boolean);
       const bytes = new Uint8Array(await file.arrayBuffer());
-      const b = await checkBundle(bytes, keys, form.elements.seal.value.trim(), (done, total) => say(out, "", "Checking", `${count(done)} of ${count(total)} rows`));
-      const rows = b.count === 1 ? `Row ${count(b.first)}` : `Rows ${count(b.first)} to ${count(b.first + b.count - 1)}`;
-      const sentence = `${rows} of ${count(b.size)} in the log ${b.origin}, ${count(b.seals)} daily seals${b.withheld ? `, ${count(b.withheld)} rows withheld by retention` : ""}.`;
-      say(out, b.pinned ? "good" : "warn", b.pinned ? "Sound." : "Fits together; whose log it is cannot be told without a key.", sentence, b.notChecked);
+      const b = await checkBundle(bytes, keys, form.elements.seal.value.trim(), (done, total) => say(out, "", t("Checking"), t("{done} of {total} rows", { done, total })));
+      const rows = b.count === 1 ? t("Row {n}", { n: b.first }) : t("Rows {first} to {last}", { first: b.first, last: b.first + b.count - 1 });
+      const withheld = b.withheld ? t(", {n} rows withheld by retention", { n: b.withheld }) : "";
+      const sentence = `${t("{rows} of {size} in the log {origin}, {seals} daily seals", { rows, size: b.size, origin: b.origin, seals: b.seals })}${withheld}.`;
+      say(out, b.pinned ? "good" : "warn", b.pinned ? t("Sound.") : t("Fits together; whose log it is cannot be told without a key."), sentence, b.notChecked);
     } catch (problem) {
       sayProblem(out, problem);
     }
@@ -72,18 +73,18 @@ const proofOut = document.querySelector("[data-proof]");
 if (proofOut && globalThis.crypto?.subtle) {
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = "Check it in this browser";
+  button.textContent = t("Check it in this browser");
   proofOut.before(button);
   button.addEventListener("click", async () => {
     const { proof, row, key } = proofOut.dataset;
     try {
       const [p, r] = await Promise.all([proof, row].map(async (url) => {
         const answer = await fetch(url);
-        if (!answer.ok) throw new Error(`The server answers ${answer.status}.`);
+        if (!answer.ok) throw new Error(t("The server answers {status}.", { status: answer.status }));
         return new Uint8Array(await answer.arrayBuffer());
       }));
       const v = await checkProof(r, p, key);
-      say(proofOut, "good", "Sound.", `This row is number ${count(v.index)} of ${count(v.size)}: ${v.hashes} hashes lead from it to the signed tree head.`);
+      say(proofOut, "good", t("Sound."), t("This row is number {n} of {size}: {hashes} hashes lead from it to the signed tree head.", { n: v.index, size: v.size, hashes: v.hashes }));
     } catch (problem) {
       sayProblem(proofOut, problem);
     }
