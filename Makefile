@@ -10,13 +10,17 @@ export CGO_ENABLED := 1
 # Packages of Debian 12 and Ubuntu; what is already there costs nothing.
 BUILD_PACKAGES := libpcap-dev gcc libc6-dev
 DEMO_PACKAGES  := iproute2 python3 curl
-TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests python3-dev
+TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests python3-dev poppler-utils
 BENCH_PACKAGES := libndpi-bin # Suricata is measured too where it is installed: apt-get install -t bookworm-backports suricata
+# axe-core judges the pages in tests; it is no part of the program and lies outside the repository.
+AXE            := axe-core-4.14.1
+AXE_SHA256     := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
+AXE_DIR        := $(HOME)/.cache/netaudit/$(AXE)
 install = missing=(); for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
 	if [ $${\#missing[@]} -gt 0 ]; then echo "installing $${missing[*]}"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; fi
 
-.PHONY: help run demo build test lint fuzz soak lab lab-cost bench bench-attribution vulncheck clean deps deps-demo deps-test deps-bench
+.PHONY: help run demo build test lint fuzz soak lab lab-cost bench bench-attribution screenshots vulncheck clean axe deps deps-demo deps-test deps-bench
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -63,6 +67,13 @@ bench-attribution: build deps-demo ## compare answers about thousands of calls w
 bench: build deps-test deps-bench ## print every figure beside its rival, measured in the same run
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit
 
+SCREENSHOTS ?= /tmp/netaudit-screenshots
+screenshots: deps deps-test ## picture every page, light and dark, 360, 1440 and 2560 px wide, into SCREENSHOTS and the best into docs/images
+	@mkdir -p $(SCREENSHOTS)
+	NETAUDIT_SCREENSHOTS=$(SCREENSHOTS) go test -count=1 -timeout 30m -run TestScreenshots ./ui/journey
+	cp $(SCREENSHOTS)/docs/*.png docs/images/
+	@echo "pictures of every page: $(SCREENSHOTS)"
+
 vulncheck: deps ## known vulnerabilities, where the database can be reached
 	go tool govulncheck ./...
 
@@ -74,6 +85,11 @@ deps-bench:
 	@$(call install,$(BENCH_PACKAGES))
 deps-test:
 	@$(call install,$(TEST_PACKAGES))
+	@echo "$(AXE_SHA256)  $(AXE_DIR)/axe.min.js" | sha256sum --check --status 2>/dev/null || $(MAKE) --no-print-directory axe
+axe:
+	@command -v npm >/dev/null || { $(call install,npm); }
+	@mkdir -p $(AXE_DIR) && cd $(AXE_DIR) && echo "fetching $(AXE)" && npm pack --silent $(subst core-,core@,$(AXE)) >/dev/null && tar -xzf $(AXE).tgz --strip-components=1 package/axe.min.js package/LICENSE && rm $(AXE).tgz
+	@echo "$(AXE_SHA256)  $(AXE_DIR)/axe.min.js" | sha256sum --check --quiet
 
 clean: ## remove what was built
 	rm -rf bin
