@@ -46,11 +46,16 @@ func (p *Process) ownerModule(r memory.Reader, f rawFrame, method string) string
 	if err != nil {
 		return ""
 	}
-	key := owner{typ, f.code}
+	return p.ownerOf(typ, f.code, method)
+}
+
+// ownerOf is ownerModule for a known type of the first argument.
+func (p *Process) ownerOf(typ, code uint64, method string) string {
+	key := owner{typ, code}
 	if name, ok := p.owners[key]; ok {
 		return name
 	}
-	name := p.searchOwner(typ, f.code, method[strings.LastIndexByte(method, '.')+1:])
+	name := p.searchOwner(typ, code, method[strings.LastIndexByte(method, '.')+1:])
 	if len(p.owners) >= maxOwners {
 		clear(p.owners)
 	}

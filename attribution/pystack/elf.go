@@ -14,6 +14,7 @@ type elfFacts struct {
 	load      uint64 // page-aligned address of the first PT_LOAD
 	runtime   uint64 // _PyRuntime, 0 when absent
 	pyVersion uint64 // Py_Version (3.11+), 0 when absent
+	cell      uint64 // PyCell_Type, 0 when absent
 	text      string // PY_VERSION literal from .rodata, "" when absent
 	bss       uint64 // address and size of .bss, where Py_GetVersion keeps its text
 	bssSize   uint64
@@ -124,6 +125,8 @@ func (f *elfFacts) take(symbols []elf.Symbol) bool {
 			f.runtime = s.Value
 		case "Py_Version":
 			f.pyVersion = s.Value
+		case "PyCell_Type":
+			f.cell = s.Value
 		}
 	}
 	return f.runtime != 0

@@ -64,7 +64,7 @@ type recorded struct {
 func record(f *testing.F) []recorded {
 	f.Helper()
 	var out []recorded
-	for _, py := range interpreters(f) {
+	for _, py := range allPythons(f) {
 		pid, _ := py.start(f, "import time\ndef grün(a):\n print('ready', flush=True)\n time.sleep(600)\ngrün(1)")
 		p := open(f, pid)
 		rec := &recorder{p.mem, map[uint64][]byte{}}
@@ -160,7 +160,7 @@ func FuzzLineTables(f *testing.F) {
 }
 
 func BenchmarkOneCachedStack(b *testing.B) {
-	pid, _ := interpreters(b)[0].start(b, "import time; print('ready', flush=True); time.sleep(600)")
+	pid, _ := allPythons(b)[0].start(b, "import time; print('ready', flush=True); time.sleep(600)")
 	p := open(b, pid)
 	for b.Loop() {
 		if _, err := p.Thread(pid); err != nil {
@@ -189,7 +189,7 @@ func TestStringsOfEveryWidthAreDecodedToValidText(t *testing.T) {
 }
 
 func BenchmarkAllThreads(b *testing.B) {
-	pid, _ := interpreters(b)[0].start(b, `
+	pid, _ := allPythons(b)[0].start(b, `
 import threading
 for _ in range(15): threading.Thread(target=threading.Event().wait).start()
 print("ready", flush=True)

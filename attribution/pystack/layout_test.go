@@ -20,7 +20,7 @@ var fixedOffsets = map[string]uint64{
 func TestLayoutsEqualTheHeadersOfInstalledInterpreters(t *testing.T) {
 	compared := 0
 	each(t, func(t *testing.T, py python) {
-		out, err := py.command("-c", "import sys, sysconfig; print(sys.version_info[1], sysconfig.get_path('include'))").Output()
+		out, err := py.Command("-c", "import sys, sysconfig; print(sys.version_info[1], sysconfig.get_path('include'))").Output()
 		if err != nil {
 			t.Fatal(err)
 		}

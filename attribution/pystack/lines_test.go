@@ -37,7 +37,7 @@ json.dump({"minor": sys.version_info[1], "codes": all}, sys.stdout)
 
 func TestLinesEqualTheInterpretersOwn(t *testing.T) {
 	each(t, func(t *testing.T, py python) {
-		out, err := py.command("-c", linesScript).Output()
+		out, err := py.Command("-c", linesScript).Output()
 		if err != nil {
 			t.Fatal(err)
 		}

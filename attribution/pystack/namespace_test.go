@@ -21,7 +21,7 @@ func TestThreadInAPidNamespaceIsFoundByItsHostID(t *testing.T) {
 		t.Skip("needs root")
 	}
 	each(t, func(t *testing.T, py python) {
-		cmd := py.command("-c", "import os, time\ndef wait():\n print(os.getpid(), flush=True)\n time.sleep(60)\nwait()")
+		cmd := py.Command("-c", "import os, time\ndef wait():\n print(os.getpid(), flush=True)\n time.sleep(60)\nwait()")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -56,7 +56,7 @@ func TestOpenWithoutRightsNamesTheCapability(t *testing.T) {
 		}
 		t.Skip("needs root")
 	}
-	pid, _ := interpreters(t)[0].start(t, "import time; print('ready', flush=True); time.sleep(60)")
+	pid, _ := allPythons(t)[0].start(t, "import time; print('ready', flush=True); time.sleep(60)")
 	self, err := os.Open("/proc/self/exe") // the test binary's folder is closed to others
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"netaudit/attribution/pystack/interpreters"
 )
 
 const script = `
@@ -226,7 +228,7 @@ def at_the_end():
 }
 
 func TestExecutableDeletedAfterStartIsStillRead(t *testing.T) {
-	py := python{path: filepath.Join(t.TempDir(), "renamed")}
+	py := python{interpreters.Python{Path: filepath.Join(t.TempDir(), "renamed")}}
 	system, err := os.Open("/usr/bin/python3")
 	if err != nil {
 		t.Fatal(err)
@@ -236,20 +238,20 @@ func TestExecutableDeletedAfterStartIsStillRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(py.path, content, 0o755); err != nil {
+	if err := os.WriteFile(py.Path, content, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	py.home = "/usr"
+	py.Home = "/usr"
 	pid, _ := py.start(t, "import time; print('ready', flush=True); time.sleep(60)")
-	if err := os.Remove(py.path); err != nil {
+	if err := os.Remove(py.Path); err != nil {
 		t.Fatal(err)
 	}
 	settled(t, open(t, pid), pid, "<module>")
 }
 
 func TestExitedProcessIsAnErrorNotAStack(t *testing.T) {
-	py := interpreters(t)[0]
-	cmd := py.command("-c", "input()")
+	py := allPythons(t)[0]
+	cmd := py.Command("-c", "input()")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

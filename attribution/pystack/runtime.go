@@ -23,6 +23,7 @@ type image struct {
 // runtimeAt is a CPython runtime found in a process.
 type runtimeAt struct {
 	addr    uint64
+	cell    uint64 // PyCell_Type, 0 when it was not found
 	version string
 	layout  layout
 }
@@ -118,6 +119,9 @@ const debugCookie = "xdebugpy"
 func identify(r memory.Reader, im image, facts elfFacts) (runtimeAt, error) {
 	bias := im.start - facts.load
 	rt := runtimeAt{addr: facts.runtime + bias}
+	if facts.cell != 0 {
+		rt.cell = facts.cell + bias
+	}
 	head := make([]byte, 24)
 	if err := r.ReadAt(rt.addr, head); err != nil {
 		return rt, fmt.Errorf("reading _PyRuntime: %w", err)

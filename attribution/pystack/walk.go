@@ -215,25 +215,14 @@ func executing(minor int, state byte) bool {
 }
 
 func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
-	l := &p.rt.layout
 	c, err := p.code(p.mem, f.code)
 	if err != nil {
 		return Frame{}, fmt.Errorf("reading a code object: %w", err)
 	}
 	out := Frame{File: c.file, Function: c.function}
-	off := 0
-	switch {
-	case l.minor <= 9:
-		off = int(int32(f.lasti))
-	case l.minor == 10:
-		off = int(int32(f.lasti)) * 2
-	default:
-		off = int(int64(f.lasti - f.code - l.coAdaptive))
-		if off < -2 || off > 16<<20 {
-			return Frame{}, fmt.Errorf("an instruction outside its code: %w", errImplausible)
-		}
+	if out.Line, err = p.line(f, c); err != nil {
+		return Frame{}, err
 	}
-	out.Line = lineAt(l.minor, c.table, int(c.head.first), off)
 	if out.Module, err = p.module(p.mem, f.globals); err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
@@ -245,6 +234,24 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 		}
 	}
 	return out, nil
+}
+
+// line is where in its code a frame is.
+func (p *Process) line(f rawFrame, c *code) (int, error) {
+	l := &p.rt.layout
+	off := 0
+	switch {
+	case l.minor <= 9:
+		off = int(int32(f.lasti))
+	case l.minor == 10:
+		off = int(int32(f.lasti)) * 2
+	default:
+		off = int(int64(f.lasti - f.code - l.coAdaptive))
+		if off < -2 || off > 16<<20 {
+			return 0, fmt.Errorf("an instruction outside its code: %w", errImplausible)
+		}
+	}
+	return lineAt(l.minor, c.table, int(c.head.first), off), nil
 }
 
 // arg0 is "" when unreadable: it may be deleted or rebound at any time, which makes no stack wrong.

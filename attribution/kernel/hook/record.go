@@ -1,0 +1,94 @@
+package hook
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"netaudit/attribution/pystack"
+)
+
+// Call is one call of connect(2), or of sendmsg(2) on a UDP socket without a peer, as the calling thread made it.
+type Call struct {
+	At       time.Time // when the call was made, before anything was sent
+	PID, TID int       // as the host sees them
+	UID      uint32
+	Comm     string // of the calling thread
+	Cookie   uint64 // of the socket, the one that sock_diag gives too
+	NetNS    uint64 // cookie of the network namespace (SO_NETNS_COOKIE), not its inode
+	Proto    uint8
+	Remote   netip.AddrPort // asked for; address translation may send the packets elsewhere
+
+	Serial uint64 // what Announce gave for the plan that the stack was read by; 0: there was none
+	Slots  []byte // of the Python stack, for pystack.Process.Recorded; nil without a plan or when the walk failed
+	Deep   bool   // the stack has more frames than slots
+	Reason string // why there are no slots, "" when there are
+}
+
+// parseCall reads a call's record. when turns a time of CLOCK_MONOTONIC into one of the day.
+func parseCall(b []byte, when func(ns uint64) time.Time) (Call, error) {
+	if len(b) < callSize {
+		return Call{}, fmt.Errorf("a record of a call has %d bytes", len(b))
+	}
+	at32 := func(off int) uint32 { return binary.NativeEndian.Uint32(b[off:]) }
+	at64 := func(off int) uint64 { return binary.NativeEndian.Uint64(b[off:]) }
+	c := Call{
+		At: when(at64(offTime)), PID: int(at64(offPID) >> 32), TID: int(uint32(at64(offPID))), UID: uint32(at64(offUID)),
+		Cookie: at64(offCookie), NetNS: at64(offNetNS), Proto: uint8(at32(offProtocol)), Serial: at64(offSerial),
+	}
+	name, _, _ := bytes.Cut(b[offComm:offComm+commSize], []byte{0})
+	c.Comm = strings.ToValidUTF8(string(name), "?")
+	address := netip.AddrFrom4([4]byte(b[offIP:]))
+	if at32(offFamily) == 6 {
+		address = netip.AddrFrom16([16]byte(b[offIP:])).Unmap()
+	}
+	c.Remote = netip.AddrPortFrom(address, binary.BigEndian.Uint16(b[offPort:]))
+	switch outcome, frames := at32(offOutcome), uint64(at32(offFrames)); outcome {
+	case outcomeWhole, outcomeDeep:
+		if frames > maxFrames || callSize+frames*pystack.SlotSize > uint64(len(b)) {
+			return Call{}, fmt.Errorf("a record of %d bytes says it has %d frames", len(b), frames)
+		}
+		c.Slots, c.Deep = bytes.Clone(b[callSize:callSize+frames*pystack.SlotSize]), outcome == outcomeDeep
+	case outcomeNoPlan:
+		c.Reason = "the process was not known yet"
+	case outcomeNoThread:
+		c.Reason = "the calling thread was not among the interpreter's"
+	default:
+		c.Reason = "the calling thread's stack was not in memory"
+	}
+	return c, nil
+}
+
+// packet is the beginning of a connection on the wire.
+type packet struct {
+	cookie        uint64
+	proto         uint8
+	local, remote netip.AddrPort
+	at            time.Time
+}
+
+func parsePacket(b []byte, when func(ns uint64) time.Time) (p packet, err error) {
+	const v4, v6, ports = 20, 40, 4
+	if len(b) < packetSize {
+		return p, fmt.Errorf("a record of a packet has %d bytes", len(b))
+	}
+	p.cookie, p.at = binary.NativeEndian.Uint64(b[offPacketCookie:]), when(binary.NativeEndian.Uint64(b[offTime:]))
+	length := binary.NativeEndian.Uint32(b[offLength:])
+	ip := b[offPacket:]
+	var source, destination netip.Addr
+	switch length {
+	case v4 + ports:
+		p.proto, source, destination = ip[9], netip.AddrFrom4([4]byte(ip[12:])), netip.AddrFrom4([4]byte(ip[16:]))
+	case v6 + ports:
+		p.proto, source, destination = ip[6], netip.AddrFrom16([16]byte(ip[8:])), netip.AddrFrom16([16]byte(ip[24:]))
+	default:
+		return p, fmt.Errorf("a record of a packet says it has %d bytes of it", length)
+	}
+	ends := ip[length-ports:]
+	p.local = netip.AddrPortFrom(source, binary.BigEndian.Uint16(ends))
+	p.remote = netip.AddrPortFrom(destination, binary.BigEndian.Uint16(ends[2:]))
+	return p, nil
+}

@@ -1,0 +1,126 @@
+package hook
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Bounds of what is kept until somebody asks for it; the oldest goes first.
+const (
+	mostCalls    = 16384
+	mostSlots    = 24 << 20 // bytes of all stacks
+	mostPackets  = 16384
+	mostOfSocket = 8 // calls of one socket: a sender without a peer has many destinations
+)
+
+// ends name a connection by its packets.
+type ends struct {
+	netns         uint64 // cookie
+	proto         uint8
+	local, remote netip.AddrPort
+}
+
+// store joins calls and packets by the socket's cookie. It is not safe for concurrent use.
+type store struct {
+	byCookie map[uint64][]*Call // oldest first
+	calls    queue[*Call]
+	slots    int
+
+	byEnds map[ends]*sent
+	sents  queue[*sent]
+}
+
+// sent is a packet that was joined to its call.
+type sent struct {
+	ends ends
+	at   time.Time
+	call *Call
+}
+
+func newStore() *store {
+	return &store{byCookie: map[uint64][]*Call{}, byEnds: map[ends]*sent{}}
+}
+
+func (s *store) addCall(c *Call) {
+	s.calls.push(c)
+	s.slots += len(c.Slots)
+	list := append(s.byCookie[c.Cookie], c)
+	if len(list) > mostOfSocket {
+		list = list[1:]
+	}
+	s.byCookie[c.Cookie] = list
+	for s.calls.len() > mostCalls || s.slots > mostSlots {
+		s.dropCall(s.calls.pop())
+	}
+}
+
+func (s *store) dropCall(c *Call) {
+	s.slots -= len(c.Slots)
+	list := s.byCookie[c.Cookie]
+	for i, other := range list {
+		if other == c {
+			list = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	if s.byCookie[c.Cookie] = list; len(list) == 0 {
+		delete(s.byCookie, c.Cookie)
+	}
+}
+
+// addPacket joins a packet to the call that made its socket send it.
+func (s *store) addPacket(p packet) {
+	c := s.of(p.cookie, p.proto, p.remote)
+	if c == nil {
+		return // the call was not recorded, or it cannot be told from others
+	}
+	e := &sent{ends{c.NetNS, p.proto, p.local, p.remote}, p.at, c}
+	s.byEnds[e.ends] = e
+	s.sents.push(e)
+	for s.sents.len() > mostPackets {
+		if old := s.sents.pop(); s.byEnds[old.ends] == old {
+			delete(s.byEnds, old.ends)
+		}
+	}
+}
+
+// of is the latest call of a socket towards an address. Where address translation has changed the destination, a connection has one call only that matters, its latest; a sender of datagrams may
+// have several destinations, and then none is known.
+func (s *store) of(cookie uint64, proto uint8, remote netip.AddrPort) *Call {
+	const tcp = 6
+	list := s.byCookie[cookie]
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Remote == remote {
+			return list[i]
+		}
+	}
+	if len(list) > 0 && (proto == tcp || len(list) == 1) {
+		return list[len(list)-1]
+	}
+	return nil
+}
+
+// queue is a first-in, first-out list.
+type queue[T any] struct {
+	list []T
+	head int
+}
+
+func (q *queue[T]) len() int { return len(q.list) - q.head }
+
+func (q *queue[T]) push(v T) {
+	if q.head > 1024 && q.head > len(q.list)/2 {
+		n := copy(q.list, q.list[q.head:])
+		clear(q.list[n:])
+		q.list, q.head = q.list[:n], 0
+	}
+	q.list = append(q.list, v)
+}
+
+func (q *queue[T]) pop() T {
+	var none T
+	v := q.list[q.head]
+	q.list[q.head] = none
+	q.head++
+	return v
+}
