@@ -52,7 +52,7 @@ func serve(t *testing.T, n int) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := tokens.Create(RoleAuditor)
+	secret, err := tokens.Create(RoleAuditor, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,28 +257,32 @@ func TestVerifyAndCheckpointSpeakOfTheSameLog(t *testing.T) {
 
 func TestLoginWorksOnceAndTokensSurviveReopening(t *testing.T) {
 	s := serve(t, 1)
-	code, err := s.tokens.OneTimeLogin()
+	code, err := s.tokens.OneTimeLogin(RoleAuditor)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cookie, ok, err := s.tokens.Redeem(code)
-	if err != nil || !ok || !s.tokens.ValidSession(cookie) {
+	if reader, living := s.tokens.BySession(cookie); err != nil || !ok || !living || !reader.Has(RoleAuditor) || reader.Has(RoleAdmin) {
 		t.Errorf("the first use: %v, error %v", ok, err)
 	}
 	if _, ok, _ := s.tokens.Redeem(code); ok {
 		t.Error("the code works twice")
 	}
 	s.tokens.EndSession(cookie)
-	if s.tokens.ValidSession(cookie) {
+	if _, living := s.tokens.BySession(cookie); living {
 		t.Error("the session survives its end")
 	}
 	passing, err := s.tokens.Passing()
-	if err != nil || !s.tokens.ValidToken(passing) {
+	valid := func(t *Tokens, secret string) bool {
+		_, ok := t.ByToken(secret)
+		return ok
+	}
+	if err != nil || !valid(s.tokens, passing) {
 		t.Errorf("passing token: error %v", err)
 	}
 	again, err := OpenTokens(s.tokens.path)
-	if err != nil || !again.ValidToken(s.token) || again.ValidToken(passing) || again.ValidToken("") {
-		t.Errorf("after reopening: stored %v, passing %v, error %v", again.ValidToken(s.token), again.ValidToken(passing), err)
+	if err != nil || !valid(again, s.token) || valid(again, passing) || valid(again, "") {
+		t.Errorf("after reopening: stored %v, passing %v, error %v", valid(again, s.token), valid(again, passing), err)
 	}
 }
 

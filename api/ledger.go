@@ -149,7 +149,7 @@ func (s *server) tile(c *gin.Context) {
 		c.Status(http.StatusNotFound)
 		return
 	}
-	if entries && !s.o.Tokens.Authorised(c.Request) {
+	if entries && !s.asksAsAuditor(c.Request) {
 		c.Status(http.StatusUnauthorized)
 		return
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 
 	"netaudit/ledger"
 	"netaudit/ledger/proof"
@@ -88,10 +90,18 @@ func (s *server) bundle(_ context.Context, in *bundleInput) (*huma.StreamRespons
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		ctx.SetHeader("Content-Type", "application/zip")
 		ctx.SetHeader("Content-Disposition", `attachment; filename="netaudit-`+name+`.zip"`)
+		s.exported(humagin.Unwrap(ctx).Request, name)
 		if err := s.o.Ledger.WriteBundle(ctx.Context(), ctx.BodyWriter(), first, count); err != nil {
 			s.o.Logger.Warn("a bundle was not written to its end", "error", err) // the reader sees a zip file without its end
 		}
 	}}, nil
+}
+
+// exported notes that rows left the appliance. The bundle holds the rows of before.
+func (s *server) exported(r *http.Request, what string) {
+	if reader, ok := s.o.Tokens.Reader(r); ok {
+		s.o.Access.Note(r.Context(), r, AccessExport, fmt.Sprintf("%q exported a proof bundle (%s)", reader.Name, what))
+	}
 }
 
 func (s *server) chosenRows(in *bundleInput) (first, count uint64, name string, err error) {

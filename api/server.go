@@ -29,6 +29,7 @@ type Options struct {
 	Health   func() Health // nil: always healthy
 	Verifier *Verifier     // nil: one that verifies on demand only
 	Metrics  http.Handler  // counters for monitoring; nil: none are served
+	Access   *AccessLog    // nil: who reads is not written down
 }
 
 // Health says whether the appliance does its work.
@@ -141,13 +142,22 @@ func (s *server) health(c *gin.Context) {
 	c.JSON(status, h)
 }
 
-// Authorised says whether a request carries a valid token or session.
-func (t *Tokens) Authorised(r *http.Request) bool {
+// Reader finds who sends a request, by its token or else its session.
+func (t *Tokens) Reader(r *http.Request) (Reader, bool) {
 	if secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return t.ValidToken(secret)
+		return t.ByToken(secret)
 	}
 	cookie, err := r.Cookie(SessionCookie)
-	return err == nil && t.ValidSession(cookie.Value)
+	if err != nil {
+		return Reader{}, false
+	}
+	return t.BySession(cookie.Value)
+}
+
+// asksAsAuditor says whether a request may read metadata.
+func (s *server) asksAsAuditor(r *http.Request) bool {
+	reader, ok := s.o.Tokens.Reader(r)
+	return ok && reader.Has(RoleAuditor)
 }
 
 func (s *server) authorised(a huma.API) func(huma.Context, func(huma.Context)) {
@@ -162,19 +172,24 @@ func (s *server) authorised(a huma.API) func(huma.Context, func(huma.Context)) {
 
 // refused says with which status a request must be refused, 0 when it may go on.
 func (s *server) refused(c *gin.Context) (status int, text string) {
-	who, _, err := net.SplitHostPort(c.Request.RemoteAddr)
-	if err != nil {
-		who = c.Request.RemoteAddr
-	}
+	who := address(c.Request)
 	if wait := s.failures.wait(who); wait > 0 {
 		seconds := strconv.Itoa(int(wait/time.Second) + 1)
 		c.Header("Retry-After", seconds)
 		return http.StatusTooManyRequests, "too many refused requests; try again in " + seconds + " seconds"
 	}
-	if !s.o.Tokens.Authorised(c.Request) {
+	reader, ok := s.o.Tokens.Reader(c.Request)
+	switch {
+	case !ok:
 		s.failures.note(who)
+		s.o.Access.Note(c.Request.Context(), c.Request, AccessRefused, "A request to the API without a valid token was refused")
 		c.Header("WWW-Authenticate", `Bearer realm="netaudit"`)
 		return http.StatusUnauthorized, "send a token: Authorization: Bearer …"
+	case !reader.Has(RoleAuditor):
+		return http.StatusForbidden, "this needs a token with the role " + RoleAuditor
+	}
+	if c.Request.Header.Get("Authorization") != "" {
+		s.o.Access.token(c.Request.Context(), c.Request, reader)
 	}
 	return 0, ""
 }

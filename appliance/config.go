@@ -41,6 +41,8 @@ type Config struct {
 	KeepMB        int      `yaml:"keep_mb"`        // the oldest days go when the store is larger than so many MiB; 0: no limit
 	LegalHold     []string `yaml:"legal_hold"`     // days that are kept whatever else is said: 2026-01-01/2026-03-31, or one day
 	LocalNetworks []string `yaml:"local_networks"` // networks that count as local besides this host's own addresses
+
+	Origins map[string]string `yaml:"-"` // by key: file:line, --flag or $VARIABLE; a key that is not there has its default
 }
 
 // Ways to capture and degrees of redaction.
@@ -59,21 +61,28 @@ const DefaultListen = "127.0.0.1:8460"
 
 // DefaultConfig returns the configuration of an untouched installation.
 func DefaultConfig() Config {
-	return Config{State: defaultState(), Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, Redaction: RedactionStandard}
+	c := Config{Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, Redaction: RedactionStandard, Origins: map[string]string{}}
+	var variable string
+	if c.State, variable = defaultState(); variable != "" {
+		c.Origins["state"] = "$" + variable
+	}
+	return c
 }
 
-func defaultState() string {
+// defaultState is the state directory, and the environment variable that chose it.
+func defaultState() (dir, variable string) {
+	const choice = "XDG_STATE_HOME"
 	if os.Geteuid() == 0 {
-		return "/var/lib/netaudit"
+		return "/var/lib/netaudit", ""
 	}
-	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "netaudit")
+	if dir := os.Getenv(choice); dir != "" {
+		return filepath.Join(dir, "netaudit"), choice
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "netaudit-state"
+		return "netaudit-state", ""
 	}
-	return filepath.Join(home, ".local", "state", "netaudit")
+	return filepath.Join(home, ".local", "state", "netaudit"), ""
 }
 
 // LoadConfig reads a YAML file over the defaults. Unknown keys are errors, reported with their line.
@@ -86,6 +95,9 @@ func LoadConfig(path string) (Config, error) {
 	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c)
 	if err != nil && !errors.Is(err, io.EOF) { // an empty file is the default configuration
 		return c, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if err := c.origins(path, text); err != nil {
+		return c, err
 	}
 	return c, c.Check()
 }

@@ -11,9 +11,19 @@ import (
 	"netaudit/ui"
 )
 
+// TokensPath is the file of an installation's tokens.
+func TokensPath(state string) string { return filepath.Join(state, "keys", "tokens.json") }
+
+func shownSettings(c *Config) (list []ui.Setting) {
+	for _, s := range c.Settings() {
+		list = append(list, ui.Setting{Key: s.Key, Value: s.Value, Origin: s.Origin})
+	}
+	return list
+}
+
 // pages builds the API and the web pages over the sealed rows, and a login that works once.
 func (a *Appliance) pages(address net.Addr) (http.Handler, Access, error) {
-	tokens, err := api.OpenTokens(filepath.Join(a.config.State, "keys", "tokens.json"))
+	tokens, err := api.OpenTokens(TokensPath(a.config.State))
 	if err != nil {
 		return nil, Access{}, fmt.Errorf("open the tokens: %w", err)
 	}
@@ -21,19 +31,21 @@ func (a *Appliance) pages(address net.Addr) (http.Handler, Access, error) {
 	if err != nil {
 		hostname = "unknown host"
 	}
+	access := api.NewAccessLog(a.ledger, a.config.Redaction != RedactionStrict, a.log)
 	engine, err := api.New(api.Options{
-		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Health: a.health, Verifier: a.verifier, Metrics: a.metrics(),
+		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Health: a.health, Verifier: a.verifier, Metrics: a.metrics(), Access: access,
 	})
 	if err != nil {
 		return nil, Access{}, fmt.Errorf("build the API: %w", err)
 	}
 	err = ui.Mount(engine, ui.Options{
 		Ledger: a.ledger, Rules: a.rules(), Tokens: tokens, Version: Version, Host: hostname, Logger: a.log, Verifier: a.verifier,
+		Access: access, Settings: shownSettings(&a.config),
 	})
 	if err != nil {
 		return nil, Access{}, fmt.Errorf("build the pages: %w", err)
 	}
-	code, err := tokens.OneTimeLogin()
+	code, err := tokens.OneTimeLogin(api.RoleAuditor, api.RoleAdmin) // whoever starts netaudit can read its configuration anyway
 	if err != nil {
 		return nil, Access{}, fmt.Errorf("make a one-time login: %w", err)
 	}

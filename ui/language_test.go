@@ -18,7 +18,7 @@ import (
 // everyPage are the addresses of all pages of the test's ledger.
 var everyPage = []string{
 	"/", "/?range=30d", "/log", "/log?kind=all", "/log?kind=dns", "/log?party=mit_bound", "/log?q=nothinghere", "/log/0", "/log/1", "/log/2", "/log/3", "/log/4", "/log/5", "/log/6", "/log/99", "/log/x",
-	"/modules", "/destinations?range=7d", "/traffic", "/coverage?range=30d", "/verify", "/glossary", "/login", "/login?code=wrong", "/nowhere",
+	"/modules", "/destinations?range=7d", "/traffic", "/coverage?range=30d", "/verify", "/glossary", "/access", "/settings", "/login", "/login?code=wrong", "/nowhere",
 }
 
 func TestReadersChooseTheLanguage(t *testing.T) {

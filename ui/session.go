@@ -1,8 +1,10 @@
 package ui
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -16,12 +18,44 @@ type loginContent struct {
 
 // session lets readers with a session or a token through and sends the others to the login.
 func (p *pages) session(c *gin.Context) {
-	if p.o.Tokens.Authorised(c.Request) {
+	if _, ok := p.o.Tokens.Reader(c.Request); ok {
 		c.Next()
 		return
 	}
 	c.Redirect(http.StatusSeeOther, "/login?next="+url.QueryEscape(c.Request.URL.RequestURI()))
 	c.Abort()
+}
+
+// roleWords say what each role is for.
+var roleWords = map[string]string{
+	api.RoleAuditor: "auditor: reads metadata, verifies, exports proofs",
+	api.RoleOfficer: "forensic officer: may look at captured bodies, and is watched doing so",
+	api.RoleAdmin:   "admin: reads the configuration and who has access",
+}
+
+type deniedContent struct {
+	Needed, Have []string // roles in words
+}
+
+// need lets readers through who have one of the roles. A role never implies another.
+func (p *pages) need(roles ...string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		reader, _ := p.o.Tokens.Reader(c.Request)
+		if slices.ContainsFunc(roles, reader.Has) {
+			c.Next()
+			return
+		}
+		w := p.words(c)
+		var content deniedContent
+		for _, role := range roles {
+			content.Needed = append(content.Needed, w.Text(roleWords[role]))
+		}
+		for _, role := range reader.Roles {
+			content.Have = append(content.Have, w.Text(roleWords[role]))
+		}
+		p.show(c, http.StatusForbidden, "denied", "This page needs another role", "", content)
+		c.Abort()
+	}
 }
 
 // login shows the form, or redeems the one-time code that netaudit printed.
@@ -32,6 +66,7 @@ func (p *pages) login(c *gin.Context) {
 		return
 	}
 	cookie, ok, err := p.o.Tokens.Redeem(code)
+	p.noteLogin(c, cookie, ok)
 	p.enter(c, next, cookie, ok, err, "This login was used already or has expired. Restart netaudit for a new one, or use a token.")
 }
 
@@ -52,15 +87,30 @@ func (p *pages) loginWithToken(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, 4096)
 	next := ownPath(c.PostForm("next"))
 	cookie, ok, err := p.o.Tokens.Session(strings.TrimSpace(c.PostForm("token")))
+	p.noteLogin(c, cookie, ok)
 	p.enter(c, next, cookie, ok, err, "This token is not known.")
 }
 
 func (p *pages) logout(c *gin.Context) {
 	if cookie, err := c.Request.Cookie(api.SessionCookie); err == nil {
+		if reader, ok := p.o.Tokens.BySession(cookie.Value); ok {
+			p.o.Access.Note(c.Request.Context(), c.Request, api.AccessEnded, fmt.Sprintf("%q logged out", reader.Name))
+		}
 		p.o.Tokens.EndSession(cookie.Value)
 	}
 	http.SetCookie(c.Writer, &http.Cookie{Name: api.SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	c.Redirect(http.StatusSeeOther, "/login")
+}
+
+// noteLogin writes down who was let in, or that somebody was not.
+func (p *pages) noteLogin(c *gin.Context, cookie string, ok bool) {
+	if !ok {
+		p.o.Access.Note(c.Request.Context(), c.Request, api.AccessRefused, "A login was refused")
+		return
+	}
+	if reader, known := p.o.Tokens.BySession(cookie); known {
+		p.o.Access.Opened(c.Request.Context(), c.Request, reader)
+	}
 }
 
 func setCookie(c *gin.Context, value string) {

@@ -30,8 +30,10 @@ var staticFiles embed.FS
 type Options struct {
 	Ledger   *ledger.Ledger // required
 	Rules    report.Rules
-	Tokens   *api.Tokens   // required
-	Verifier *api.Verifier // nil: one that verifies on demand only
+	Tokens   *api.Tokens    // required
+	Verifier *api.Verifier  // nil: one that verifies on demand only
+	Access   *api.AccessLog // nil: who logs in is not written down
+	Settings []Setting      // the configuration in effect; read-only
 	Version  string
 	Host     string // name of the watched host
 	Logger   *slog.Logger
@@ -48,7 +50,7 @@ type pages struct {
 type pageKey struct{ name, language string }
 
 // pageNames are the templates that are pages.
-var pageNames = []string{"report", "log", "record", "groups", "traffic", "coverage", "verify", "glossary", "login", "problem"}
+var pageNames = []string{"report", "log", "record", "groups", "traffic", "coverage", "verify", "glossary", "settings", "access", "login", "denied", "problem"}
 
 // frame is what every page has around its content.
 type frame struct {
@@ -56,6 +58,7 @@ type frame struct {
 	Language                     string
 	Languages                    []languageLink
 	LoggedIn                     bool
+	Auditor, Admin               bool // of the reader
 	Content                      any
 }
 
@@ -114,7 +117,13 @@ func (p *pages) routes(r *gin.Engine, static fs.FS) {
 	open.GET("/login", p.login)
 	open.POST("/login", p.loginWithToken)
 	open.POST("/logout", p.logout)
-	inside := open.Group("/", p.session)
+	anybody := open.Group("/", p.session)
+	anybody.GET("/glossary", func(c *gin.Context) {
+		p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", p.words(c).Glossary)
+	})
+	anybody.GET("/access", p.need(api.Roles...), p.access)
+	anybody.GET("/settings", p.need(api.RoleAdmin), p.settings)
+	inside := anybody.Group("/", p.need(api.RoleAuditor))
 	inside.GET("/", p.report)
 	inside.GET("/log", p.log)
 	inside.GET("/log/:seq", p.record)
@@ -125,9 +134,6 @@ func (p *pages) routes(r *gin.Engine, static fs.FS) {
 	inside.GET("/coverage", p.coverage)
 	inside.GET("/verify", p.verify)
 	inside.GET("/verify/verify_bundle.py", func(c *gin.Context) { c.Data(http.StatusOK, "text/x-python; charset=utf-8", proof.PythonProgram) })
-	inside.GET("/glossary", func(c *gin.Context) {
-		p.show(c, http.StatusOK, "glossary", "Glossary", "glossary", p.words(c).Glossary)
-	})
 	r.NoRoute(p.language, func(c *gin.Context) {
 		p.problem(c, http.StatusNotFound, "There is no such page", "The address may be mistyped, or the page is of another version.")
 	})
@@ -137,8 +143,10 @@ func (p *pages) routes(r *gin.Engine, static fs.FS) {
 func (p *pages) show(c *gin.Context, status int, name, title, active string, content any, values ...any) {
 	var page bytes.Buffer
 	w := p.words(c)
+	reader, known := p.o.Tokens.Reader(c.Request)
 	err := p.templates[pageKey{name, w.Tag}].Execute(&page, frame{
-		w.Text(title, values...), active, p.o.Host, p.o.Version, w.Tag, p.languageLinks(c), p.o.Tokens.Authorised(c.Request), content,
+		Title: w.Text(title, values...), Active: active, Host: p.o.Host, Version: p.o.Version, Language: w.Tag, Languages: p.languageLinks(c),
+		LoggedIn: known, Auditor: reader.Has(api.RoleAuditor), Admin: reader.Has(api.RoleAdmin), Content: content,
 	})
 	if err != nil {
 		p.o.Logger.Error("a page could not be rendered", "page", name, "error", err)

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -65,11 +66,15 @@ func siteAndPages(t *testing.T) (p *pages, base string, client *http.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := api.New(api.Options{Ledger: l, Tokens: tokens, Host: hostile})
+	access := api.NewAccessLog(l, true, slog.New(slog.DiscardHandler))
+	engine, err := api.New(api.Options{Ledger: l, Tokens: tokens, Host: hostile, Access: access})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err = mount(engine, Options{Ledger: l, Tokens: tokens, Host: hostile, Version: "test", Rules: report.Rules{Install: "host"}}); err != nil {
+	if p, err = mount(engine, Options{
+		Ledger: l, Tokens: tokens, Access: access, Host: hostile, Version: "test", Rules: report.Rules{Install: "host", LicenseAddons: []string{hostile}},
+		Settings: []Setting{{Key: "filter", Value: hostile, Origin: hostile + ":3"}, {Key: "unknown", Value: ""}},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(engine)
@@ -84,12 +89,15 @@ func siteAndPages(t *testing.T) (p *pages, base string, client *http.Client) {
 		t.Fatal(err)
 	}
 	client = &http.Client{Jar: jar}
-	code, err := tokens.OneTimeLogin()
+	code, err := tokens.OneTimeLogin(api.RoleAuditor, api.RoleAdmin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if status, page := get(t, client, server.URL+"/login?code="+code+"&next=/log"); status != 200 || !strings.Contains(page, "Audit Log") {
 		t.Fatalf("login: status %d", status)
+	}
+	if err := l.Flush(t.Context()); err != nil { // the row about the login
+		t.Fatal(err)
 	}
 	return p, server.URL, client
 }
@@ -118,7 +126,7 @@ func TestHostileValuesAreInertOnEveryPage(t *testing.T) {
 	base, client := site(t)
 	for _, path := range []string{
 		"/", "/?range=30d", "/log", "/log?kind=all", "/log?kind=dns", "/log?q=" + url.QueryEscape(hostile), "/log?addon=" + url.QueryEscape(hostile),
-		"/log/0", "/log/1", "/log/2", "/log/3", "/log/4", "/log/5", "/modules", "/destinations?range=7d", "/traffic", "/coverage?range=30d", "/verify", "/glossary", "/login?next=" + url.QueryEscape(hostile),
+		"/log/0", "/log/1", "/log/2", "/log/3", "/log/4", "/log/5", "/modules", "/destinations?range=7d", "/traffic", "/coverage?range=30d", "/verify", "/glossary", "/access", "/settings", "/login?next=" + url.QueryEscape(hostile),
 	} {
 		status, page := get(t, client, base+path)
 		if status != 200 {
@@ -142,12 +150,12 @@ func TestHostileValuesAreInertOnEveryPage(t *testing.T) {
 func TestPagesNeedALoginAndMistakesAreExplained(t *testing.T) {
 	base, client := site(t)
 	stranger := &http.Client{}
-	for _, path := range []string{"/", "/log", "/log/0", "/log/0/row", "/modules", "/destinations", "/traffic", "/coverage", "/verify", "/verify/verify_bundle.py", "/glossary"} {
+	for _, path := range []string{"/", "/log", "/log/0", "/log/0/row", "/modules", "/destinations", "/traffic", "/coverage", "/verify", "/verify/verify_bundle.py", "/glossary", "/access", "/settings"} {
 		if status, page := get(t, stranger, base+path); status != 200 || !strings.Contains(page, `name="token"`) || strings.Contains(page, "203.0.113.1") {
 			t.Errorf("%s shows a stranger something else than the login (status %d)", path, status)
 		}
 	}
-	for path, want := range map[string]string{"/log/99": "has 7 rows", "/log/x": "Rows have numbers", "/nowhere": "no such page", "/log?party=internal": "No row matches"} {
+	for path, want := range map[string]string{"/log/99": "has 8 rows", "/log/x": "Rows have numbers", "/nowhere": "no such page", "/log?party=internal": "No row matches"} {
 		status, page := get(t, client, base+path)
 		if !strings.Contains(page, want) || strings.HasPrefix(path, "/log?") != (status == 200) {
 			t.Errorf("%s: status %d without %q", path, status, want)

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -32,13 +32,12 @@ Examples:
 
 // Run prints the effective values and where each comes from.
 func (c *configCheckCommand) Run(s *session) error {
-	config, source := appliance.DefaultConfig(), "default"
+	config := appliance.DefaultConfig()
 	if c.File != "" {
 		var err error
 		if config, err = appliance.LoadConfig(c.File); err != nil {
 			return err
 		}
-		source = c.File
 	}
 	parties, err := party.Load(append(config.PartyFiles, c.Parties...)...)
 	if err != nil {
@@ -49,17 +48,12 @@ func (c *configCheckCommand) Run(s *session) error {
 	t.SetStyle(table.StyleLight)
 	t.Style().Options.DrawBorder, t.Style().Options.SeparateColumns = false, false
 	t.AppendHeader(table.Row{"key", "value", "from"})
-	values, defaults := reflect.ValueOf(config), reflect.ValueOf(appliance.DefaultConfig())
-	for i := range values.NumField() {
-		from := "default"
-		if !reflect.DeepEqual(values.Field(i).Interface(), defaults.Field(i).Interface()) {
-			from = source
-		}
-		t.AppendRow(table.Row{values.Type().Field(i).Tag.Get("yaml"), valueText(values.Field(i).Interface()), from})
+	for _, v := range config.Settings() {
+		t.AppendRow(table.Row{v.Key, orDash(v.Value), cmp.Or(v.Origin, "default")})
 	}
 	t.Render()
 	l := parties.License()
-	fmt.Fprintf(s.stdout, "\nThe license check may be made by %s, to %s, with %d bytes a day.\n", valueText(l.Addons), valueText(l.Hosts), l.DailyBudget)
+	fmt.Fprintf(s.stdout, "\nThe license check may be made by %s, to %s, with %d bytes a day.\n", orDash(strings.Join(l.Addons, ", ")), orDash(strings.Join(l.Hosts, ", ")), l.DailyBudget)
 	for _, host := range c.Match {
 		p := parties.MatchText(host)
 		fmt.Fprintf(s.stdout, "%s: %s, %s, by the rule %s\n", host, p.Class, p.Name, p.Rule)
@@ -67,13 +61,4 @@ func (c *configCheckCommand) Run(s *session) error {
 	return nil
 }
 
-func valueText(v any) string {
-	text := fmt.Sprint(v)
-	if list, ok := v.([]string); ok {
-		text = strings.Join(list, ", ")
-	}
-	if text == "" {
-		return "–"
-	}
-	return text
-}
+func orDash(text string) string { return cmp.Or(text, "–") }

@@ -35,6 +35,7 @@ type commands struct {
 	Stacks     stacksCommand             `cmd:"" help:"Show the Python stacks of a running process, from outside."`
 	Who        whoCommand                `cmd:"" help:"Show who stands behind the connections that are open now."`
 	Doctor     doctorCommand             `cmd:"" help:"Say what this host offers and what is missing."`
+	Token      tokenCommand              `cmd:"" help:"Make, list and take away tokens for the API and the pages."`
 	Config     configCommand             `cmd:"" help:"Check a configuration."`
 	Version    versionCommand            `cmd:"" help:"Show the version."`
 	Completion kongcompletion.Completion `cmd:"" help:"Set up tab completion for your shell."`

@@ -50,27 +50,7 @@ func (c *runCommand) Run(s *session) error {
 			return err
 		}
 	}
-	c.apply(&config)
-	override(&config.Interfaces, c.Interface)
-	override(&config.AddonsPaths, c.Addons)
-	if c.NetNS != "" {
-		config.NetNS = c.NetNS
-	}
-	if c.Filter != "" {
-		config.Filter = c.Filter
-	}
-	if c.Ring {
-		config.Capture = appliance.CaptureRing
-	}
-	if c.Workers > 0 {
-		config.Workers = c.Workers
-	}
-	if c.Strict {
-		config.Redaction = appliance.RedactionStrict
-	}
-	if c.Mirror {
-		config.Install = appliance.InstallMirror
-	}
+	c.override(&config)
 	if err := yield(config); err != nil {
 		s.log.Warn("netaudit competes with Odoo for processors", "error", err)
 	}
@@ -85,18 +65,41 @@ func yield(c appliance.Config) error {
 	return appliance.Yield(c.Nice)
 }
 
-func (f *watchFlags) apply(c *appliance.Config) {
-	if f.State != "" {
-		c.State = f.State
+// override puts flags over what the file says.
+func (c *runCommand) override(config *appliance.Config) {
+	c.apply(config)
+	if len(c.Interface) > 0 {
+		config.Interfaces, config.Origins["interfaces"] = c.Interface, "--interface"
 	}
-	if f.Listen != "" {
-		c.Listen = f.Listen
+	if len(c.Addons) > 0 {
+		config.AddonsPaths, config.Origins["addons_paths"] = c.Addons, "--addons-path"
+	}
+	if c.NetNS != "" {
+		config.NetNS, config.Origins["netns"] = c.NetNS, "--netns"
+	}
+	if c.Filter != "" {
+		config.Filter, config.Origins["filter"] = c.Filter, "--filter"
+	}
+	if c.Ring {
+		config.Capture, config.Origins["capture"] = appliance.CaptureRing, "--ring"
+	}
+	if c.Workers > 0 {
+		config.Workers, config.Origins["workers"] = c.Workers, "--workers"
+	}
+	if c.Strict {
+		config.Redaction, config.Origins["redaction"] = appliance.RedactionStrict, "--strict"
+	}
+	if c.Mirror {
+		config.Install, config.Origins["install"] = appliance.InstallMirror, "--mirror"
 	}
 }
 
-func override(target *[]string, flag []string) {
-	if len(flag) > 0 {
-		*target = flag
+func (f *watchFlags) apply(c *appliance.Config) {
+	if f.State != "" {
+		c.State, c.Origins["state"] = f.State, "--state"
+	}
+	if f.Listen != "" {
+		c.Listen, c.Origins["listen"] = f.Listen, "--listen"
 	}
 }
 

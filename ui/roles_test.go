@@ -1,0 +1,120 @@
+package ui
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"testing"
+
+	"netaudit/api"
+)
+
+// enter logs a new browser in with a token.
+func enter(t *testing.T, base, token string) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/login", strings.NewReader(url.Values{"token": {token}, "next": {"/glossary"}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("login: status %d", answer.StatusCode)
+	}
+	return client
+}
+
+func TestRolesOpenTheirPagesAndNoOthers(t *testing.T) {
+	p, base, _ := siteAndPages(t)
+	pages := map[string][]string{
+		"/": {api.RoleAuditor}, "/log": {api.RoleAuditor}, "/log/0/row": {api.RoleAuditor}, "/verify": {api.RoleAuditor}, "/coverage": {api.RoleAuditor},
+		"/settings": {api.RoleAdmin}, "/access": api.Roles, "/glossary": api.Roles,
+	}
+	for _, role := range api.Roles {
+		secret, err := p.o.Tokens.Create(role, "reader "+role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := enter(t, base, secret)
+		for path, allowed := range pages {
+			want := http.StatusForbidden
+			for _, r := range allowed {
+				if r == role {
+					want = http.StatusOK
+				}
+			}
+			status, page := get(t, client, base+path)
+			if status != want || want == http.StatusForbidden && (strings.Contains(page, "203.0.113.1") || !strings.Contains(page, "You are logged in as")) {
+				t.Errorf("%s as %s: status %d, want %d", path, role, status, want)
+			}
+			if strings.Contains(page, secret) {
+				t.Errorf("%s as %s shows the token", path, role)
+			}
+		}
+	}
+}
+
+func TestAccessIsWrittenDown(t *testing.T) {
+	p, base, client := siteAndPages(t)
+	secret, err := p.o.Tokens.Create(api.RoleAuditor, "Jane")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enter(t, base, secret)
+	get(t, &http.Client{}, base+"/login?code=wrong")
+	get(t, client, base+"/settings")
+	get(t, client, base+"/api/v1/ledger/bundle?rows=0-3")
+	if err := p.o.Ledger.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	size := p.o.Ledger.Size()
+	for range 3 {
+		get(t, client, base+"/")
+		get(t, client, base+"/log")
+	}
+	if err := p.o.Ledger.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now := p.o.Ledger.Size(); now != size {
+		t.Errorf("reading pages wrote %d rows", now-size)
+	}
+	_, page := get(t, client, base+"/access")
+	for _, want := range []string{
+		`&#34;Jane&#34; logged in as auditor from 127.0.0.1.`, `&#34;one-time login&#34; logged in as auditor, admin from 127.0.0.1.`, "A login was refused from 127.0.0.1.",
+		"&#34;one-time login&#34; looked at the configuration", "&#34;one-time login&#34; exported a proof bundle (rows-0-3)",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("nothing says %s", want)
+		}
+	}
+	if strings.Contains(page, "Jane&#34; looked") || strings.Count(page, "exported a proof bundle") != 1 {
+		t.Error("somebody is said to have done what they have not")
+	}
+}
+
+func TestSettingsNameTheirOriginAndNothingSecret(t *testing.T) {
+	p, base, client := siteAndPages(t)
+	secret, err := p.o.Tokens.Create(api.RoleOfficer, "Jane")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page := get(t, client, base+"/settings")
+	for _, want := range []string{":3</span>", "default", "Jane", "officer", "What the capture takes"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page, secret) || strings.Contains(page, "sha256") {
+		t.Error("the page shows a secret")
+	}
+}
