@@ -259,7 +259,7 @@ func (c *conn) finish(e *Engine) {
 func (e *Engine) finishHead(c *conn) {
 	f := &c.flow
 	if f.Proto == decode.ProtoTCP {
-		f.TCPState, f.History = c.tcp.state(), e.words.of(c.tcp.history.text())
+		f.TCPState, f.History = c.tcp.state(f), e.words.of(c.tcp.history.text())
 	}
 	if c.first[0].n > 0 || c.first[1].n > 0 {
 		f.FirstBytes = e.fingerprint.sum(&c.first)

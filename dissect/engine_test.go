@@ -241,30 +241,6 @@ func TestLostSegmentsAreSaidAndNeverInvented(t *testing.T) {
 	})
 }
 
-func TestConnectionStatesAreZeeks(t *testing.T) {
-	w := newWire(t)
-	shake := []tap.Packet{w.tcp(true, 1000, 0, "S", nil), w.tcp(false, 5000, 1001, "SA", nil), w.tcp(true, 1001, 5001, "A", nil)}
-	for want, list := range map[string][]tap.Packet{
-		"S0":   shake[:1],
-		"REJ":  {shake[0], w.tcp(false, 0, 1001, "RA", nil)},
-		"S1":   shake,
-		"SF":   append(shake[:3:3], w.tcp(true, 1001, 5001, "FA", nil), w.tcp(false, 5001, 1002, "FA", nil), w.tcp(true, 1002, 5002, "A", nil)),
-		"RSTO": append(shake[:3:3], w.tcp(true, 1001, 5001, "R", nil)),
-		"RSTR": append(shake[:3:3], w.tcp(false, 5001, 1001, "R", nil)),
-		"OTH":  {w.tcp(true, 1001, 5001, "PA", []byte("x"))},
-	} {
-		c := &collector{}
-		e := New(Config{}, c)
-		for i := range list {
-			e.Packet(&list[i])
-		}
-		e.Close()
-		if f := c.only(t, 1)[0]; f.TCPState != want {
-			t.Errorf("state %s (history %s), want %s", f.TCPState, f.History, want)
-		}
-	}
-}
-
 // run sends packets through an engine and returns the flows.
 func run(list ...tap.Packet) []Flow {
 	c := &collector{}

@@ -16,15 +16,20 @@ const (
 
 // tcpSide is one direction of a connection. Sequence numbers wrap; they are compared by their signed difference.
 type tcpSide struct {
-	known   bool   // next is set
-	next    uint32 // the sequence number after the last byte that was counted
-	read    uint32 // the sequence number after the last byte that was handed to the protocol
-	syn     bool
-	fin     bool
-	ackSeen bool
+	known   bool      // next is set
+	next    uint32    // the sequence number after the last byte that was counted
+	read    uint32    // the sequence number after the last byte that was handed to the protocol
+	syn     bool      // its SYN was seen, with sequence number isn
+	isn     uint32    //
+	synACK  bool      // … which acknowledged another
+	fin     bool      //
 	holes   []span    // what is missing below next
 	pending []segment // what waits above read for a hole to close
 	held    int       // bytes in pending
+
+	state, before             endpoint // before: what state was until its last change
+	last                      last
+	resent, gaps, zeroWindows uint32
 }
 
 // span is a range of sequence numbers [from, to).
@@ -47,44 +52,15 @@ type tcpState struct {
 	sides   [2]tcpSide
 	synTime int64
 	history history
-	flipped bool // the first packet came from the responder
-	reset   [2]bool
 	closed  bool
 }
 
 func (t *tcpState) begin(c *conn, h *decode.Headers, fromInitiator bool) {
-	t.flipped = !fromInitiator
 	c.flow.MidStream = h.Flags&flagSYN == 0
-	if t.flipped {
+	if !fromInitiator {
 		t.history.add('^')
 	}
 }
-
-// note adds a letter to the history once: upper case for the initiator, lower case for the responder (Zeek's conn.log).
-func (t *tcpState) note(side int, letter byte) {
-	if side == responder {
-		letter += 'a' - 'A'
-	}
-	t.history.add(letter)
-}
-
-// history is the order in which kinds of segments were first seen.
-type history struct {
-	seen    uint64 // bit letter-'A'
-	letters [24]byte
-	n       uint8
-}
-
-func (h *history) add(letter byte) {
-	bit := uint64(1) << (letter - 'A')
-	if h.seen&bit == 0 && int(h.n) < len(h.letters) {
-		h.seen |= bit
-		h.letters[h.n] = letter
-		h.n++
-	}
-}
-
-func (h *history) text() []byte { return h.letters[:h.n] }
 
 // queue says where the connection waits for its end.
 func (t *tcpState) queue() queueName {
@@ -113,7 +89,7 @@ func (t *tcpState) reused(c *conn, h *decode.Headers) bool {
 		side = &t.sides[initiator]
 	}
 	// A retransmitted SYN has the same number; a simultaneous open has a side that is not known yet.
-	return side.known && !(side.syn && side.next == h.Seq+1) && (side.syn || c.flow.SrcBytes+c.flow.DstBytes > 0) && int32(h.Seq-side.next) != 0
+	return side.known && !(side.syn && side.isn == h.Seq) && (side.syn || c.flow.SrcBytes+c.flow.DstBytes > 0) && int32(h.Seq-side.next) != 0
 }
 
 // packet follows one segment.
@@ -147,34 +123,26 @@ func (t *tcpState) packet(e *Engine, c *conn, h *decode.Headers, side int, now i
 // flags notes what the segment's flags say about the connection's state.
 func (t *tcpState) flags(c *conn, h *decode.Headers, side int, now int64) {
 	s := &t.sides[side]
-	switch {
-	case h.Flags&flagSYN != 0 && h.Flags&flagACK != 0:
-		t.note(side, 'H')
-		s.syn = true
-		if t.synTime != 0 && c.flow.RTT == 0 && side == responder {
+	if h.Flags&flagSYN != 0 {
+		if ack := h.Flags&flagACK != 0; s.syn && s.isn == h.Seq && s.synACK == ack {
+			c.flow.Retransmits++
+		} else {
+			s.synACK = ack
+		}
+		switch {
+		case h.Flags&flagACK == 0 && c.flow.RTT == 0: // a repeated one: which of them was answered cannot be known, the last one is likelier
+			t.synTime = now
+		case h.Flags&flagACK != 0 && t.synTime != 0 && c.flow.RTT == 0 && side == responder:
 			c.flow.RTT = max(0, now-t.synTime) // a clock may step back in between
 		}
-	case h.Flags&flagSYN != 0:
-		t.note(side, 'S')
-		s.syn = true
-		if t.synTime == 0 {
-			t.synTime = now
-		}
 	}
-	if h.PayloadLength > 0 && h.Flags&flagRST == 0 {
-		t.note(side, 'D')
-	} else if h.Flags&(flagACK|flagSYN|flagFIN|flagRST) == flagACK {
-		t.note(side, 'A')
+	if h.Flags&flagFIN != 0 && s.fin && s.last.fin == h.Seq+uint32(h.PayloadLength) && h.PayloadLength == 0 {
+		c.flow.Retransmits++
 	}
-	if h.Flags&flagACK != 0 {
-		s.ackSeen = true
-	}
-	if h.Flags&flagFIN != 0 {
-		t.note(side, 'F')
-	}
-	if h.Flags&flagRST != 0 {
-		t.note(side, 'R')
-		t.reset[side] = true
+	t.note(side, h)
+	t.step(side, h)
+	if h.Flags&flagSYN != 0 {
+		s.syn, s.isn = true, h.Seq
 	}
 }
 
@@ -192,7 +160,7 @@ func (t *tcpState) segment(e *Engine, c *conn, side int, seq uint32, h *decode.H
 	if fresh == 0 {
 		if length > 1 || int32(end-s.next) != 0 { // a keep-alive probe repeats at most the last byte (RFC 9293 §3.8.4)
 			c.flow.Retransmits++
-			t.note(side, 'T')
+			t.scaled(side, 'T', &s.resent)
 		}
 		return
 	}
@@ -341,7 +309,7 @@ func (t *tcpState) skipHole(e *Engine, c *conn, side int, now int64) {
 	}
 	missing := s.pending[0].seq - s.read
 	s.read = s.pending[0].seq
-	t.note(side, 'G')
+	t.scaled(side, 'G', &s.gaps)
 	if c.proto != nil {
 		c.proto.gap(e, c, side, int(missing))
 	}
@@ -352,58 +320,5 @@ func (t *tcpState) skipHole(e *Engine, c *conn, side int, now int64) {
 func (t *tcpState) finish(*conn) {
 	for i := range t.sides {
 		t.sides[i].pending, t.sides[i].holes = nil, nil
-	}
-}
-
-// state names the connection's state in Zeek's terms (conn.log conn_state).
-func (t *tcpState) state() string {
-	o, r := &t.sides[initiator], &t.sides[responder]
-	answered := r.syn
-	switch {
-	case !o.syn && !r.syn:
-		return "OTH"
-	case !o.syn && r.syn:
-		if t.reset[responder] {
-			return "RSTRH"
-		}
-		if r.fin && !o.known {
-			return "SHR"
-		}
-		if o.known {
-			return t.established()
-		}
-		return "SHR"
-	case !answered && !r.known:
-		if t.reset[initiator] {
-			return "RSTOS0"
-		}
-		if o.fin {
-			return "SH"
-		}
-		return "S0"
-	case !answered && t.reset[responder]:
-		return "REJ"
-	case !answered && t.reset[initiator]:
-		return "RSTOS0"
-	default:
-		return t.established()
-	}
-}
-
-func (t *tcpState) established() string {
-	o, r := &t.sides[initiator], &t.sides[responder]
-	switch {
-	case o.fin && r.fin:
-		return "SF"
-	case t.reset[initiator]:
-		return "RSTO"
-	case t.reset[responder]:
-		return "RSTR"
-	case o.fin:
-		return "S2"
-	case r.fin:
-		return "S3"
-	default:
-		return "S1"
 	}
 }
