@@ -28,9 +28,11 @@ type conn struct {
 	tcp      tcpState
 	proto    protocol // reads the payload; nil when nothing more is to be learned
 	first    [2]firstBytes
-	lastSide int   // who spoke last
-	lastData int64 // when the last payload was seen
-	answered bool  // UDP: the responder has spoken
+	lastSide int    // who spoke last
+	lastData int64  // when the last payload was seen
+	answered bool   // UDP: the responder has spoken
+	proxied  bool   // the responder is a proxy: what DNS says of its address says nothing about the destination
+	target   string // the host that a SOCKS proxy was asked for
 }
 
 // firstBytes is the beginning of what a side sent, for the fingerprint.
@@ -245,12 +247,12 @@ func (c *conn) remember(side int, payload []byte) {
 
 // finish completes the flow before its last row.
 func (c *conn) finish(e *Engine) {
+	if c.flow.Proto == decode.ProtoTCP {
+		c.tcp.finish(e, c)
+	}
 	if c.proto != nil {
 		c.proto.end(e, c)
 		c.proto = nil
-	}
-	if c.flow.Proto == decode.ProtoTCP {
-		c.tcp.finish(c)
 	}
 	e.finishHead(c)
 }
@@ -267,7 +269,7 @@ func (e *Engine) finishHead(c *conn) {
 	e.name(c)
 }
 
-// name gives the flow the best name known: what the connection itself says, else what DNS said.
+// name gives the flow the best name known: what the connection itself says, else what a proxy was asked for, else what DNS said.
 func (e *Engine) name(c *conn) {
 	f := &c.flow
 	switch {
@@ -275,6 +277,8 @@ func (e *Engine) name(c *conn) {
 		f.Host, f.HostSource = f.TLS.SNI, HostSNI
 	case f.HTTP != nil && f.HTTP.Host != "":
 		f.Host, f.HostSource = f.HTTP.Host, HostHTTP
+	case c.target != "":
+		f.Host, f.HostSource = c.target, HostProxy
 	case f.HostSource == HostNone:
 		if name, ok := e.config.Names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start); ok {
 			f.Host, f.HostSource = name, HostDNS
@@ -282,7 +286,7 @@ func (e *Engine) name(c *conn) {
 			f.Host, f.HostSource = f.TLS.Cert.SAN[0], HostCert
 		}
 	}
-	if f.HostSource == HostSNI || f.HostSource == HostHTTP {
+	if !c.proxied && (f.HostSource == HostSNI || f.HostSource == HostHTTP) {
 		f.ToldHost, _ = e.config.Names.Contradicts(f.Src.Addr(), f.Dst.Addr(), f.Host, f.Start)
 	}
 }

@@ -74,6 +74,13 @@ func (d *dnsConversation) message(e *Engine, c *conn, b []byte, now int64) {
 			return
 		}
 	}
+	if len(m.Questions) == 0 && m.Response { // a refusal may leave the question out (RFC 1035 §4.1.1 does not demand it)
+		if i := slices.IndexFunc(d.waiting, func(w *DNS) bool { return w.ID == m.ID }); i >= 0 {
+			d.good = true
+			d.complete(e, c, m, i, now)
+			return
+		}
+	}
 	switch {
 	case len(m.Questions) == 0 && m.Response && len(m.Answers) > 0: // multicast DNS answers without a question (RFC 6762 §6)
 		d.good = true
@@ -122,14 +129,22 @@ func (e *Engine) newDNS(c *conn, m *dns.Message, q dns.Question, now int64) *DNS
 }
 
 func (d *dnsConversation) respond(e *Engine, c *conn, m *dns.Message, q dns.Question, now int64) {
-	var t *DNS
 	if i := d.pending(m, q); i >= 0 {
-		t = d.waiting[i]
-		t.End, t.Latency = now, max(0, now-t.Start)
-		d.waiting = slices.Delete(d.waiting, i, i+1)
-	} else {
-		t = e.newDNS(c, m, q, now)
+		d.complete(e, c, m, i, now)
+		return
 	}
+	d.answer(e, c, m, e.newDNS(c, m, q, now), now)
+}
+
+// complete gives a query that waits its answer.
+func (d *dnsConversation) complete(e *Engine, c *conn, m *dns.Message, i int, now int64) {
+	t := d.waiting[i]
+	t.End, t.Latency = now, max(0, now-t.Start)
+	d.waiting = slices.Delete(d.waiting, i, i+1)
+	d.answer(e, c, m, t, now)
+}
+
+func (d *dnsConversation) answer(e *Engine, c *conn, m *dns.Message, t *DNS, now int64) {
 	t.RCode, t.Truncated = dns.RCodeName(m.RCode), m.Truncated
 	d.answers(e, c, m, t, now)
 	e.handOut(c, t)

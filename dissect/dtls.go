@@ -14,6 +14,7 @@ const (
 	mostDTLSDatagrams   = 64 // after which a handshake that did not end is not followed any longer
 	mostLate            = 8  // datagrams that may have been overtaken by the first encrypted ones
 	helloVerifyRequest  = 3
+	recordWithID        = 25
 )
 
 // isDTLS knows the record of a plain handshake message (RFC 6347 §4.1; the record layer of 1.3's hellos is the same, RFC 9147 §4).
@@ -50,7 +51,7 @@ func (d *dtlsDatagrams) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 		if len(b) == 0 {
 			break
 		}
-		if b[0]&0xe0 == 0x20 { // the unified header of encrypted records (RFC 9147 §4)
+		if b[0]&0xe0 == 0x20 || b[0] == recordWithID { // the unified header of encrypted records (RFC 9147 §4), or a connection id (RFC 9146 §4)
 			d.spoken(c, side)
 			break
 		}
@@ -80,6 +81,8 @@ func (d *dtlsDatagrams) record(e *Engine, c *conn, side int, kind byte, epoch ui
 		d.fragments(e, c, side, body)
 	case kind == recordAlert:
 		d.alert(c, side, body)
+	case kind == recordChangeCipherSpec:
+		d.switched(c, side)
 	}
 }
 

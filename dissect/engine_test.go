@@ -165,7 +165,7 @@ func TestStreamIsPutTogetherHoweverItArrives(t *testing.T) {
 		}
 		pieces = rapid.Permutation(pieces).Draw(r, "order")
 		c := &collector{}
-		e := New(Config{}, c)
+		e := New(Config{Names: NewNames(64)}, c)
 		w.converse(e, isn, pieces)
 		e.Close()
 		f := c.only(t, 1)[0]
@@ -214,7 +214,7 @@ func TestLostSegmentsAreSaidAndNeverInvented(t *testing.T) {
 		}
 		pieces = rapid.Permutation(pieces).Draw(r, "order")
 		c := &collector{}
-		e := New(Config{}, c)
+		e := New(Config{Names: NewNames(64)}, c)
 		w.converse(e, isn, pieces)
 		acknowledged := w.tcp(false, 5001, isn+1+uint32(len(stream)), "A", nil) // the server got what the capture did not
 		e.Packet(&acknowledged)
@@ -244,7 +244,7 @@ func TestLostSegmentsAreSaidAndNeverInvented(t *testing.T) {
 // run sends packets through an engine and returns the flows.
 func run(list ...tap.Packet) []Flow {
 	c := &collector{}
-	e := New(Config{}, c)
+	e := New(Config{Names: NewNames(64)}, c)
 	for i := range list {
 		e.Packet(&list[i])
 	}

@@ -39,13 +39,14 @@ const (
 // HostSource says where Flow.Host came from.
 type HostSource uint8
 
-// Sources of a destination's name, best first.
+// Sources of a destination's name.
 const (
 	HostNone HostSource = iota
 	HostSNI
 	HostHTTP
 	HostDNS
 	HostCert
+	HostProxy // what a SOCKS proxy was asked for
 )
 
 // Flow is one conversation, seen from its initiator. All counters are cumulative since the first packet.

@@ -21,8 +21,42 @@ var httpMethods = []string{
 	"PROPPATCH ", "NOTIFY ", "SUBSCRIBE ", "UNSUBSCRIBE ", "PURGE ", "MERGE ", "LINK ", "UNLINK ", "MKACTIVITY ", "MKCALENDAR ", "CHECKOUT ", "ACL ", "QUERY ",
 }
 
+// isHTTPRequest knows the common methods by themselves, others by the whole request line.
 func isHTTPRequest(b []byte) bool {
-	return slices.ContainsFunc(httpMethods, func(m string) bool { return hasAnyPrefix(b, m) })
+	if len(b) == 0 || b[0] < 'A' || b[0] > 'Z' {
+		return false
+	}
+	return slices.ContainsFunc(httpMethods, func(m string) bool { return hasAnyPrefix(b, m) }) || isRequestLine(b)
+}
+
+// isRequestLine knows a whole request line (RFC 9112 §3).
+func isRequestLine(b []byte) bool {
+	line, _, whole := bytes.Cut(b[:min(len(b), longestHead)], []byte("\n"))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	method, rest, ok := bytes.Cut(line, []byte(" "))
+	if !whole || !ok || len(method) == 0 || len(method) > longestMethod || len(rest) < len("/ HTTP/1.x") {
+		return false
+	}
+	if !isMethod(method) {
+		return false
+	}
+	version := rest[len(rest)-len(" HTTP/1.x"):]
+	return bytes.HasPrefix(version, []byte(" HTTP/1.")) && (version[8] == '0' || version[8] == '1')
+}
+
+// mayBeRequestLine knows the beginning of a request line whose end is not there yet.
+func mayBeRequestLine(b []byte) bool {
+	method, rest, ok := bytes.Cut(b, []byte(" "))
+	return ok && len(method) > 0 && len(method) <= longestMethod && isMethod(method) && len(rest) > 0 && (rest[0] == '/' || bytes.HasPrefix(rest, []byte("http"))) && bytes.IndexByte(rest, '\n') < 0
+}
+
+func isMethod(b []byte) bool {
+	for _, c := range b {
+		if (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
 
 // http2Preface is how a client that knows beforehand begins (RFC 9113 §3.4). The rest of its words are compressed with a table that grows with the connection;
@@ -34,8 +68,10 @@ type httpStream struct {
 	sides   [2]httpSide
 	waiting []*HTTP // requests without a response yet, oldest first
 	space   [2]*HTTP
-	current *HTTP // whose response body is under way
-	tunnel  bool  // after CONNECT was granted: something else speaks
+	current *HTTP  // whose response body is under way
+	upgrade bool   // another protocol follows that is not read
+	tunnel  bool   // after CONNECT was granted: something else speaks
+	port    uint16 // that CONNECT asked for
 }
 
 // httpSide is one direction: in a head, or somewhere in a body.
@@ -44,8 +80,9 @@ type httpSide struct {
 	skip    uint64 // bytes of body, or of a chunk, left
 	framing uint64 // how many of them are a chunk's line break
 	chunked bool   // a chunked body goes on until its last chunk
+	trailer bool   // fields behind the last chunk, until an empty line
 	toEnd   bool   // the body lasts until the connection ends
-	lost    bool   // out of step: nothing more is read
+	lost    bool   // out of step: nothing is read until a segment begins with a head
 	body    uint64 // bytes of body so far
 }
 
@@ -53,10 +90,19 @@ func newHTTPStream() *httpStream { return &httpStream{} }
 
 func (s *httpStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	d := &s.sides[side]
+	if d.lost {
+		s.regain(e, c, side, b)
+	}
 	for len(b) > 0 && !d.lost {
 		switch {
+		case s.upgrade:
+			s.end(e, c)
+			c.proto = nil
+			return
 		case s.tunnel:
-			s.handOver(e, c, side, b, now)
+			s.end(e, c)
+			c.proto = &detector{place: place{port: s.port, through: "http-connect"}}
+			c.proto.data(e, c, side, b, now)
 			return
 		case d.toEnd:
 			d.body += uint64(len(b))
@@ -67,10 +113,27 @@ func (s *httpStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 			b = b[n:]
 		case d.chunked:
 			b = d.chunk(b)
+		case d.trailer:
+			b = d.trailerLine(b)
 		default:
 			b = s.headBytes(e, c, side, b, now)
 		}
 		s.settle(e, c, side, now)
+	}
+}
+
+// regain finds the way back after a loss: the next head is believed where a segment begins with one. Of the requests that wait, only the last can be the one that the
+// next response is for.
+func (s *httpStream) regain(e *Engine, c *conn, side int, b []byte) {
+	if side == initiator && isRequestLine(b) {
+		s.sides[side] = httpSide{}
+	}
+	if side == responder && hasAnyPrefix(b, "HTTP/1.1 ", "HTTP/1.0 ") {
+		s.sides[side] = httpSide{}
+		for len(s.waiting) > 1 {
+			e.sink.HTTPRequest(&c.flow, s.waiting[0])
+			s.waiting = slices.Delete(s.waiting, 0, 1)
+		}
 	}
 }
 
@@ -90,10 +153,12 @@ func (s *httpStream) settle(e *Engine, c *conn, side int, now int64) {
 	if side == initiator {
 		if n := len(s.waiting); n > 0 {
 			s.waiting[n-1].RequestBytes = d.body
+		} else if s.current != nil { // the server answers before it has heard everything
+			s.current.RequestBytes = d.body
 		}
 		return
 	}
-	if s.current != nil && !d.toEnd && !d.chunked && d.skip == 0 {
+	if s.current != nil && !d.toEnd && !d.chunked && !d.trailer && d.skip == 0 {
 		s.finish(e, c, now)
 	}
 }
@@ -113,30 +178,49 @@ func (s *httpStream) headBytes(e *Engine, c *conn, side int, b []byte, now int64
 	d := &s.sides[side]
 	if len(d.head) == 0 {
 		b = bytes.TrimLeft(b, "\r\n")
-		if i := bytes.Index(b, []byte("\r\n\r\n")); i >= 0 && i < longestHead { // whole: no copy
-			s.headOf(e, c, side, b[:i+4], now)
-			return b[i+4:]
+		if n := headEnd(b); n > 0 && n <= longestHead { // whole: no copy
+			s.headOf(e, c, side, b[:n], now)
+			return b[n:]
 		}
 	}
 	before := len(d.head)
 	d.head = append(d.head, b[:min(len(b), longestHead+1-before)]...)
 	from := max(0, before-3)
-	i := bytes.Index(d.head[from:], []byte("\r\n\r\n"))
-	if i < 0 {
+	n := headEnd(d.head[from:])
+	if n == 0 {
 		if len(d.head) > longestHead {
 			e.damage("http: head too long")
 			d.lost, d.head = true, nil
 		}
 		return nil
 	}
-	end := from + i + 4
-	head := d.head[:end]
+	head := d.head[:from+n]
 	d.head = nil
 	s.headOf(e, c, side, head, now)
-	return b[end-before:]
+	return b[from+n-before:]
+}
+
+// headEnd is where a head ends: behind the first empty line, 0 when there is none. Lines may end without a carriage return (RFC 9112 §2.2).
+func headEnd(b []byte) int {
+	for at := 0; ; {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			return 0
+		}
+		at += i + 1
+		if bytes.HasPrefix(b[at:], []byte("\r\n")) {
+			return at + 2
+		}
+		if bytes.HasPrefix(b[at:], []byte("\n")) {
+			return at + 1
+		}
+	}
 }
 
 func (s *httpStream) headOf(e *Engine, c *conn, side int, head []byte, now int64) {
+	if side == responder && s.current != nil { // the end of its body was lost
+		s.finish(e, c, now)
+	}
 	s.sides[side].body = 0
 	if side == initiator {
 		s.request(e, c, head, now)
@@ -161,11 +245,14 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 		h.Version = e.text(v)
 	}
 	h.Host = e.hostWithoutPort(fields.get("Host"))
+	if authority := authorityOf(target); len(authority) > 0 { // to a proxy: what the request line says counts (RFC 9112 §3.2.2)
+		h.Host, c.proxied = e.hostWithoutPort(authority), true
+	}
 	h.UserAgent = maskMail(cut(e.text(fields.get("User-Agent")), longestAgent))
 	h.Headers = e.headerNames(fields)
 	d.bodyOf(fields, false)
 	if h.Method == "CONNECT" {
-		h.Host, h.Path = e.hostWithoutPort(target), ""
+		h.Host, h.Path, s.port, c.proxied = e.hostWithoutPort(target), "", portOf(target), true
 	}
 	if c.flow.Direction == Inbound || c.flow.Direction == Local {
 		h.Route = route(h.Path)
@@ -218,7 +305,7 @@ func (s *httpStream) response(e *Engine, c *conn, head []byte, now int64) {
 		if bytes.EqualFold(fields.get("Upgrade"), []byte("websocket")) {
 			c.flow.Channel = "websocket"
 		}
-		s.sides[initiator].lost, d.lost = true, true
+		s.upgrade = true
 	case method == "CONNECT" && status < 300:
 		s.tunnel = true
 	case method == "HEAD" || status == 204 || status == 304:
@@ -235,7 +322,8 @@ func (d *httpSide) bodyOf(fields headFields, response bool) {
 		return
 	}
 	if text := fields.get("Content-Length"); len(text) > 0 {
-		n, err := strconv.ParseUint(string(text), 10, 63)
+		text, _, _ = bytes.Cut(text, []byte(",")) // the same value repeated (RFC 9112 §6.3)
+		n, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 63)
 		if err != nil {
 			d.lost = true
 			return
@@ -256,13 +344,13 @@ func (d *httpSide) chunk(b []byte) []byte {
 	}
 	line := append(d.head, b[:i]...)
 	d.head = d.head[:0]
-	size, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte(";"))
-	n, err := strconv.ParseUint(string(size), 16, 62)
+	size, _, _ := bytes.Cut(line, []byte(";"))
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(size)), 16, 62)
 	switch {
 	case err != nil:
 		d.lost = true
 	case n == 0:
-		d.chunked = false // trailers and the last line break are skipped as the beginning of the next head
+		d.chunked, d.trailer = false, true
 	default:
 		d.skip, d.framing = n+2, 2
 	}
@@ -271,24 +359,36 @@ func (d *httpSide) chunk(b []byte) []byte {
 
 const longestChunkLine = 256
 
-// handOver gives a tunnel's content to whoever recognises it.
-func (s *httpStream) handOver(e *Engine, c *conn, side int, b []byte, now int64) {
-	if side == initiator && isClientHello(b) {
-		c.flow.Channel = "https"
-		c.proto = newTLSStream("http-connect")
-		c.proto.data(e, c, side, b, now)
-		return
+// trailerLine skips a line of the trailer section (RFC 9112 §7.1.2); the empty one ends it.
+func (d *httpSide) trailerLine(b []byte) []byte {
+	i := bytes.IndexByte(b, '\n')
+	if i < 0 || len(d.head)+i > longestHead {
+		d.head = append(d.head, b[:min(len(b), longestHead)]...)
+		d.lost = len(d.head) > longestHead
+		return nil
 	}
-	c.proto = nil
+	line := append(d.head, b[:i]...)
+	d.head = d.head[:0]
+	d.trailer = len(bytes.TrimRight(line, "\r")) > 0
+	return b[i+1:]
 }
 
-func (s *httpStream) gap(_ *Engine, _ *conn, side int, n int) {
+func (s *httpStream) gap(e *Engine, c *conn, side int, n int) {
 	d := &s.sides[side]
-	if d.skip >= uint64(n) && d.skip > 0 {
-		d.consume(uint64(n)) // the gap lies inside a body whose end is known
+	switch {
+	case d.skip >= uint64(n) && d.skip > 0: // the gap lies inside a body whose end is known
+		d.consume(uint64(n))
+		s.settle(e, c, side, c.lastSeen)
 		return
+	case d.toEnd:
+		d.body += uint64(n)
+		return
+	case !d.chunked && !d.trailer && !d.lost: // what is there of a head that was cut, without the line that the cut is in
+		if i := bytes.LastIndexByte(d.head, '\n'); i > 0 {
+			s.headOf(e, c, side, d.head[:i+1], c.lastSeen)
+		}
 	}
-	d.lost = true
+	*d = httpSide{lost: true, body: d.body}
 }
 
 func (s *httpStream) end(e *Engine, c *conn) {

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"netaudit/dissect/tls"
@@ -24,11 +25,11 @@ func (l headFields) get(name string) []byte {
 
 // splitHead separates the first line from the fields. Both are good until the next call.
 func (e *Engine) splitHead(head []byte) ([]byte, headFields) {
-	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
+	line, rest := cutLine(head)
 	fields := e.fields[:0]
 	for len(rest) > 0 && len(fields) < 2*mostHeaders {
 		var one []byte
-		one, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+		one, rest = cutLine(rest)
 		name, value, ok := bytes.Cut(one, []byte(":"))
 		if ok && len(name) > 0 && !bytes.ContainsAny(name, " \t") {
 			fields = append(fields, headField{name, bytes.TrimSpace(value)})
@@ -36,6 +37,12 @@ func (e *Engine) splitHead(head []byte) ([]byte, headFields) {
 	}
 	e.fields = fields
 	return line, fields
+}
+
+// cutLine takes the first line off, without its end.
+func cutLine(b []byte) (line, rest []byte) {
+	line, rest, _ = bytes.Cut(b, []byte("\n"))
+	return bytes.TrimSuffix(line, []byte("\r")), rest
 }
 
 // headerNames are the fields' names in lower case. Clients send the same ones in the same order: each list is made once.
@@ -66,14 +73,25 @@ func (e *Engine) headerNames(fields headFields) []string {
 // mostHeaderLists bounds the lists that are remembered; then all are forgotten.
 const mostHeaderLists = 512
 
+// authorityOf is the authority of a target in absolute form (RFC 9112 §3.2.2), nil for other forms.
+func authorityOf(target []byte) []byte {
+	i := bytes.Index(target, []byte("://"))
+	if i <= 0 || bytes.ContainsAny(target[:i], "/?#") {
+		return nil
+	}
+	authority := target[i+3:]
+	if j := bytes.IndexAny(authority, "/?#"); j >= 0 {
+		authority = authority[:j]
+	}
+	return authority
+}
+
 // path is a request target without scheme, authority, query and fragment. Parts that are mail addresses are masked.
 func (e *Engine) path(target []byte) string {
-	if i := bytes.Index(target, []byte("://")); i >= 0 && !bytes.ContainsAny(target[:i], "/?#") {
-		target = target[i+3:]
-		if j := bytes.IndexAny(target, "/?#"); j >= 0 {
-			target = target[j:]
-		} else {
-			target = []byte("/")
+	if authority := authorityOf(target); authority != nil {
+		target = target[bytes.Index(target, []byte("://"))+3+len(authority):]
+		if len(target) == 0 || target[0] != '/' {
+			target = append([]byte{'/'}, target...)
 		}
 	}
 	if i := bytes.IndexAny(target, "?#"); i >= 0 {
@@ -93,6 +111,19 @@ func (e *Engine) hostWithoutPort(host []byte) string {
 		host = host[:i]
 	}
 	return e.hostName(host)
+}
+
+// portOf is the port of an authority, 0 when it has none.
+func portOf(authority []byte) uint16 {
+	i := bytes.LastIndexByte(authority, ':')
+	if i < 0 {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(authority[i+1:]), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint16(n)
 }
 
 // masked stands for a mail address.

@@ -2,30 +2,39 @@ package dissect
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
 	"netaudit/dissect/tls"
 )
 
-// mailStream follows an SMTP (RFC 5321), IMAP (RFC 9051) or POP3 (RFC 1939) dialogue until TLS begins, without content or addresses:
-// who greets, how far the dialogue went, how many messages were handed over, and whether STARTTLS was asked for and granted.
+// mailStream follows an SMTP (RFC 5321), LMTP (RFC 2033), IMAP (RFC 9051) or POP3 (RFC 1939) dialogue until TLS begins, without content or addresses: who greets, how
+// far the dialogue went, how many messages were handed over, and whether STARTTLS was asked for and granted. Clients send commands before the answers to
+// earlier ones came (RFC 2920), so commands wait in a row for theirs.
 type mailStream struct {
 	protocol string
 	sides    [2][]byte // unfinished lines
+	skip     [2]int    // bytes of content that a line announced: BDAT (RFC 3030), IMAP's literals
 	greeted  bool
-	asked    bool // the client asked for TLS
-	granted  bool
+	granted  bool // TLS comes next
 	lines    int
 
-	command string // what the client asked last
-	content bool   // the client sends a message until a line with a dot alone
-	skip    int    // bytes of content that a command announced: BDAT (RFC 3030), IMAP's literals
+	waiting    []mailCommand // without a final answer, oldest first
+	continued  bool          // the client's next line goes on with a command or answers a challenge: it is none itself
+	content    bool          // the client sends a message until a line with a dot alone
+	listing    bool          // the server does (POP3)
+	lmtp       bool          // every recipient's message is answered
+	recipients int           // that were accepted for the message under way
 }
 
+type mailCommand struct{ name, tag string }
+
 const (
-	longestLine = 4096
-	mostLines   = 2000 // after which an unencrypted dialogue has shown all it will
+	longestLine  = 4096
+	mostLines    = 2000 // after which an unencrypted dialogue has shown all it will
+	mostCommands = 128  // that wait for an answer; the oldest is forgotten
+	longestTag   = 32
 )
 
 // Phases of a mail dialogue, in the order in which they come.
@@ -36,6 +45,12 @@ const (
 	mailAuthenticated = "authenticated"
 	mailTransfer      = "transfer" // a message was handed over, or a mailbox read
 	mailQuit          = "quit"
+)
+
+// What waits for an answer without being a command: the end of a message, and further answers to it.
+const (
+	mailMessage = "."
+	mailCopy    = ".."
 )
 
 func newMailStream(protocol string) *mailStream { return &mailStream{protocol: protocol} }
@@ -53,12 +68,7 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto.data(e, c, side, b, now)
 		return
 	}
-	if side == initiator && m.skip > 0 {
-		n := min(m.skip, len(b))
-		m.skip -= n
-		b = b[n:]
-	}
-	buffer := append(m.sides[side], b...)
+	buffer := append(m.sides[side], m.skipped(side, b)...)
 	for {
 		i := bytes.IndexByte(buffer, '\n')
 		if i < 0 {
@@ -68,13 +78,11 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		buffer = buffer[i+1:]
 		if side == initiator {
 			m.fromClient(c, line)
-			n := min(m.skip, len(buffer))
-			m.skip -= n
-			buffer = buffer[n:]
 		} else {
 			m.fromServer(c, line)
 		}
-		if m.lines++; m.lines > mostLines && !m.content {
+		buffer = m.skipped(side, buffer)
+		if m.lines++; m.lines > mostLines && !m.content && !m.listing {
 			c.proto = nil
 			return
 		}
@@ -85,99 +93,210 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	m.sides[side] = append(m.sides[side][:0], buffer...)
 }
 
+// skipped is what follows the content that was announced.
+func (m *mailStream) skipped(side int, b []byte) []byte {
+	n := min(m.skip[side], len(b))
+	m.skip[side] -= n
+	return b[n:]
+}
+
 // fromClient reads a command. Its arguments are looked at for lengths alone.
 func (m *mailStream) fromClient(c *conn, line []byte) {
 	if m.content {
-		m.content = string(line) != "."
+		if len(line) == 1 && line[0] == '.' {
+			m.content = false
+			m.message()
+		}
 		return
 	}
-	words := bytes.Fields(line[:min(len(line), 512)])
+	words := bytes.Fields(line)
+	continued := m.continued
+	m.continued = false
+	if m.protocol == "imap" {
+		m.literal(initiator, line)
+		m.continued = m.skip[initiator] > 0
+	}
+	tag := ""
 	if m.protocol == "imap" && len(words) > 0 {
-		words = words[1:] // the tag
+		tag = string(words[0][:min(len(words[0]), longestTag)])
+		words = words[1:]
+		if len(words) > 1 && bytes.EqualFold(words[0], []byte("UID")) {
+			words = words[1:]
+		}
 	}
-	if len(words) == 0 {
+	if continued || len(words) == 0 {
 		return
 	}
-	m.command = strings.ToUpper(string(words[0][:min(len(words[0]), 12)]))
-	m.asked = m.command == "STARTTLS" || m.command == "STLS"
-	switch m.command {
+	m.command(c, mailCommand{strings.ToUpper(string(words[0][:min(len(words[0]), 12)])), tag}, words[1:])
+}
+
+func (m *mailStream) command(c *conn, command mailCommand, arguments [][]byte) {
+	switch command.name {
 	case "BDAT":
-		if len(words) > 1 {
-			m.announce(words[1])
+		if len(arguments) > 0 {
+			m.announce(initiator, arguments[0])
+		}
+		if len(arguments) > 1 && bytes.EqualFold(arguments[1], []byte("LAST")) {
+			m.message()
+			return
+		}
+	case "LHLO":
+		m.lmtp = true
+	case "MAIL", "RSET":
+		m.recipients = 0
+	case "LIST", "UIDL":
+		if m.protocol == "pop3" && len(arguments) > 0 {
+			command.name += " n" // the answer is one line
 		}
 	case "QUIT", "LOGOUT":
 		c.flow.Mail.State = mailQuit
 	}
-	if last := words[len(words)-1]; m.protocol == "imap" && len(last) > 2 && last[0] == '{' && last[len(last)-1] == '}' {
-		m.announce(bytes.TrimRight(last[1:len(last)-1], "+"))
+	m.wait(command)
+}
+
+// message waits for the answers to a message's end.
+func (m *mailStream) message() {
+	m.wait(mailCommand{name: mailMessage})
+	for range min(m.recipients-1, mostCommands) {
+		if m.lmtp {
+			m.wait(mailCommand{name: mailCopy})
+		}
 	}
 }
 
-func (m *mailStream) announce(length []byte) {
+func (m *mailStream) wait(command mailCommand) {
+	if len(m.waiting) >= mostCommands {
+		m.waiting = slices.Delete(m.waiting, 0, 1)
+	}
+	m.waiting = append(m.waiting, command)
+}
+
+// answered takes the command that a final answer belongs to: the oldest, or the one with the tag.
+func (m *mailStream) answered(tag string) (command mailCommand, ok bool) {
+	i := slices.IndexFunc(m.waiting, func(w mailCommand) bool { return w.tag == tag })
+	if i < 0 {
+		return command, false
+	}
+	command = m.waiting[i]
+	m.waiting = slices.Delete(m.waiting, i, i+1)
+	return command, true
+}
+
+// literal reads the length with which a line of IMAP ends (RFC 9051 §4.3).
+func (m *mailStream) literal(side int, line []byte) {
+	if i := bytes.LastIndexByte(line, '{'); i >= 0 && bytes.HasSuffix(line, []byte("}")) {
+		m.announce(side, bytes.TrimRight(line[i+1:len(line)-1], "+"))
+	}
+}
+
+func (m *mailStream) announce(side int, length []byte) {
 	if n, err := strconv.ParseUint(string(length), 10, 31); err == nil {
-		m.skip = int(n)
+		m.skip[side] = int(n)
 	}
 }
 
 // fromServer reads an answer.
 func (m *mailStream) fromServer(c *conn, line []byte) {
-	text := strings.ToUpper(string(line[:min(len(line), 32)]))
+	if m.listing {
+		m.listing = len(line) != 1 || line[0] != '.'
+		return
+	}
 	if !m.greeted {
 		m.greeted = true
 		c.flow.Mail.GreetingHost, c.flow.Mail.State = greetingHost(string(line)), mailGreeted
 		return
 	}
-	if m.protocol == "smtp" && strings.HasPrefix(text, "354") && m.command == "DATA" {
-		m.content = true
-		return
-	}
-	if !m.positive(text) {
-		return
-	}
-	if m.asked {
-		m.asked, m.granted = false, true
-		c.flow.Mail.StartTLS, c.flow.Mail.State = true, mailTLS
-		return
-	}
-	m.advance(c)
-}
-
-// advance notes what the server has just agreed to.
-func (m *mailStream) advance(c *conn) {
-	f := c.flow.Mail
-	switch m.command {
-	case "EHLO", "HELO", "LHLO", "CAPA", "CAPABILITY":
-		if f.State == mailGreeted {
-			f.State = mailHello
-		}
-	case "AUTH", "PASS", "APOP", "LOGIN", "AUTHENTICATE":
-		f.State = mailAuthenticated
-	case "DATA", "BDAT", "RETR", "FETCH", "APPEND":
-		f.State = mailTransfer
-		f.Messages++
-		m.command = ""
-	}
-}
-
-// positive tells the server's final agreement to a command.
-func (m *mailStream) positive(line string) bool {
 	switch m.protocol {
 	case "smtp":
-		return len(line) >= 4 && line[0] == '2' && line[3] == ' ' || len(line) == 3 && line[0] == '2'
+		m.smtpAnswer(c, line)
 	case "pop3":
-		return strings.HasPrefix(line, "+OK")
+		m.pop3Answer(c, line)
 	default:
-		tag, rest, ok := strings.Cut(line, " ")
-		return ok && tag != "*" && strings.HasPrefix(rest, "OK")
+		m.imapAnswer(c, line)
+	}
+}
+
+// smtpAnswer reads the last line of a reply (RFC 5321 §4.2).
+func (m *mailStream) smtpAnswer(c *conn, line []byte) {
+	if len(line) < 3 || len(line) > 3 && line[3] != ' ' || strings.Trim(string(line[:3]), "0123456789") != "" {
+		return
+	}
+	if line[0] == '3' {
+		if i := slices.IndexFunc(m.waiting, func(w mailCommand) bool { return w.name == "DATA" }); i >= 0 && string(line[:3]) == "354" {
+			m.waiting = slices.Delete(m.waiting, 0, i+1)
+			m.content = true
+			return
+		}
+		m.continued = true
+		return
+	}
+	if command, ok := m.answered(""); ok && line[0] == '2' {
+		m.agreed(c, command.name)
+	}
+}
+
+// pop3Answer reads a status indicator (RFC 1939 §3, RFC 5034 §4).
+func (m *mailStream) pop3Answer(c *conn, line []byte) {
+	switch {
+	case bytes.HasPrefix(line, []byte("+OK")):
+		if command, ok := m.answered(""); ok {
+			m.listing = slices.Contains([]string{"RETR", "TOP", "LIST", "UIDL", "CAPA"}, command.name)
+			m.agreed(c, command.name)
+		}
+	case bytes.HasPrefix(line, []byte("-ERR")):
+		m.answered("")
+	case bytes.HasPrefix(line, []byte("+")):
+		m.continued = true
+	}
+}
+
+// imapAnswer reads a tagged answer; all others only for the content that they announce.
+func (m *mailStream) imapAnswer(c *conn, line []byte) {
+	m.literal(responder, line)
+	tag, rest, _ := bytes.Cut(line, []byte(" "))
+	if string(tag) == "+" {
+		m.continued = true
+		return
+	}
+	if command, ok := m.answered(string(tag[:min(len(tag), longestTag)])); ok && bytes.HasPrefix(bytes.ToUpper(rest[:min(len(rest), 2)]), []byte("OK")) {
+		m.agreed(c, command.name)
+	}
+}
+
+// agreed notes a command that the server has followed.
+func (m *mailStream) agreed(c *conn, command string) {
+	f := c.flow.Mail
+	state := f.State
+	switch command {
+	case "STARTTLS", "STLS":
+		m.granted, f.StartTLS = true, true
+		state = mailTLS
+	case "EHLO", "HELO", "LHLO", "CAPA", "CAPABILITY":
+		if state == mailGreeted {
+			state = mailHello
+		}
+	case "RCPT":
+		m.recipients++
+	case "AUTH", "PASS", "APOP", "LOGIN", "AUTHENTICATE":
+		state = mailAuthenticated
+	case mailMessage, "RETR", "FETCH", "APPEND":
+		state = mailTransfer
+		f.Messages++
+	}
+	if f.State != mailQuit { // said before the answers to earlier commands came
+		f.State = state
 	}
 }
 
 // greetingHost is the name that the server gives itself: the first word of the greeting that looks like one.
 func greetingHost(line string) string {
-	line = strings.TrimPrefix(strings.TrimPrefix(line, "220 "), "220-")
+	if len(line) > 4 && strings.Trim(line[:3], "0123456789") == "" {
+		line = line[4:]
+	}
 	for _, word := range strings.Fields(line) {
 		word = strings.TrimRight(strings.Trim(word, "<>[]();,"), ".")
-		if strings.Contains(word, ".") && !strings.ContainsAny(word, "@/:=") && strings.Trim(word, "0123456789.") != "" {
+		last := word[strings.LastIndexByte(word, '.')+1:]
+		if len(last) < len(word) && !strings.ContainsAny(word, "@/:=") && strings.Trim(last, "0123456789") != "" {
 			return tls.CleanName([]byte(word))
 		}
 	}

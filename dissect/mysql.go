@@ -60,6 +60,10 @@ func (m *mysqlStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 }
 
 func (m *mysqlStream) greeting(e *Engine, c *conn, packet []byte) {
+	if len(packet) == 0 || packet[0] != mysqlProtocolVersion { // an error: the client is turned away
+		c.proto = nil
+		return
+	}
 	if version, _, ok := bytes.Cut(packet[1:], []byte{0}); ok && c.flow.Service == nil {
 		c.service().Server = e.text(version)
 	}

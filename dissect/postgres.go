@@ -7,10 +7,10 @@ import (
 
 // Codes in the place of a protocol version (PostgreSQL documentation, §55.7 message formats).
 const (
-	postgresStartup = 196608 // version 3.0
-	postgresCancel  = 80877102
-	postgresTLS     = 80877103
-	postgresGSS     = 80877104
+	postgresMajor  = 3 // of the protocol, in the upper half; 3.2 came with PostgreSQL 18
+	postgresCancel = 80877102
+	postgresTLS    = 80877103
+	postgresGSS    = 80877104
 )
 
 const (
@@ -23,11 +23,12 @@ func isPostgres(b []byte) bool {
 	if len(b) < 8 || b[0] != 0 || b[1] != 0 {
 		return false
 	}
-	switch binary.BigEndian.Uint32(b[4:]) {
-	case postgresTLS, postgresGSS, postgresStartup, postgresCancel:
+	switch code := binary.BigEndian.Uint32(b[4:]); code {
+	case postgresTLS, postgresGSS, postgresCancel:
 		return true
+	default:
+		return code>>16 == postgresMajor && code&0xffff < 100
 	}
-	return false
 }
 
 // postgresStream reads the start of a PostgreSQL session: TLS after SSLRequest, else user, database and program of the start-up message and the server's
@@ -73,11 +74,11 @@ func (p *postgresStream) fromClient(e *Engine, c *conn) {
 	switch binary.BigEndian.Uint32(b[4:]) {
 	case postgresTLS, postgresGSS:
 		p.asked = true
-	case postgresStartup:
+	case postgresCancel: // carries a secret and nothing else
+		c.proto = nil
+	default:
 		p.started = true
 		p.parameters(e, c, b[8:n])
-	default: // a request to cancel carries a secret and nothing else
-		c.proto = nil
 	}
 	p.sides[initiator] = nil
 }

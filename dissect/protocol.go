@@ -1,11 +1,6 @@
 package dissect
 
-import (
-	"bytes"
-	"strings"
-
-	"netaudit/tap/decode"
-)
+import "netaudit/tap/decode"
 
 // protocol reads the payload of one conversation. data gets the bytes of one side in order (for UDP: one datagram a call), at least one; gap says
 // that bytes of a side are missing; end is called once, before the last row. A protocol that has learned all it can sets
@@ -49,42 +44,54 @@ const mostChunks = 64
 type firstLook struct{}
 
 func (firstLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	var sides [2][]byte
-	sides[side] = b
-	next, undecided := recognise(c, sides[initiator], sides[responder])
-	if undecided {
-		c.proto = &detector{}
-	} else {
-		c.proto = next
+	p := place{port: c.flow.Dst.Port()}
+	p.sides[side] = b
+	next, undecided := p.recognise(c)
+	switch {
+	case undecided:
+		next = &detector{place: place{port: p.port}}
+	case next == nil:
+		next = unknown(c)
 	}
-	if c.proto != nil {
-		c.proto.data(e, c, side, b, now)
+	c.proto = next
+	if next != nil {
+		next.data(e, c, side, b, now)
 	}
 }
 
-func (firstLook) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
+func (firstLook) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = &lateLook{} }
 func (firstLook) end(*Engine, *conn)                   {}
+
+// unknown is who reads on when the first bytes told nothing: nobody, unless they were not the connection's first ones.
+func unknown(c *conn) protocol {
+	if c.flow.MidStream && c.flow.Channel == "tcp" {
+		return &lateLook{}
+	}
+	return nil
+}
 
 // detector waits until the first bytes tell the protocol, then hands everything over.
 type detector struct {
-	sides [2][]byte
+	place
 	order []int // which side spoke, chunk by chunk, as indexes into ends
 	ends  []int // length of the side's buffer after each chunk
 }
 
 func (d *detector) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	if len(d.sides[side])+len(b) > mostDetect || len(d.order) > mostChunks {
-		c.proto = nil
+		c.proto = unknown(c)
 		return
 	}
 	d.sides[side] = append(d.sides[side], b...)
 	d.order = append(d.order, side)
 	d.ends = append(d.ends, len(d.sides[side]))
-	next, undecided := recognise(c, d.sides[initiator], d.sides[responder])
+	next, undecided := d.recognise(c)
 	if undecided {
 		return
 	}
-	c.proto = next
+	if c.proto = next; next == nil {
+		c.proto = unknown(c)
+	}
 	d.replay(e, c, now)
 }
 
@@ -101,109 +108,15 @@ func (d *detector) replay(e *Engine, c *conn, now int64) {
 	}
 }
 
-func (d *detector) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
-func (d *detector) end(*Engine, *conn)                   {}
+func (d *detector) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = &lateLook{} }
 
-// recognise tells the protocol by what the two sides said first. It returns undecided while the bytes could still become something.
-func recognise(c *conn, client, server []byte) (p protocol, undecided bool) {
-	port := c.flow.Dst.Port()
-	switch {
-	case isClientHello(client) || isServerTLS(client, server):
-		c.flow.Channel = tlsChannel(port)
-		return newTLSStream(""), false
-	case hasAnyPrefix(client, http2Preface):
-		c.flow.Channel = "http"
-		c.flow.HTTP = &HTTP{Version: "2"}
-		return nil, false
-	case isHTTPRequest(client) || len(client) == 0 && hasAnyPrefix(server, "HTTP/1."):
-		c.flow.Channel = "http"
-		return newHTTPStream(), false
-	case hasAnyPrefix(client, "SSH-") || hasAnyPrefix(server, "SSH-"):
-		c.flow.Channel = "ssh"
-		return &sshStream{}, false
-	case hasAnyPrefix(server, "220 ", "220-"):
-		if port == 21 {
-			c.flow.Channel = "ftp"
-			return &upgradeStream{protocol: "ftp"}, false
-		}
-		c.flow.Channel = "smtp"
-		return newMailStream("smtp"), false
-	case hasAnyPrefix(server, "* OK", "* PREAUTH"):
-		c.flow.Channel = "imap"
-		return newMailStream("imap"), false
-	case hasAnyPrefix(server, "+OK"):
-		c.flow.Channel = "pop3"
-		return newMailStream("pop3"), false
-	case isPostgres(client):
-		c.flow.Channel = "postgres"
-		return &postgresStream{}, false
-	case isMySQLGreeting(server):
-		c.flow.Channel = "mysql"
-		return &mysqlStream{}, false
-	case isRedis(client) && (port == 6379 || isRedisReply(server)):
-		c.flow.Channel = "redis"
-		return nil, false
-	case isLDAP(client) && (port == 389 || port == 3268):
-		c.flow.Channel = "ldap"
-		return &upgradeStream{protocol: "ldap"}, false
-	case isXMPP(client):
-		c.flow.Channel = "xmpp"
-		return &upgradeStream{protocol: "xmpp"}, false
-	case isSOCKS5(client, server):
-		return &upgradeStream{protocol: "socks"}, false
-	case len(client) < 24 && len(client) > 0 && client[0] == 5 && len(server) == 0:
-		return nil, true // perhaps SOCKS
+// end lets those decide who would have waited for more.
+func (d *detector) end(e *Engine, c *conn) {
+	d.final = true
+	if c.proto, _ = d.recognise(c); c.proto != nil {
+		d.replay(e, c, c.flow.End)
 	}
-	// TLS needs six bytes, a request line a few more; a silent side may still speak.
-	return nil, len(client) < 24 && len(server) < 24
-}
-
-func hasAnyPrefix(b []byte, prefixes ...string) bool {
-	for _, p := range prefixes {
-		if bytes.HasPrefix(b, []byte(p)) {
-			return true
-		}
+	if c.proto != nil {
+		c.proto.end(e, c)
 	}
-	return false
-}
-
-// isClientHello looks at a record header (RFC 8446 §5.1) and the type of the message in it.
-func isClientHello(b []byte) bool {
-	return len(b) >= 6 && b[0] == 22 && b[1] == 3 && b[2] <= 4 && b[5] == 1
-}
-
-// isServerTLS finds TLS in a conversation whose beginning was not captured, by the server's answer.
-func isServerTLS(client, server []byte) bool {
-	return len(client) == 0 && len(server) >= 6 && server[0] == 22 && server[1] == 3 && server[2] <= 4 && server[5] == 2
-}
-
-// tlsChannel names TLS by the service that its port is for.
-func tlsChannel(port uint16) string {
-	switch port {
-	case 443, 8443:
-		return "https"
-	case 465:
-		return "smtp"
-	case 993:
-		return "imap"
-	case 995:
-		return "pop3"
-	case 853:
-		return "dot"
-	case 636:
-		return "ldap"
-	default:
-		return "tls"
-	}
-}
-
-func isRedis(b []byte) bool {
-	return len(b) >= 4 && b[0] == '*' && b[1] >= '1' && b[1] <= '9' && (b[2] == '\r' || b[2] >= '0' && b[2] <= '9')
-}
-
-func isRedisReply(b []byte) bool { return len(b) > 0 && strings.ContainsRune("+-:$*", rune(b[0])) }
-
-// isLDAP knows a BER sequence with a message id (RFC 4511 §4.1.1).
-func isLDAP(b []byte) bool {
-	return len(b) >= 7 && b[0] == 0x30 && bytes.Contains(b[:min(len(b), 10)], []byte{0x02, 0x01})
 }

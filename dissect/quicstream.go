@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"netaudit/dissect/quic"
+	"netaudit/dissect/tls"
 )
 
 // firstDatagram looks at the first datagrams of a UDP conversation on any port. It has no state: all conversations share it.
@@ -14,7 +15,7 @@ const mostLooks = 8
 
 func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	switch {
-	case quic.Known(b):
+	case quic.Known(b), side == responder && quic.Negotiation(b):
 		c.flow.Channel = "quic"
 		q := &quicStream{}
 		q.tls.transport = 'q'
@@ -55,11 +56,14 @@ func (q *quicStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	} else if err := q.initials.Datagram(side, b); err != nil && !errors.Is(err, quic.ErrNotQUIC) {
 		e.damage("quic: " + err.Error())
 	}
-	whole := q.initials.Handshake(side)
-	if fresh := whole[q.taken[side]:]; len(fresh) > 0 {
-		q.taken[side] = len(whole)
-		q.tls.collect(e, c, side, fresh)
+	for side := range q.taken {
+		whole := q.initials.Handshake(side)
+		if fresh := whole[q.taken[side]:]; len(fresh) > 0 {
+			q.taken[side] = len(whole)
+			q.tls.collect(e, c, side, fresh)
+		}
 	}
+	q.refused(c, side)
 	if t := c.flow.TLS; t != nil && t.ALPN == "doq" { // RFC 9250
 		c.flow.Channel = "doq"
 	}
@@ -68,5 +72,13 @@ func (q *quicStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	}
 }
 
+// refused notes an alert of TLS, which travels as the reason why a side closes the connection (RFC 9001 §4.8).
+func (q *quicStream) refused(c *conn, side int) {
+	const cryptoError = 0x0100
+	if code, ok := q.initials.Closed(side); ok && code&^0xff == cryptoError && c.flow.TLS != nil {
+		c.flow.TLS.Alert = sideNames[side] + tls.AlertName(uint8(code))
+	}
+}
+
 func (q *quicStream) gap(*Engine, *conn, int, int) {}
-func (q *quicStream) end(*Engine, *conn)           {}
+func (q *quicStream) end(e *Engine, c *conn)       { q.tls.end(e, c) }

@@ -106,11 +106,11 @@ func (t *tcpState) packet(e *Engine, c *conn, h *decode.Headers, side int, now i
 	if !s.known {
 		s.known, s.next, s.read = true, seq, seq
 	}
+	if h.Flags&flagACK != 0 { // first: what is acknowledged was said before
+		t.acknowledge(e, c, 1-side, h.Ack, now)
+	}
 	if h.PayloadLength > 0 && h.Flags&flagRST == 0 {
 		t.segment(e, c, side, seq, h, now)
-	}
-	if h.Flags&flagACK != 0 {
-		t.acknowledge(e, c, 1-side, h.Ack, now)
 	}
 	if h.Flags&flagFIN != 0 && !s.fin {
 		s.fin = true
@@ -290,14 +290,22 @@ func (t *tcpState) drain(e *Engine, c *conn, side int, now int64) {
 	s.pending = nil
 }
 
-// acknowledge learns from the other side's acknowledgement that bytes arrived which the capture never saw.
+// acknowledge learns from the other side's acknowledgement that bytes arrived which the capture never saw, or of which the snap length cut off some.
 func (t *tcpState) acknowledge(e *Engine, c *conn, side int, ack uint32, now int64) {
 	s := &t.sides[side]
-	if !s.known || len(s.pending) == 0 {
+	if !s.known || s.read == s.next || int32(ack-s.read) <= 0 {
 		return
 	}
-	if int32(ack-s.pending[0].seq) >= 0 {
-		t.skipHole(e, c, side, now)
+	if len(s.pending) > 0 {
+		if int32(ack-s.pending[0].seq) >= 0 {
+			t.skipHole(e, c, side, now)
+		}
+		return
+	}
+	cut := earlier(ack, s.next) - s.read
+	s.read += cut
+	if c.proto != nil {
+		c.proto.gap(e, c, side, int(cut))
 	}
 }
 
@@ -316,9 +324,16 @@ func (t *tcpState) skipHole(e *Engine, c *conn, side int, now int64) {
 	t.drain(e, c, side, now)
 }
 
-// finish releases memory.
-func (t *tcpState) finish(*conn) {
-	for i := range t.sides {
-		t.sides[i].pending, t.sides[i].holes = nil, nil
+// finish gives the protocol what still waits behind bytes that never came, and releases memory.
+func (t *tcpState) finish(e *Engine, c *conn) {
+	for side := range t.sides {
+		s := &t.sides[side]
+		for len(s.pending) > 0 {
+			t.skipHole(e, c, side, c.flow.End)
+		}
+		if s.known && c.proto != nil && s.read != s.next {
+			c.proto.gap(e, c, side, int(s.next-s.read)) // cut by the snap length
+		}
+		s.pending, s.holes = nil, nil
 	}
 }

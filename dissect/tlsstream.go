@@ -31,6 +31,7 @@ type handshake struct {
 	client    bool // a ClientHello was read
 	server    bool // a ServerHello was read that is no HelloRetryRequest
 	modern    bool // 1.3: ChangeCipherSpec means nothing (RFC 8446 §D.4)
+	full      bool // ≤ 1.2: the server has sent what an abbreviated handshake has not (RFC 5246 §7.3)
 	spoke     [2]bool
 	session   [32]byte // the client's session id
 	sessionN  uint8
@@ -43,7 +44,10 @@ func (t *handshake) message(e *Engine, c *conn, side int, kind byte, body []byte
 		t.clientHello(e, c, body)
 	case kind == tls.TypeServerHello && side == responder:
 		t.serverHello(e, c, body)
+	case kind == tls.TypeServerHelloDone && side == responder:
+		t.wasFull(c)
 	case kind == tls.TypeCertificate && side == responder && c.flow.TLS != nil:
+		t.wasFull(c)
 		leaf, err := e.hellos.certificates.Parse(body)
 		if err != nil {
 			e.damage("tls: certificate")
@@ -62,28 +66,59 @@ func (t *handshake) message(e *Engine, c *conn, side int, kind byte, body []byte
 	}
 }
 
-// clientHello keeps what the first hello says; a second one, after a HelloRetryRequest, says the same.
-func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
-	if t.client {
-		return
+// wasFull notes that the handshake is none of resumption, whatever session the server names.
+func (t *handshake) wasFull(c *conn) {
+	t.full = true
+	if c.flow.TLS != nil && !t.modern {
+		c.flow.TLS.Resumed = false
 	}
+}
+
+// switched notes that the server encrypts from now on: in a handshake up to 1.2 that went without a certificate and ServerHelloDone, both go on with an older session. That also
+// shows where the client sent a ticket without a session id (RFC 5077 §3.4).
+func (t *handshake) switched(c *conn, side int) {
+	if side == responder && t.server && !t.modern && !t.full && c.flow.TLS != nil {
+		c.flow.TLS.Resumed = true
+	}
+}
+
+// clientHello keeps what the first hello says. A second one, after a HelloRetryRequest, must say the same (RFC 8446 §4.1.2); the server follows what it says last.
+func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
 	h := &e.hellos.client
 	parse := h.Parse
 	if t.transport == 'd' {
 		parse = h.ParseDTLS
 	}
-	if err := parse(body); err != nil {
+	err := parse(body)
+	if err != nil {
 		e.damage("tls: client hello")
+		if t.client || len(h.Ciphers) == 0 {
+			return
+		}
+	}
+	if t.client {
+		if name := e.hostName(h.ServerName); name != "" && name != c.flow.TLS.SNI {
+			e.damage("tls: second hello with another name")
+			c.flow.TLS.SNI = name
+			e.name(c)
+		}
 		return
 	}
 	t.client = true
 	t.sessionN = uint8(copy(t.session[:], h.SessionID))
 	f := &TLS{Version: tls.VersionName(h.HighestVersion()), SNI: e.hostName(h.ServerName), ECH: h.ECH, EarlyData: h.EarlyData, StartTLS: t.startTLS}
-	f.JA3, f.JA4 = e.hellos.prints.Client(h, t.transport)
+	if err == nil { // of a hello that is cut they would be somebody else's
+		f.JA3, f.JA4 = e.hellos.prints.Client(h, t.transport)
+	}
 	if len(h.ALPN) > 0 {
 		f.ALPN = e.text(h.ALPN[0])
 	}
 	c.flow.TLS = f
+	if c.flow.Channel == "tls" {
+		if channel := alpnChannel(f.ALPN); channel != "" {
+			c.flow.Channel = channel
+		}
+	}
 	if (c.flow.Channel == "https" || c.flow.Channel == "quic") && isDoHHost(f.SNI) {
 		c.flow.Channel = "doh"
 	}
@@ -130,9 +165,11 @@ func (t *handshake) spoken(c *conn, side int) {
 // alert keeps an alert that is not encrypted (RFC 8446 §6).
 func (t *handshake) alert(c *conn, side int, body []byte) {
 	if f := c.flow.TLS; f != nil && len(body) == 2 && (body[0] == 1 || body[0] == 2) {
-		f.Alert = [2]string{"client ", "server "}[side] + tls.AlertName(body[1])
+		f.Alert = sideNames[side] + tls.AlertName(body[1])
 	}
 }
+
+var sideNames = [2]string{"client ", "server "}
 
 // tlsStream reads the handshake of one connection over TCP: records to messages, messages to facts.
 type tlsStream struct {
@@ -156,13 +193,14 @@ func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	s := &t.sides[side]
 	for len(b) > 0 && !s.done {
 		if len(s.record) == 0 && len(b) >= recordHeader {
-			if n := recordHeader + int(b[3])<<8 + int(b[4]); len(b) >= n { // a whole record: no copy
+			n := recordHeader + int(b[3])<<8 + int(b[4])
+			if len(b) >= n { // a whole record: no copy
 				t.recordOf(e, c, side, b[:n])
 				b = b[n:]
 				continue
 			}
-			if b[0] == recordApplication && b[1] == 3 && !t.early(c, side) { // its contents say nothing: not worth waiting for
-				t.recordOf(e, c, side, b[:recordHeader])
+			if b[0] == recordApplication && b[1] == 3 && !t.early(c, side) && !t.refused(c, n-recordHeader) { // its contents say nothing: not worth waiting for
+				t.over(c, side)
 				continue
 			}
 		}
@@ -204,15 +242,28 @@ func (t *tlsStream) recordOf(e *Engine, c *conn, side int, record []byte) {
 	case recordChangeCipherSpec:
 		// In 1.3 it is there for middleboxes, and hellos follow it after a HelloRetryRequest.
 		s.encrypted = !t.modern && !(side == initiator && !t.server)
+		t.switched(c, side)
 	case recordAlert:
 		if !s.encrypted {
 			t.alert(c, side, body)
 		}
 	case recordApplication:
-		if !t.early(c, side) {
+		switch {
+		case t.early(c, side):
+		case t.refused(c, len(body)):
+			t.sides[side] = tlsSide{done: true}
+			c.flow.TLS.Alert = sideNames[side] + "encrypted"
+		default:
 			t.over(c, side)
 		}
 	}
+}
+
+// refused knows an alert of 1.3 as the first thing that a side encrypts, by its length: level, description, type and tag (RFC 8446 §5.2, §6). A Finished message is longer. So a client
+// shows that it does not like the server's certificate.
+func (t *tlsStream) refused(c *conn, length int) bool {
+	const encryptedAlert = 2 + 1 + 16
+	return t.modern && length == encryptedAlert && c.flow.TLS != nil && !c.flow.TLS.EarlyData
 }
 
 // early says that what the side encrypts now is early data: the handshake goes on.
@@ -266,11 +317,27 @@ func (t *tlsStream) give(c *conn, side int) {
 	}
 }
 
-func (t *tlsStream) gap(_ *Engine, c *conn, side int, _ int) {
+func (t *tlsStream) gap(e *Engine, c *conn, side int, _ int) {
+	t.cut(e, c, side)
 	t.give(c, side)
 	if t.sides[initiator].done && t.sides[responder].done {
 		c.proto = nil
 	}
 }
 
-func (t *tlsStream) end(*Engine, *conn) {}
+func (t *tlsStream) end(e *Engine, c *conn) { t.cut(e, c, initiator) }
+
+// cut reads what is there of a hello whose rest the capture does not have: the name often stands in front.
+func (t *tlsStream) cut(e *Engine, c *conn, side int) {
+	s := &t.sides[side]
+	if side != initiator || t.client || s.done {
+		return
+	}
+	message := s.message
+	if len(s.record) > recordHeader && s.record[0] == recordHandshake {
+		message = append(message, s.record[recordHeader:]...)
+	}
+	if len(message) > handshakeHeader && message[0] == tls.TypeClientHello {
+		t.clientHello(e, c, message[handshakeHeader:])
+	}
+}

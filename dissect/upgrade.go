@@ -3,8 +3,8 @@ package dissect
 // mostBeforeUpgrade bounds the bytes of a side after which a plain dialogue will not turn to TLS any more.
 const mostBeforeUpgrade = 16 << 10
 
-// upgradeStream waits in a plain dialogue for the ClientHello that STARTTLS leads to: FTP (RFC 4217), LDAP (RFC 4511 §4.14), XMPP (RFC 6120 §5) and SOCKS
-// (RFC 1928). The dialogue itself is not read: whatever was said, a ClientHello at the beginning of what the client sends next is the upgrade.
+// upgradeStream waits in a plain dialogue for the ClientHello that STARTTLS leads to: FTP (RFC 4217), LDAP (RFC 4511 §4.14) and XMPP (RFC 6120
+// §5). The dialogue itself is not read: whatever was said, a ClientHello at the beginning of what the client sends next is the upgrade.
 type upgradeStream struct {
 	protocol string
 	seen     [2]int
@@ -12,9 +12,6 @@ type upgradeStream struct {
 
 func (u *upgradeStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	if side == initiator && u.seen[initiator] > 0 && isClientHello(b) {
-		if u.protocol == "socks" {
-			c.flow.Channel = "tls"
-		}
 		c.proto = newTLSStream(u.protocol)
 		c.proto.data(e, c, side, b, now)
 		return
@@ -26,14 +23,3 @@ func (u *upgradeStream) data(e *Engine, c *conn, side int, b []byte, now int64) 
 
 func (u *upgradeStream) gap(_ *Engine, _ *conn, side int, n int) { u.seen[side] += n }
 func (u *upgradeStream) end(*Engine, *conn)                      {}
-
-// isXMPP knows the beginning of a stream.
-func isXMPP(b []byte) bool {
-	return hasAnyPrefix(b, "<?xml", "<stream:stream")
-}
-
-// isSOCKS5 knows the greeting and the server's choice (RFC 1928 §3).
-func isSOCKS5(client, server []byte) bool {
-	return len(client) >= 3 && client[0] == 5 && client[1] >= 1 && client[1] < 8 && len(client) >= 2+int(client[1]) &&
-		len(server) >= 2 && server[0] == 5 && (server[1] <= 2 || server[1] == 0xff)
-}

@@ -9,10 +9,6 @@ import (
 // TestTLSInsidePlainDialoguesIsRead replays the openings of the protocols with a real client's hello behind them.
 func TestTLSInsidePlainDialoguesIsRead(t *testing.T) {
 	hello := clientHello(t)
-	type said struct {
-		client bool
-		bytes  string
-	}
 	for _, c := range []struct {
 		name, channel string
 		port          uint16
@@ -29,7 +25,7 @@ func TestTLSInsidePlainDialoguesIsRead(t *testing.T) {
 		{"xmpp", "xmpp", 5222, []said{{true, "<?xml version='1.0'?><stream:stream to='x'>"}, {false, "<?xml version='1.0'?><stream:stream><stream:features/>"}, {true, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"}, {false, "<proceed/>"}}},
 		{"postgres", "postgres", 5432, []said{{true, "\x00\x00\x00\x08\x04\xd2\x16\x2f"}, {false, "S"}}},
 		{"mysql", "mysql", 3306, []said{{false, "\x4a\x00\x00\x00\x0a8.0.36\x00................................................................"}, {true, "\x20\x00\x00\x01\x00\x0a\x00\x00............................"}}},
-		{"socks", "tls", 1080, []said{{true, "\x05\x01\x00"}, {false, "\x05\x00"}, {true, "\x05\x01\x00\x03\x07example\x01\xbb"}, {false, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"}}},
+		{"socks", "https", 1080, []said{{true, "\x05\x01\x00"}, {false, "\x05\x00"}, {true, "\x05\x01\x00\x03\x07example\x01\xbb"}, {false, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"}}},
 		{"http-connect", "https", 3128, []said{{true, "CONNECT license.mit-odoo.de:443 HTTP/1.1\r\nHost: license.mit-odoo.de:443\r\n\r\n"}, {false, "HTTP/1.1 200 ok\r\n\r\n"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

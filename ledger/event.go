@@ -69,7 +69,7 @@ type Endpoint struct {
 	Port       int
 	HasPort    bool
 	Host       string
-	HostSource string // sni http dns cert none
+	HostSource string // sni http proxy dns cert none
 }
 
 // TLS is what the handshake said in the clear.

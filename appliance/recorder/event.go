@@ -184,6 +184,8 @@ func hostSourceName(s dissect.HostSource) string {
 		return "dns"
 	case dissect.HostCert:
 		return "cert"
+	case dissect.HostProxy:
+		return "proxy"
 	default:
 		return "none"
 	}

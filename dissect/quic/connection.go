@@ -1,6 +1,9 @@
 package quic
 
-import "bytes"
+import (
+	"bytes"
+	"errors"
+)
 
 // Sides of a connection.
 const (
@@ -21,14 +24,42 @@ type Connection struct {
 	dcid    []byte // what the keys were derived from
 	keys    [2]*protection
 	crypto  [2]stream
-	tries   int // keys that were derived
+	tries   int      // keys that were derived
+	early   [][]byte // datagrams of the server that were captured before the client's first one
+	closed  [2]uint64
 }
 
 // mostKeys bounds the derivations: one for the first packet, one after a Retry, one after a version negotiation, and some for the unexpected.
 const mostKeys = 8
 
-// Datagram reads one UDP datagram that a side sent. It returns the first error; what came before it counts.
+// mostEarly and longestEarly bound what waits for the client's first datagram.
+const (
+	mostEarly    = 4
+	longestEarly = 2048
+)
+
+// Datagram reads one UDP datagram that a side sent. It returns the first error; what came before it counts. What the server sent waits for the client's first
+// datagram when the capture has them in the wrong order: the keys come from that one.
 func (c *Connection) Datagram(side int, datagram []byte) error {
+	if side == Server && c.keys[Server] == nil {
+		if len(c.early) < mostEarly && len(datagram) <= longestEarly {
+			c.early = append(c.early, bytes.Clone(datagram))
+		}
+		return nil
+	}
+	err := c.packets(side, datagram)
+	if c.keys[Server] != nil && len(c.early) > 0 {
+		early := c.early
+		c.early = nil
+		for _, d := range early {
+			err = errors.Join(err, c.packets(Server, d))
+		}
+	}
+	return err
+}
+
+// packets reads the packets of one datagram.
+func (c *Connection) packets(side int, datagram []byte) error {
 	for rest := datagram; len(rest) > 0; {
 		if rest[0]&0x80 == 0 {
 			return nil // a short header, or padding behind the last packet: the rest is out of reach
@@ -96,7 +127,9 @@ func (c *Connection) frames(side int, b []byte) error {
 				return err
 			}
 		case 0x1c: // CONNECTION_CLOSE ends what can be learned
-			return nil
+			code, err := r.varint()
+			c.closed[side] = code + 1
+			return err
 		default:
 			return ErrFrame
 		}
@@ -150,6 +183,11 @@ func (c *Connection) cryptoFrame(side int, r *cursor) error {
 
 // Handshake returns the TLS handshake bytes that a side has sent without a gap, from the first one. They stay valid until the next datagram.
 func (c *Connection) Handshake(side int) []byte { return c.crypto[side].whole }
+
+// Closed returns the code with which a side closed the connection in an Initial packet (RFC 9000 §20.1); ok is false when it has not.
+func (c *Connection) Closed(side int) (code uint64, ok bool) {
+	return c.closed[side] - 1, c.closed[side] > 0
+}
 
 // stream puts CRYPTO data in order: clients cut and shuffle their hellos on purpose.
 type stream struct {

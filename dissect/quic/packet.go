@@ -50,6 +50,24 @@ func Known(datagram []byte) bool {
 	return len(datagram) >= 7 && datagram[0]&0xc0 == 0xc0 && knownVersion(binary.BigEndian.Uint32(datagram[1:]))
 }
 
+// Negotiation says whether a datagram is a Version Negotiation packet (RFC 9000 §17.2.1): a server's answer to a version that it does not speak.
+func Negotiation(datagram []byte) bool {
+	if len(datagram) < 7 || datagram[0]&0x80 == 0 || binary.BigEndian.Uint32(datagram[1:]) != 0 {
+		return false
+	}
+	r := cursor{datagram, 5}
+	for range 2 { // both connection ids, which may be longer than those of the known versions
+		n, err := r.take(1)
+		if err != nil {
+			return false
+		}
+		if _, err := r.take(uint64(n[0])); err != nil {
+			return false
+		}
+	}
+	return r.left() >= 4 && r.left()%4 == 0
+}
+
 func knownVersion(v uint32) bool {
 	return v == version1 || v == version2 || v >= draftFirst && v <= draftLast
 }

@@ -20,6 +20,7 @@ const (
 	TypeServerHello       = 2
 	TypeCertificate       = 11
 	TypeServerKeyExchange = 12
+	TypeServerHelloDone   = 14
 )
 
 // Extension numbers (IANA TLS ExtensionType Values).
@@ -91,13 +92,15 @@ func (h *ClientHello) parse(body []byte, datagrams bool) error {
 	return nil
 }
 
-// eachExtension reads a list of extensions (RFC 8446 §4.2), appends their numbers and shows each to read. ok is false when their lengths contradict each other, or there are too many.
+// eachExtension reads a list of extensions (RFC 8446 §4.2), appends their numbers and shows each to read, also
+// those of a list that is cut. ok is false when their lengths contradict each other, or there are too many.
 func eachExtension(s cryptobyte.String, numbers []uint16, read func(uint16, cryptobyte.String)) (list []uint16, ok bool) {
-	var extensions cryptobyte.String
-	if !s.ReadUint16LengthPrefixed(&extensions) {
+	var length uint16
+	if !s.ReadUint16(&length) {
 		return numbers, false
 	}
-	for !extensions.Empty() {
+	whole := int(length) <= len(s)
+	for extensions := s[:min(int(length), len(s))]; !extensions.Empty(); {
 		var kind uint16
 		var data cryptobyte.String
 		if !extensions.ReadUint16(&kind) || !extensions.ReadUint16LengthPrefixed(&data) || len(numbers) >= mostExtensions {
@@ -106,7 +109,7 @@ func eachExtension(s cryptobyte.String, numbers []uint16, read func(uint16, cryp
 		numbers = append(numbers, kind)
 		read(kind, data)
 	}
-	return numbers, true
+	return numbers, whole
 }
 
 // extension keeps what matters of one extension. A malformed one is kept by number only: the hello is still evidence.
