@@ -29,6 +29,10 @@ const (
 	LinkPPPSerial LinkType = 50  // PPP in HDLC-like framing, RFC 1662
 	LinkPPPEther  LinkType = 51  // PPPoE session packets, RFC 2516
 	LinkCHDLC     LinkType = 104 // Cisco HDLC
+
+	LinkPPPDirection LinkType = 204 // PPP behind a byte that tells the direction
+	LinkMPLS         LinkType = 219 // MPLS label stack
+	LinkNFLOG        LinkType = 239 // netfilter log messages
 )
 
 // Packet is one captured frame.

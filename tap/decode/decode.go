@@ -35,14 +35,16 @@ var (
 
 // IP protocol numbers (IANA).
 const (
-	ProtoICMP   = 1
-	ProtoIPIP   = 4
-	ProtoTCP    = 6
-	ProtoUDP    = 17
-	ProtoIPv6   = 41
-	ProtoGRE    = 47
-	ProtoICMPv6 = 58
-	ProtoSCTP   = 132
+	ProtoICMP    = 1
+	ProtoIPIP    = 4
+	ProtoTCP     = 6
+	ProtoUDP     = 17
+	ProtoIPv6    = 41
+	ProtoGRE     = 47
+	ProtoICMPv6  = 58
+	ProtoAH      = 51
+	ProtoEtherIP = 97
+	ProtoSCTP    = 132
 )
 
 const (
@@ -58,6 +60,11 @@ const (
 	etherBridge   = 0x6558 // transparent Ethernet bridging, in GRE and Geneve
 	etherERSPAN   = 0x88be
 	etherERSPAN3  = 0x22eb
+	etherWCCP     = 0x883e // in GRE
+	etherVNTag    = 0x8926 // Cisco's ports of virtual machines
+	etherETag     = 0x893f // IEEE 802.1BR
+	etherPBB      = 0x88e7 // IEEE 802.1ah: a frame in a provider's frame
+	etherNSH      = 0x894f
 	etherMinimum  = 0x0600 // smaller values are IEEE 802.3 lengths
 	mostVLANTags  = 8
 	mostExtension = 16
@@ -134,6 +141,16 @@ func (w *walk) link(link tap.LinkType) error {
 		}
 		w.rest = b[4:]
 		return w.ip() // the version nibble says more than the address family, whose values differ between systems
+	case tap.LinkMPLS:
+		return w.mpls()
+	case tap.LinkNFLOG:
+		return w.nflog()
+	case tap.LinkPPPDirection:
+		if len(b) < 1 {
+			return ErrLinkShort
+		}
+		w.rest = b[1:]
+		return w.link(tap.LinkPPP)
 	case tap.LinkCHDLC: // address, control, EtherType
 		if len(b) < 4 {
 			return ErrLinkShort
@@ -180,6 +197,21 @@ func (w *walk) ether(kind uint16) error {
 			w.rest = w.rest[4:]
 		case etherMPLS, etherMPLSMC:
 			return w.mpls()
+		case etherVNTag, etherETag:
+			n := 6 // the tag and the next EtherType
+			if kind == etherETag {
+				n = 8
+			}
+			if len(w.rest) < n {
+				return ErrVLANShort
+			}
+			kind, w.rest = binary.BigEndian.Uint16(w.rest[n-2:]), w.rest[n:]
+		case etherPBB:
+			return w.pbb()
+		case etherNSH:
+			return w.nsh()
+		case etherWCCP:
+			return w.ip()
 		case etherPPPoE:
 			if len(w.rest) < 6 {
 				return ErrPPPShort
@@ -196,6 +228,38 @@ func (w *walk) ether(kind uint16) error {
 			}
 			return ErrNoIP
 		}
+	}
+	return ErrNoIP
+}
+
+// pbb strips the frame of a provider's backbone (IEEE 802.1ah): a tag with the service's number, then the customer's frame.
+func (w *walk) pbb() error {
+	if len(w.rest) < 4 {
+		return ErrVLANShort
+	}
+	if err := w.tunnel(TunnelPBB, netip.Addr{}, netip.Addr{}, binary.BigEndian.Uint32(w.rest)&0xffffff); err != nil {
+		return err
+	}
+	w.rest = w.rest[4:]
+	return w.ethernet()
+}
+
+// nflog reads what Linux's netfilter hands out (https://www.tcpdump.org/linktypes/LINKTYPE_NFLOG.html): attributes in host byte order, of which one is the packet.
+func (w *walk) nflog() error {
+	const payload, header = 9, 4
+	if len(w.rest) < header {
+		return ErrLinkShort
+	}
+	for rest := w.rest[header:]; len(rest) >= header; {
+		n, kind := int(binary.LittleEndian.Uint16(rest)), binary.LittleEndian.Uint16(rest[2:])&0x7fff
+		if n < header {
+			return ErrLinkShort
+		}
+		if kind == payload {
+			w.rest = rest[header:min(n, len(rest))]
+			return w.ip()
+		}
+		rest = rest[min((n+3)&^3, len(rest)):]
 	}
 	return ErrNoIP
 }

@@ -219,6 +219,23 @@ func TestTunnelThatCannotBeReadStaysVisible(t *testing.T) {
 	}
 }
 
+// TestCutTransportInsideATunnelKeepsTheInnerAddresses: a snap length of 96 bytes ends within the TCP header behind VXLAN.
+func TestCutTransportInsideATunnelKeepsTheInnerAddresses(t *testing.T) {
+	ip := &layers.IPv4{Version: 4, TTL: 9, Protocol: layers.IPProtocolTCP, SrcIP: net.IP{10, 1, 1, 1}, DstIP: net.IP{10, 2, 2, 2}}
+	tcp := &layers.TCP{SrcPort: 1234, DstPort: 443}
+	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
+		t.Fatal(err)
+	}
+	frame := serialize(t, append(outer(t, layers.IPProtocolUDP, 4789), &layers.VXLAN{ValidIDFlag: true, VNI: 42}, ethernet(layers.EthernetTypeIPv4), ip, tcp)...)
+	var h Headers
+	if err := Decode(tap.LinkEthernet, frame[:96], len(frame), &h); !errors.Is(err, ErrTCPShort) || h.Src.String() != "10.1.1.1" || h.DstPort != 443 || h.Tunnel.Count != 1 {
+		t.Errorf("%v, %s → %s port %d", err, h.Src, h.Dst, h.DstPort)
+	}
+	if err := Decode(tap.LinkEthernet, frame[:80], len(frame), &h); err != nil || h.Src.String() != "192.0.2.1" || h.Tunnel.Count != 0 {
+		t.Errorf("without the inner addresses: %v, %s", err, h.Src)
+	}
+}
+
 // FuzzDecode: no frame makes Decode fail other than by a reason, or point outside the frame.
 func FuzzDecode(f *testing.F) {
 	for _, frame := range tunnels(f) {
@@ -315,6 +332,19 @@ func TestRemainingLinksAndTunnelsAreTakenOff(t *testing.T) {
 		{"ERSPAN I", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0, 0, 0x88, 0xbe}, framed), TunnelERSPAN, 0, false},
 		{"ERSPAN II", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 33, 0, 0, 0, 0}, framed), TunnelERSPAN, 33, false},
 		{"ERSPAN III", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 0, 0, 34, 0, 0, 0, 0, 0, 0, 0, 0}, framed), TunnelERSPAN, 34, false},
+		{"ERSPAN III without Ethernet", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 0, 0, 34, 0, 0, 0, 0, 0, 0, 2 << 2, 1, 9, 9, 9, 9, 9, 9, 9, 9}, four), TunnelERSPAN, 34, false},
+		{"WCCP 2 in GRE", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0, 0, 0x88, 0x3e, 0, 1, 0, 0}, four), TunnelGRE, 0, false},
+		{"VLAN in GRE", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0, 0, 0x81, 0, 0, 7, 8, 0}, four), TunnelGRE, 0, false},
+		{"NSH (RFC 8300)", tap.LinkEthernet, ether(0x894f, []byte{0x0f, 0xc2, 2, 3, 0, 0, 39, 255}, framed), TunnelNSH, 39, false},
+		{"NSH in VXLAN-GPE", tap.LinkEthernet, over(layers.IPProtocolUDP, 4790, []byte{0x0c, 0, 0, 4, 0, 0, 37, 0, 0x0f, 0xc2, 2, 1, 0, 0, 39, 255}, four), TunnelVXLAN, 37, false},
+		{"provider backbone (802.1ah)", tap.LinkEthernet, ether(0x88e7, []byte{0x10, 0, 0, 40}, framed), TunnelPBB, 40, false},
+		{"VN-Tag", tap.LinkEthernet, ether(0x8926, []byte{0, 0, 0, 1, 8, 0}, four), 0, 0, false},
+		{"E-Tag (802.1BR)", tap.LinkEthernet, ether(0x893f, []byte{0, 0, 0, 1, 0, 0, 0x81, 0, 0, 9, 8, 0}, four), 0, 0, false},
+		{"EtherIP (RFC 3378)", tap.LinkEthernet, over(97, 0, []byte{0x30, 0}, framed), TunnelEtherIP, 0, false},
+		{"AH (RFC 4302)", tap.LinkEthernet, over(51, 0, []byte{17, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, four[20:]), 0, 0, false},
+		{"MPLS alone", tap.LinkMPLS, slices.Concat([]byte{0, 2, 0x61, 9}, four), TunnelMPLS, 38, false},
+		{"PPP with direction", tap.LinkPPPDirection, slices.Concat([]byte{1, 0xff, 0x03, 0x00, 0x21}, four), 0, 0, false},
+		{"netfilter log", tap.LinkNFLOG, slices.Concat([]byte{2, 0, 0, 0, 8, 0, 1, 0, 8, 0, 1, 0, 5, 0, 10, 0, 0, 9, 9, 9, byte(4 + len(four)), 0, 9, 0}, four), 0, 0, false},
 		{"6in4 (RFC 4213)", tap.LinkEthernet, over(layers.IPProtocolIPv6, 0, inner6(t)), Tunnel6in4, 0, true},
 		{"GTP-U", tap.LinkEthernet, over(layers.IPProtocolUDP, 2152, []byte{0x30, 255, 0, byte(len(four)), 0, 0, 0, 35}, four), TunnelGTPU, 35, false},
 		{"Teredo (RFC 4380)", tap.LinkEthernet, over(layers.IPProtocolUDP, 3544, []byte{0, 0, 1, 2, 3, 4, 5, 6}, inner6(t)), TunnelTeredo, 0, true},

@@ -71,4 +71,7 @@ const (
 	TunnelPPPoE
 	TunnelPPTP
 	TunnelL2TP
+	TunnelEtherIP
+	TunnelNSH
+	TunnelPBB
 )

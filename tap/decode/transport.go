@@ -26,6 +26,10 @@ func (w *walk) transport(proto uint8) error {
 		return w.ipInIP(proto)
 	case ProtoGRE:
 		return w.gre()
+	case ProtoAH: // in IPv4; IPv6 has it among its extension headers
+		return w.extensions(proto)
+	case ProtoEtherIP:
+		return w.etherIP()
 	default:
 		w.payload(0)
 		return nil
@@ -97,8 +101,8 @@ func (w *walk) udp() error {
 	} else {
 		w.rest = w.rest[8:]
 	}
-	if w.udpTunnel() {
-		return nil
+	if done, err := w.udpTunnel(); done {
+		return err
 	}
 	w.payload(0)
 	return nil

@@ -56,6 +56,9 @@ func (w *walk) gre() error {
 		key = binary.BigEndian.Uint32(b[n:])
 		n += 4
 	}
+	if proto == etherWCCP && len(b) >= n+4 && b[n]>>4 != 4 { // version 2 puts four bytes before the packet (draft-mclaggan-wccp-v2rev1 §3.12.2)
+		n += 4
+	}
 	sequenced := flags&0x1000 != 0
 	if sequenced {
 		n += 4
@@ -67,7 +70,7 @@ func (w *walk) gre() error {
 	switch proto {
 	case etherERSPAN, etherERSPAN3:
 		return w.erspan(proto, sequenced)
-	case etherIPv4, etherIPv6, etherBridge, etherMPLS, etherMPLSMC:
+	case etherIPv4, etherIPv6, etherBridge, etherMPLS, etherMPLSMC, etherVLAN, etherQinQ, etherNSH, etherWCCP:
 		if err := w.tunnel(TunnelGRE, w.h.Src, w.h.Dst, key); err != nil {
 			return err
 		}
@@ -116,7 +119,7 @@ func (w *walk) orPayload(n int, kind TunnelKind, id uint32, inside func(*walk) e
 
 // erspan strips the header of types I (none), II (8 bytes) and III (12 bytes, or 20 with its optional part).
 func (w *walk) erspan(proto uint16, sequenced bool) error {
-	n, session := 0, uint32(0)
+	n, session, bare := 0, uint32(0), false // bare: an IP packet follows, no Ethernet frame
 	if sequenced {
 		n = 8
 		if proto == etherERSPAN3 {
@@ -126,8 +129,11 @@ func (w *walk) erspan(proto uint16, sequenced bool) error {
 			return ErrTunnel
 		}
 		session = uint32(binary.BigEndian.Uint16(w.rest[2:]) & 0x03ff)
-		if proto == etherERSPAN3 && w.rest[11]&1 != 0 {
-			n += 8
+		if proto == etherERSPAN3 {
+			bare = w.rest[10]>>2&0x1f == 2
+			if w.rest[11]&1 != 0 {
+				n += 8
+			}
 		}
 		if len(w.rest) < n {
 			return ErrTunnel
@@ -137,12 +143,53 @@ func (w *walk) erspan(proto uint16, sequenced bool) error {
 		return err
 	}
 	w.rest = w.rest[n:]
+	if bare {
+		return w.ip()
+	}
 	return w.ethernet()
 }
 
+// etherIP strips Ethernet in IP (RFC 3378): two bytes with the version, then a frame.
+func (w *walk) etherIP() error {
+	if len(w.rest) < 2 || w.rest[0]>>4 != 3 {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelEtherIP, w.h.Src, w.h.Dst, 0); err != nil {
+		return err
+	}
+	w.rest = w.rest[2:]
+	return w.ethernet()
+}
+
+// nsh strips the Network Service Header (RFC 8300): what a chain of services adds to a packet.
+func (w *walk) nsh() error {
+	b := w.rest
+	if len(b) < 8 || b[0]>>6 != 0 {
+		return ErrTunnel
+	}
+	n := int(b[1]&0x3f) * 4
+	if n < 8 || len(b) < n {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelNSH, w.h.Src, w.h.Dst, binary.BigEndian.Uint32(b[4:])>>8); err != nil {
+		return err
+	}
+	w.rest = b[n:]
+	switch b[3] {
+	case 1, 2:
+		return w.ip()
+	case 3:
+		return w.ethernet()
+	case 5:
+		return w.mpls()
+	default:
+		return ErrNoIP
+	}
+}
+
 // udpTunnel strips what a UDP port announces, if the content agrees. It restores everything when it does not: then the datagram
-// is an ordinary one.
-func (w *walk) udpTunnel() bool {
+// is an ordinary one. When the snap length cut the transport header inside, the addresses there still say more than the tunnel's: done is true, with an error.
+func (w *walk) udpTunnel() (done bool, err error) {
 	var strip func(*walk) error
 	switch w.h.DstPort {
 	case portVXLAN, portVXLANLinux:
@@ -161,17 +208,20 @@ func (w *walk) udpTunnel() bool {
 		strip = (*walk).mpls
 	default:
 		if w.h.SrcPort != portTeredo {
-			return false
+			return false, nil
 		}
 		strip = (*walk).teredo
 	}
 	headers, place := *w.h, *w
-	if strip(w) == nil {
-		return true
+	switch err = strip(w); {
+	case err == nil:
+		return true, nil
+	case place.cut > 0 && (err == ErrTCPShort || err == ErrUDPShort || err == ErrICMPShort):
+		return true, err
 	}
 	*w = place
 	*w.h = headers
-	return false
+	return false, nil
 }
 
 // vxlan strips RFC 7348.
@@ -202,6 +252,8 @@ func (w *walk) vxlanGPE() error {
 		return w.ip()
 	case 3:
 		return w.ethernet()
+	case 4:
+		return w.nsh()
 	default:
 		return ErrTunnel
 	}
@@ -313,7 +365,7 @@ func (w *walk) teredo() error {
 
 // String returns the encapsulation's name as it stands in events.
 func (k TunnelKind) String() string {
-	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe", "pptp", "l2tp"}
+	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe", "pptp", "l2tp", "etherip", "nsh", "pbb"}
 	if int(k) < len(names) {
 		return names[k]
 	}
