@@ -115,17 +115,8 @@ func (l *Ledger) rangeOf(txn *badger.Txn, c Checkpoint, first, count uint64) (ru
 		return run, err
 	}
 	reader := tileReader(txn)
-	at := uint64(0)
-	for level := 63 - bits.LeadingZeros64(first|1); first > 0 && level >= 0; level-- {
-		if first&(1<<level) == 0 {
-			continue
-		}
-		hashes, err := reader([]int64{tlog.StoredHashIndex(level, int64(at>>level))})
-		if err != nil {
-			return run, err
-		}
-		run.Left = append(run.Left, hashes[0])
-		at += 1 << level
+	if run.Left, err = leftHashes(reader, first); err != nil {
+		return run, err
 	}
 	if end := first + count; end < c.Size {
 		p, err := tlog.ProveTree(int64(c.Size), int64(end), reader)
@@ -135,6 +126,23 @@ func (l *Ledger) rangeOf(txn *badger.Txn, c Checkpoint, first, count uint64) (ru
 		run.Right = p
 	}
 	return run, nil
+}
+
+// leftHashes are the roots of the perfect subtrees that cover the first rows, the largest to the left first.
+func leftHashes(reader tlog.HashReader, size uint64) (list []tlog.Hash, err error) {
+	at := uint64(0)
+	for level := 63 - bits.LeadingZeros64(size|1); size > 0 && level >= 0; level-- {
+		if size&(1<<level) == 0 {
+			continue
+		}
+		hashes, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(level, int64(at>>level))})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, hashes[0])
+		at += 1 << level
+	}
+	return list, nil
 }
 
 // writeRows writes rows as they are stored, one a line, and the hashes of those that retention took away.

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"encoding/binary"
-	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -13,7 +12,7 @@ import (
 //	'c' "head"                                 newest signed checkpoint
 //	'T' u8 level be64 n u8 width               tile, width 0 = full
 //	'e' be32 day be64 seq                      row hash (32 bytes) and the row
-//	'x' be32 day u8 kind value 0 be64 seq      index, no value: m addon, d destination, p process, v party class
+//	'i' be32 day u8 kind value 0 be64 block    which rows of the block hold the value (see index.go)
 //	't' be64 minute                            first seq logged in that minute
 //	'd' be32 day                               first and last seq of the day
 //	'r' be32 hour class 0 party 0 addon 0 destination 0 direction 0 channel   sums of the calls of that hour
@@ -25,19 +24,12 @@ const (
 	tableCheckpoint = 'c'
 	tableTile       = 'T'
 	tableRow        = 'e'
-	tableIndex      = 'x'
+	tableIndex      = 'i'
+	tableOldIndex   = 'x' // a key for each row: of logs from before there were blocks
 	tableMinute     = 't'
 	tableDay        = 'd'
 	tableDropped    = 'w'
 	tableRollup     = 'r'
-)
-
-// Names of the index kinds.
-const (
-	indexAddon       = 'm'
-	indexDestination = 'd'
-	indexProcess     = 'p'
-	indexParty       = 'v'
 )
 
 func metaKey(name string) []byte { return append([]byte{tableMeta}, name...) }
@@ -69,40 +61,3 @@ func minuteKey(minute uint64) []byte {
 func dayKey(day uint32) []byte { return binary.BigEndian.AppendUint32([]byte{tableDay}, day) }
 
 func droppedKey(day uint32) []byte { return binary.BigEndian.AppendUint32([]byte{tableDropped}, day) }
-
-// longestIndexValue bounds an indexed value, in bytes; the rest of a longer one is not indexed, the row keeps it whole.
-const longestIndexValue = 256
-
-func indexKey(day uint32, kind byte, value string, seq uint64) []byte {
-	if len(value) > longestIndexValue {
-		value = value[:longestIndexValue]
-	}
-	value = strings.ReplaceAll(value, "\x00", "\x01") // 0 ends the value
-	k := binary.BigEndian.AppendUint32([]byte{tableIndex}, day)
-	k = append(k, kind)
-	k = append(k, value...)
-	k = append(k, 0)
-	return binary.BigEndian.AppendUint64(k, seq)
-}
-
-// indexKeys are the index entries of one row. An index is a hint: a hit is checked against the row.
-func indexKeys(day uint32, e *Event) [][]byte {
-	var keys [][]byte
-	if e.Addon != nil && e.Addon.Name != "" {
-		keys = append(keys, indexKey(day, indexAddon, e.Addon.Name, e.Seq))
-	}
-	if e.Dst != nil {
-		to := e.Dst.Host
-		if to == "" {
-			to = e.Dst.IP
-		}
-		keys = append(keys, indexKey(day, indexDestination, to, e.Seq))
-	}
-	if e.Process != nil && e.Process.Exe != "" {
-		keys = append(keys, indexKey(day, indexProcess, e.Process.Exe, e.Seq))
-	}
-	if e.Party != nil && e.Party.Class != "" {
-		keys = append(keys, indexKey(day, indexParty, e.Party.Class, e.Seq))
-	}
-	return keys
-}

@@ -156,7 +156,7 @@ func (s *sequencer) drop(d dayRange) error {
 }
 
 func dropDay(db *badger.DB, day uint32) error {
-	return db.DropPrefix(binary.BigEndian.AppendUint32([]byte{tableRow}, day), binary.BigEndian.AppendUint32([]byte{tableIndex}, day))
+	return db.DropPrefix(binary.BigEndian.AppendUint32([]byte{tableRow}, day), indexDayPrefix(day))
 }
 
 // finishDrops takes away what a crash left of days that were being dropped.

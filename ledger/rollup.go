@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,12 +39,13 @@ type Sums struct {
 	LoggedAt int64  // of the last of them, nanoseconds
 }
 
+// add joins the sums of other rows, in whatever order.
 func (s *Sums) add(o Sums) {
-	if s.Calls == 0 && s.LoggedAt == 0 {
+	if s.LoggedAt == 0 {
 		s.First = o.First
 	}
 	s.Calls, s.Out, s.In = s.Calls+o.Calls, s.Out+o.Out, s.In+o.In
-	s.Last, s.LoggedAt = o.Last, o.LoggedAt
+	s.First, s.Last, s.LoggedAt = min(s.First, o.First), max(s.Last, o.Last), max(s.LoggedAt, o.LoggedAt)
 }
 
 // Others stands for what does not get sums of its own: an hour has at most mostRollups, so that a scan of a million addresses costs neither memory nor disk.
@@ -95,9 +95,13 @@ func ModuleName(e *Event) string {
 // longestRollupText bounds each text of a key, in bytes.
 const longestRollupText = 256
 
+func rollupPrefix(hour int64) []byte {
+	return binary.BigEndian.AppendUint32([]byte{tableRollup}, uint32(hour))
+}
+
 // bytes is the key in the store: the hour first, then the texts with a zero byte between.
 func (k *RollupKey) bytes() []byte {
-	b := binary.BigEndian.AppendUint32([]byte{tableRollup}, uint32(k.Hour))
+	b := rollupPrefix(k.Hour)
 	for i, text := range []string{k.Class, k.Party, k.Addon, k.Dest, k.Direction, k.Channel} {
 		if i > 0 {
 			b = append(b, 0)
@@ -147,6 +151,11 @@ func (h *hourSums) add(e *Event) []byte {
 	if k.Hour != h.hour {
 		h.hour, h.sums = k.Hour, map[string]Sums{}
 	}
+	return h.take(k, s)
+}
+
+// take adds sums of the running hour and returns their key in the store. What comes first gets a key of its own.
+func (h *hourSums) take(k RollupKey, s Sums) []byte {
 	key := k.bytes()
 	sum, known := h.sums[string(key)]
 	if !known && len(h.sums) >= mostRollups {
@@ -176,7 +185,7 @@ func eachRollup(txn *badger.Txn, fromHour, toHour int64, yield func(key []byte, 
 	o.Prefix = []byte{tableRollup}
 	it := txn.NewIterator(o)
 	defer it.Close()
-	for it.Seek(binary.BigEndian.AppendUint32([]byte{tableRollup}, uint32(max(fromHour, 0)))); it.Valid(); it.Next() {
+	for it.Seek(rollupPrefix(max(fromHour, 0))); it.Valid(); it.Next() {
 		key := it.Item().KeyCopy(nil)
 		value, err := it.Item().ValueCopy(nil)
 		if err != nil {
@@ -252,101 +261,4 @@ func (l *Ledger) ensureRollups() error {
 		l.log.Info("adding up the rows of the log once; reports need it", "rows", l.Size())
 	}
 	return l.RebuildRollups(context.Background())
-}
-
-// rollupCheck compares the sums in the store with the rows, hour by hour, in a goroutine of its own beside the hashing.
-type rollupCheck struct {
-	rows   chan [][]byte
-	done   chan error
-	pieces [][]byte
-}
-
-// checkRollups begins. skip names hours whose rows are not all there; with ahead the store has rows behind those that are checked, so that the last hour is not complete. A log from before there
-// were sums has none to compare.
-func checkRollups(txn *badger.Txn, skip func(hour int64) bool, ahead, summed bool) *rollupCheck {
-	c := &rollupCheck{rows: make(chan [][]byte, 4), done: make(chan error, 1)}
-	go func() { c.done <- c.run(txn, skip, ahead, summed) }()
-	return c
-}
-
-func (c *rollupCheck) run(txn *badger.Txn, skip func(hour int64) bool, ahead, summed bool) (failure error) {
-	hour, seen := &hourSums{}, map[int64]bool{}
-	for batch := range c.rows { // to the end, also after a failure: the hashing must not wait
-		for _, text := range batch {
-			if failure != nil || !summed {
-				continue
-			}
-			e := rollupFields(text)
-			if next := e.Logged / nanosPerHour; next != hour.hour {
-				if !skip(hour.hour) {
-					failure = compareHour(txn, hour)
-				}
-				hour.hour, hour.sums = next, map[string]Sums{}
-				seen[next] = true
-			}
-			hour.add(&e)
-		}
-	}
-	if failure != nil || !summed {
-		return failure
-	}
-	if !ahead && !skip(hour.hour) {
-		if err := compareHour(txn, hour); err != nil {
-			return err
-		}
-	}
-	err := eachRollup(txn, 0, hour.hour, func(_ []byte, r Rollup) bool {
-		if !seen[r.Hour] && !skip(r.Hour) {
-			failure = &badPlace{where: "sums", detail: "there are sums of an hour without rows"}
-		}
-		return failure == nil
-	})
-	return errors.Join(err, failure)
-}
-
-// add takes a row; its memory must not change afterwards.
-func (c *rollupCheck) add(row []byte) {
-	if c.pieces = append(c.pieces, row); len(c.pieces) == rowsBetweenChecks {
-		c.rows <- c.pieces
-		c.pieces = nil
-	}
-}
-
-// finish waits for the result.
-func (c *rollupCheck) finish() error {
-	c.rows <- c.pieces
-	close(c.rows)
-	return <-c.done
-}
-
-func compareHour(txn *badger.Txn, want *hourSums) error {
-	at := time.Unix(0, want.hour*nanosPerHour).UTC().Format("2006-01-02 15h")
-	seen := 0
-	var wrong string
-	if want.hour == 0 {
-		return nil // before the first row
-	}
-	err := eachRollup(txn, want.hour, want.hour+1, func(key []byte, r Rollup) bool {
-		seen++
-		if sum, ok := want.sums[string(key)]; !ok || sum != r.Sums {
-			wrong = fmt.Sprintf("the sums of %s (%s) are not those of the rows", at, r.Dest)
-		}
-		return wrong == ""
-	})
-	switch {
-	case err != nil:
-		return &badPlace{where: "sums", detail: err.Error()}
-	case wrong != "":
-		return &badPlace{where: "sums", detail: wrong}
-	case seen != len(want.sums):
-		return &badPlace{where: "sums", detail: fmt.Sprintf("the sums of %s are not complete", at)}
-	}
-	return nil
-}
-
-// hoursOf are the hours that withheld rows touch: their sums cannot be compared any more.
-func hoursOf(days []dayRange) func(hour int64) bool {
-	return func(hour int64) bool {
-		return slices.ContainsFunc(days, func(d dayRange) bool { return int64(d.day) == hour/24 })
-	}
 }

@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,7 +17,7 @@ import (
 	"netaudit/ledger/proof"
 )
 
-// largestBatch bounds the rows of one transaction, in bytes: Badger takes 15 % of a memtable in one.
+// largestBatch bounds the rows of one transaction with their index, in bytes: Badger takes 15 % of a memtable in one.
 const largestBatch = 1 << 20
 
 // leastFree is what must stay free on the disk, in bytes: Badger dies of SIGBUS when a disk is full, so we stop before.
@@ -42,6 +44,7 @@ type sequencer struct {
 	batch  []*Event
 	wait   []chan error
 	hour   *hourSums
+	block  *openBlock
 	seals  *sealState // nil for logs from before there were seals
 }
 
@@ -80,8 +83,11 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	if err := l.finishDrops(); err != nil {
 		return nil, err
 	}
-	if err := l.ensureRollups(); err != nil {
+	if err := errors.Join(l.ensureRollups(), l.ensureIndex()); err != nil {
 		return nil, err
+	}
+	if s.block, err = l.loadBlock(context.Background(), size); err != nil {
+		return nil, fmt.Errorf("read the index of the newest rows: %w", err)
 	}
 	err = l.db.View(func(txn *badger.Txn) (err error) {
 		s.hour, err = loadHour(txn, s.logged)
@@ -218,7 +224,7 @@ func (s *sequencer) seal(now int64) ([]sealedRow, error) {
 			shorten(e)
 			text = e.AppendJSON(text[:0])
 		}
-		if size += len(text); size > largestBatch && i > 0 {
+		if size += len(text) + indexBytes(e); size > largestBatch && i > 0 {
 			break
 		}
 		leaf := tlog.RecordHash(text)
@@ -267,7 +273,7 @@ func (s *sequencer) salt() (string, error) {
 // write commits rows, index, tiles and checkpoint in one transaction: after a crash all of it is there, or none.
 func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hourSums) ([]dayRange, error) {
 	days := slices.Clone(s.days)
-	changed := map[string]bool{}
+	changed, postings := map[string]bool{}, map[string]bitmap{}
 	txn := s.l.db.NewTransaction(true)
 	defer txn.Discard()
 	set := func(k, v []byte) error { return txn.Set(k, v) }
@@ -277,11 +283,7 @@ func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hour
 		if err := set(rowKey(r.day, r.event.Seq), value); err != nil {
 			return nil, err
 		}
-		for _, k := range indexKeys(r.day, r.event) {
-			if err := set(k, nil); err != nil {
-				return nil, err
-			}
-		}
+		s.block.add(r.day, r.event, postings)
 		days = extendDays(days, r.day, r.event.Seq)
 		if key := hour.add(r.event); key != nil {
 			changed[string(key)] = true
@@ -290,6 +292,11 @@ func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hour
 	for key := range changed {
 		sum := hour.sums[key]
 		if err := set([]byte(key), sum.bytes()); err != nil {
+			return nil, err
+		}
+	}
+	for key, rows := range postings {
+		if err := set([]byte(key), rows.bytes()); err != nil {
 			return nil, err
 		}
 	}

@@ -1,17 +1,14 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"hash/maphash"
+	"runtime"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/transparency-dev/merkle/compact"
-	"github.com/transparency-dev/merkle/rfc6962"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"netaudit/ledger/proof"
 )
@@ -51,11 +48,14 @@ type Verification struct {
 	Status     Status
 	Origin     string
 	Size       uint64
+	From       uint64 // the first row that was read; above 0 only when verifying since an earlier verification
 	Root       [32]byte
 	Damage     *Damage
 	Checked    []string
 	NotChecked []string
 	Elapsed    time.Duration
+
+	chain [32]byte // row hash of the newest row that was verified
 }
 
 var notChecked = []string{
@@ -64,88 +64,157 @@ var notChecked = []string{
 	"Whether a row was true when it was written: the log proves that it was not changed since.",
 }
 
-// Verify recomputes everything up to the newest anchored checkpoint. progress may be nil; it is called now and then.
-func (l *Ledger) Verify(ctx context.Context, progress func(done, total uint64)) (Verification, error) {
-	begin := time.Now()
-	seals, err := checkSeals(l.dir, l.id, 0) // before the checkpoint: no seal speaks of more rows than it
-	v := verifyStore(ctx, l.db.DB, l.id, l.Checkpoint(), seals, err, progress)
-	v.Elapsed = time.Since(begin)
-	return v, ctx.Err()
+const notCheckedCodes = "Whether the seals were made with each day's key: netaudit seal verify checks that with the key you keep elsewhere."
+
+// Progress is told how many of the rows are verified, in order; it is called often and must be quick.
+type Progress func(done, total uint64)
+
+// Verify recomputes everything up to the newest anchored checkpoint, on every core. progress may be nil.
+func (l *Ledger) Verify(ctx context.Context, progress Progress) (Verification, error) {
+	return l.verifyFrom(ctx, start{}, progress)
 }
 
-// verifyStore compares every stored row with the tree and the chain, and the tree with the checkpoint. It shares no code with the tree
-// that was built while writing: the root is computed by another library.
-func verifyStore(ctx context.Context, db *badger.DB, id *identity, anchor Checkpoint, seals proof.Seals, sealsErr error, progress func(done, total uint64)) Verification {
-	w := &walker{
-		v:     Verification{Status: Intact, Origin: id.origin, Size: anchor.Size, Root: anchor.Root, NotChecked: notChecked},
-		chain: id.chainStart(), anchor: anchor, progress: progress,
-		tree: (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0),
+// verifyFrom verifies the rows from a place on that was verified before. Retention may take rows away meanwhile; then what was found says nothing, and it begins anew.
+func (l *Ledger) verifyFrom(ctx context.Context, from start, progress Progress) (v Verification, err error) {
+	begin := time.Now()
+	for {
+		dropped := len(l.state.Load().dropped)
+		seals, sealsErr := checkSeals(l.dir, l.id, 0) // before the checkpoint: no seal speaks of more rows than it
+		anchor := l.Checkpoint()
+		err := l.db.View(func(txn *badger.Txn) error {
+			v = newVerifier(l.id, anchor, from, progress).run(ctx, txn, seals, sealsErr)
+			return nil
+		})
+		if err = errors.Join(err, ctx.Err()); err != nil || v.Status == Intact || len(l.state.Load().dropped) == dropped {
+			v.Elapsed = time.Since(begin)
+			return v, err
+		}
 	}
-	if w.progress == nil {
-		w.progress = func(uint64, uint64) {}
+}
+
+// start is where a verification begins: every row before was verified, and tree and chain were then like this. The zero value is the beginning of the log.
+type start struct {
+	size  uint64
+	root  [32]byte
+	chain [32]byte
+}
+
+// verifier compares every stored row with the tree and the chain, the tree with the checkpoint, and what is derived from the rows with them. It shares no code with the tree that was built while writing: the root
+// is computed by another library. Stretches of rows are read by several goroutines (segment.go) and joined in order by one (join.go).
+type verifier struct {
+	id       *identity
+	anchor   Checkpoint
+	from     start
+	progress Progress
+	workers  int
+	pace     func(ctx context.Context, rows uint64) error // waits before that many rows are read; nil: at full speed
+
+	days    []dayRange
+	dropped []dayRange
+	summed  bool // there are hourly sums to compare
+	indexed bool // there is an index to compare
+	ahead   bool // the store has, or may get, rows behind the anchor
+	seed    maphash.Seed
+}
+
+func newVerifier(id *identity, anchor Checkpoint, from start, progress Progress) *verifier {
+	if progress == nil {
+		progress = func(uint64, uint64) {}
 	}
-	w.seals = seals
-	summed := false
-	err := db.View(func(txn *badger.Txn) error {
-		days, err := readDays(txn)
-		if err != nil {
-			return &badPlace{where: "days", detail: err.Error()}
-		}
-		dropped, err := readDropped(txn, days)
-		if err != nil {
-			return &badPlace{where: "days", detail: err.Error()}
-		}
-		_, err = txn.Get(metaKey("rollups"))
-		summed = err == nil
-		ahead := len(days) > 0 && days[len(days)-1].last+1 > anchor.Size
-		w.sums = checkRollups(txn, hoursOf(dropped), ahead, summed)
-		err = w.walk(ctx, txn)
-		if sumsErr := w.sums.finish(); err == nil {
-			err = sumsErr
-		}
-		return err
-	})
+	return &verifier{id: id, anchor: anchor, from: from, progress: progress, workers: runtime.GOMAXPROCS(0), seed: maphash.MakeSeed()}
+}
+
+// run verifies what one transaction sees.
+func (v *verifier) run(ctx context.Context, txn *badger.Txn, seals proof.Seals, sealsErr error) Verification {
+	return v.runIn(ctx, func(f func(*badger.Txn) error) error { return f(txn) }, seals, sealsErr)
+}
+
+// view runs a function in a transaction that reads.
+type view func(func(*badger.Txn) error) error
+
+// runIn verifies with a transaction for each step: rows never change, so it need not be the same one.
+func (v *verifier) runIn(ctx context.Context, in view, seals proof.Seals, sealsErr error) Verification {
+	out := Verification{Status: Intact, Origin: v.id.origin, Size: v.anchor.Size, From: v.from.size, Root: v.anchor.Root, NotChecked: notChecked}
+	var j *joined
+	err := in(v.look)
+	if err == nil {
+		j, err = v.walk(ctx, in, seals)
+	}
 	if err == nil {
 		err = sealsErr
 	}
 	var bad *badPlace
 	switch {
+	case ctx.Err() != nil:
+		out.Status, out.Damage = CannotTell, &Damage{Detail: "the verification was stopped"}
 	case errors.As(err, &bad):
-		w.v.Status, w.v.Damage = Tampered, &Damage{Seq: bad.seq, HasSeq: bad.isRow, Where: bad.where, Detail: bad.detail}
+		out.Status, out.Damage = Tampered, &Damage{Seq: bad.seq, HasSeq: bad.isRow, Where: bad.where, Detail: bad.detail}
 	case err != nil:
-		w.v.Status, w.v.Damage = CannotTell, &Damage{Where: "badger", Detail: err.Error()}
+		out.Status, out.Damage = CannotTell, &Damage{Where: "badger", Detail: err.Error()}
 	default:
-		w.v.Checked = []string{
-			fmt.Sprintf("Each of %d rows hashes to the leaf that the tree holds for it.", anchor.Size-w.missingRows()),
-			"Every row hash follows from the one before, back to the genesis record.",
-			"The tree's root is the one in the signed checkpoint, and the anchor file outside the store says the same.",
-			"The checkpoint's signature is that of the log's key.",
-		}
-		if summed {
-			w.v.Checked = append(w.v.Checked, "The hourly sums that reports use are those of the rows.")
-		}
-		if n := w.missingRows(); n > 0 {
-			w.v.Checked = append(w.v.Checked, fmt.Sprintf("%d rows are withheld: rows of the log say that retention took their content away. Their hashes are there, and tree and chain include them.", n))
-		}
-		if len(seals) > 0 {
-			w.v.Checked = append(w.v.Checked, fmt.Sprintf("There is a signed seal for each of the %d days that are over, each follows from the one before, and rows and tree were then as they are now.", len(seals)))
-			w.v.NotChecked = append([]string{notCheckedCodes}, notChecked...)
-		}
+		out.chain = j.chain
+		v.sayChecked(&out, j.missingRows(), len(seals))
 	}
-	return w.v
+	return out
 }
 
-const notCheckedCodes = "Whether the seals were made with each day's key: netaudit seal verify checks that with the key you keep elsewhere."
-
-// missingRows counts the rows that are not there.
-func (w *walker) missingRows() (n uint64) {
-	for _, m := range w.withheld {
-		n += m.last - m.first + 1
+// look reads what the store says about its days, and which tables it has.
+func (v *verifier) look(txn *badger.Txn) (err error) {
+	if v.days, err = readDays(txn); err == nil {
+		v.dropped, err = readDropped(txn, v.days)
 	}
-	return n
+	if err != nil {
+		return &badPlace{where: "days", detail: err.Error()}
+	}
+	has := func(name string) bool {
+		_, err := txn.Get(metaKey(name))
+		return err == nil
+	}
+	whole := v.from.size == 0 // otherwise hours and days are not all there
+	v.summed, v.indexed = whole && has("rollups"), whole && has(indexMark)
+	v.ahead = v.pace != nil || len(v.days) > 0 && v.days[len(v.days)-1].last+1 > v.anchor.Size
+	return nil
 }
 
-// badPlace stops a walk at the first damage.
+// sayChecked writes down what an intact log means.
+func (v *verifier) sayChecked(out *Verification, withheld uint64, seals int) {
+	say := func(format string, a ...any) { out.Checked = append(out.Checked, fmt.Sprintf(format, a...)) }
+	if v.from.size == 0 {
+		say("Each of %d rows hashes to the leaf that the tree holds for it.", v.anchor.Size-withheld)
+		say("Every row hash follows from the one before, back to the genesis record.")
+	} else {
+		say("Each of %d rows from row %d on hashes to the leaf that the tree holds for it.", v.anchor.Size-v.from.size-withheld, v.from.size)
+		say("Every row hash from there on follows from the one before.")
+		say("The tree extends the one of %d rows that was verified then.", v.from.size)
+	}
+	say("The tree's root is the one in the signed checkpoint, and the anchor file outside the store says the same.")
+	say("The checkpoint's signature is that of the log's key.")
+	if v.summed {
+		say("The hourly sums that reports use are those of the rows.")
+	}
+	if v.indexed {
+		say("The index that searching uses is that of the rows.")
+	}
+	if withheld > 0 {
+		say("%d rows are withheld: rows of the log say that retention took their content away. Their hashes are there, and tree and chain include them.", withheld)
+	}
+	if seals > 0 {
+		what := "rows and tree were then as they are now"
+		if v.from.size > 0 {
+			what = "rows and tree were then as they are now where that was read again"
+		}
+		say("There is a signed seal for each of the %d days that are over, each follows from the one before, and %s.", seals, what)
+		out.NotChecked = append([]string{notCheckedCodes}, notChecked...)
+	}
+	if v.from.size > 0 {
+		out.NotChecked = append([]string{
+			fmt.Sprintf("Rows below %d: they were verified earlier and not read again. Whoever changed one since is found by verifying everything.", v.from.size),
+			"The hourly sums and the index.",
+		}, out.NotChecked...)
+	}
+}
+
+// badPlace stops a verification at the first damage.
 type badPlace struct {
 	seq    uint64
 	isRow  bool
@@ -157,211 +226,4 @@ func (b *badPlace) Error() string { return b.where + ": " + b.detail }
 
 func badRow(seq uint64, format string, a ...any) error {
 	return &badPlace{seq: seq, isRow: true, detail: fmt.Sprintf(format, a...)}
-}
-
-// walker goes through all rows once.
-type walker struct {
-	v        Verification
-	anchor   Checkpoint
-	chain    [32]byte
-	tree     *compact.Range
-	tile     []byte // leaf hashes of the tile being filled
-	next     uint64
-	seals    proof.Seals // that were not reached yet
-	sums     *rollupCheck
-	withheld []dayRange  // rows that are not there
-	logged   []Retention // what rows say about rows that were taken away
-	progress func(done, total uint64)
-}
-
-// rowsBetweenProgress is how many rows pass between two reports of progress.
-const rowsBetweenProgress = 4096
-
-func (w *walker) walk(ctx context.Context, txn *badger.Txn) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.PrefetchValues = []byte{tableRow}, false // values stand beside their keys: fetching ahead costs a goroutine a row
-	it := txn.NewIterator(o)
-	defer it.Close()
-	if err := w.reachSeals(); err != nil {
-		return err
-	}
-	for it.Rewind(); it.Valid() && w.next < w.anchor.Size; it.Next() {
-		if w.next%rowsBetweenProgress == 0 {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			w.progress(w.next, w.anchor.Size)
-		}
-		_, seq, ok := parseRowKey(it.Item().Key())
-		if !ok || seq < w.next {
-			return badRow(w.next, "it is missing: the store goes on with row %d", seq)
-		}
-		if err := w.missing(txn, seq); err != nil {
-			return err
-		}
-		value, err := it.Item().ValueCopy(nil) // the check of the sums reads it later
-		if err != nil {
-			return fmt.Errorf("read row %d: %w", seq, err)
-		}
-		if err := w.row(txn, value); err != nil {
-			return err
-		}
-	}
-	if w.next < w.anchor.Size {
-		return badRow(w.next, "it is missing: the anchor speaks of %d rows", w.anchor.Size)
-	}
-	w.progress(w.anchor.Size, w.anchor.Size)
-	return errors.Join(w.allowed(), w.end(txn))
-}
-
-// missing takes the leaves of rows that are not there out of the tree. Whether they may be missing is decided at the end, where the log's rows say which were taken away.
-func (w *walker) missing(txn *badger.Txn, until uint64) error {
-	if w.next == until {
-		return nil
-	}
-	w.withheld = append(w.withheld, dayRange{first: w.next, last: until - 1})
-	for w.next < until {
-		leaf, err := leafOf(txn, w.next)
-		if err != nil {
-			return badRow(w.next, "it is missing, and its hash too: %v", err)
-		}
-		w.chain = proof.ChainHash(w.next, w.chain, leaf)
-		w.tile = append(w.tile, leaf[:]...)
-		if err := w.fold(txn, leaf[:]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// allowed compares what is missing with what the log says was taken away.
-func (w *walker) allowed() error {
-	for _, m := range w.withheld {
-		for at := m.first; at <= m.last; {
-			i := slices.IndexFunc(w.logged, func(r Retention) bool { return r.First >= 0 && uint64(r.First) <= at && at <= uint64(r.Last) })
-			if i < 0 {
-				return badRow(at, "it is missing, and the log does not say that retention took it away")
-			}
-			at = uint64(w.logged[i].Last) + 1
-		}
-	}
-	return nil
-}
-
-// note remembers what a row says about rows that were taken away; it was written before they were.
-func (w *walker) note(row Row) {
-	if !bytes.Contains(row.JSON, []byte(`"kind":"retention"`)) {
-		return
-	}
-	if e, err := ParseEvent(row.JSON); err == nil && e.Kind == "retention" && e.Rule == "intent" && e.Retention != nil && uint64(e.Retention.Last) < row.Seq {
-		w.logged = append(w.logged, *e.Retention)
-	}
-}
-
-// row checks one row's number, chain and leaf.
-func (w *walker) row(txn *badger.Txn, value []byte) error {
-	seq := w.next
-	row, err := newRow(seq, value)
-	if err != nil {
-		return badRow(seq, "%v", err)
-	}
-	leaf := rfc6962.DefaultHasher.HashLeaf(row.JSON)
-	w.tile = append(w.tile, leaf...)
-	if w.chain = proof.ChainHash(seq, w.chain, tlog.Hash(leaf)); w.chain != row.Chain {
-		if err := w.compareTile(txn); err != nil {
-			return err // the leaf is wrong too: that names the row exactly
-		}
-		return badRow(seq, "its row hash does not follow from the row before")
-	}
-	w.note(row)
-	w.sums.add(row.JSON)
-	return w.fold(txn, leaf)
-}
-
-// fold takes the next leaf into the tree; chain and tile have it already.
-func (w *walker) fold(txn *badger.Txn, leaf []byte) error {
-	if err := w.tree.Append(leaf, nil); err != nil {
-		return err
-	}
-	w.next++
-	if err := w.reachSeals(); err != nil {
-		return err
-	}
-	if len(w.tile) == 256*tlog.HashSize {
-		if err := w.compareTile(txn); err != nil {
-			return err
-		}
-		w.tile = w.tile[:0]
-	}
-	return nil
-}
-
-// reachSeals compares the seals of days that ended here with the rows so far.
-func (w *walker) reachSeals() error {
-	for ; len(w.seals) > 0 && w.seals[0].Size == w.next; w.seals = w.seals[1:] {
-		s := &w.seals[0]
-		root := emptyRoot[:]
-		if w.next > 0 {
-			var err error
-			if root, err = w.tree.GetRootHash(nil); err != nil {
-				return err
-			}
-		}
-		if !bytes.Equal(root, s.Root[:]) || w.chain != s.Chain {
-			return &badPlace{where: "seal/" + s.Day, detail: fmt.Sprintf("the %d rows up to then are not those that it sealed", s.Size)}
-		}
-	}
-	return nil
-}
-
-// compareTile compares the leaves computed from the rows with the stored ones, to name the row that differs.
-func (w *walker) compareTile(txn *badger.Txn) error {
-	n := len(w.tile) / tlog.HashSize
-	if n == 0 {
-		return nil
-	}
-	first := w.next - w.next%256
-	if w.next%256 == 0 && n == 256 {
-		first = w.next - 256
-	}
-	tile := tlog.Tile{H: tileHeight, L: 0, N: int64(first / 256), W: n}
-	stored, err := readTile(txn, tile)
-	if err != nil {
-		return &badPlace{where: "tile " + tile.Path(), detail: err.Error()}
-	}
-	for i := range n {
-		at := i * tlog.HashSize
-		if !bytes.Equal(stored[at:at+tlog.HashSize], w.tile[at:at+tlog.HashSize]) {
-			return badRow(first+uint64(i), "its bytes do not hash to the leaf that the tree holds")
-		}
-	}
-	return nil
-}
-
-// end compares the root with the anchor, and the anchor with the store's own checkpoint.
-func (w *walker) end(txn *badger.Txn) error {
-	if err := w.compareTile(txn); err != nil {
-		return err
-	}
-	root := emptyRoot[:]
-	if w.anchor.Size > 0 {
-		var err error
-		if root, err = w.tree.GetRootHash(nil); err != nil {
-			return err
-		}
-	}
-	if !bytes.Equal(root, w.anchor.Root[:]) {
-		return &badPlace{where: "anchor/checkpoint", detail: "the rows do not hash to the root that it names"}
-	}
-	stored, err := tlog.TreeHash(int64(w.anchor.Size), tileReader(txn))
-	if err != nil {
-		return &badPlace{where: "tiles", detail: err.Error()}
-	}
-	if w.anchor.Size > 0 && stored != tlog.Hash(w.anchor.Root) {
-		return &badPlace{where: "tiles", detail: "the stored tree does not hash to the checkpoint's root"}
-	}
-	if len(w.seals) > 0 {
-		return &badPlace{where: "seal/" + w.seals[0].Day, detail: fmt.Sprintf("it speaks of %d rows, the log has %d", w.seals[0].Size, w.anchor.Size)}
-	}
-	return nil
 }

@@ -1,0 +1,216 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// fieldReader reads out of rows what sums and index need, five to ten times as fast as ParseEvent: verifying does it with every row of the log. It relies on the canonical form: members without white space. A row in
+// another form gives other fields or none, and the hashing has named it by then. One goroutine owns it.
+type fieldReader struct {
+	texts  map[string]string // texts repeat: each is kept once
+	logged []byte            // the newest time, as text
+	nanos  int64
+
+	event    Event
+	src, dst Endpoint
+	party    Party
+	addon    Addon
+	process  Process
+	dns      DNS
+	evidence Evidence
+}
+
+// mostTexts bounds the texts that are kept.
+const mostTexts = 8192
+
+// read returns an event that is valid until the next read; only the fields named here are set.
+func (r *fieldReader) read(row []byte) *Event {
+	e := &r.event
+	*e = Event{}
+	members(row, func(key, value []byte) {
+		switch string(key) {
+		case "addon":
+			r.addon = Addon{}
+			e.Addon = &r.addon
+			r.object(value, "name", &r.addon.Name, "on_behalf_of", &r.addon.OnBehalfOf)
+		case "channel":
+			e.Channel = r.text(value)
+		case "direction":
+			e.Direction = r.text(value)
+		case "dns":
+			r.dns = DNS{}
+			e.DNS = &r.dns
+			r.object(value, "name", &r.dns.Name, "", nil)
+		case "dst":
+			r.dst = Endpoint{}
+			e.Dst = &r.dst
+			r.object(value, "host", &r.dst.Host, "ip", &r.dst.IP)
+		case "dst_bytes":
+			e.DstBytes = integerOf(value)
+		case "evidence":
+			e.Evidence = &r.evidence
+		case "kind":
+			e.Kind = r.text(value)
+		case "logged":
+			e.Logged = r.time(value)
+		case "new_dst_bytes":
+			e.NewDstBytes = integerOf(value)
+		case "new_src_bytes":
+			e.HasNew, e.NewSrcBytes = true, integerOf(value)
+		case "party":
+			r.party = Party{}
+			e.Party = &r.party
+			r.object(value, "class", &r.party.Class, "name", &r.party.Name)
+		case "process":
+			r.process = Process{}
+			e.Process = &r.process
+			r.object(value, "exe", &r.process.Exe, "name", &r.process.Name)
+		case "seq":
+			e.Seq = uint64(integerOf(value))
+		case "src":
+			r.src = Endpoint{}
+			e.Src = &r.src
+			r.object(value, "ip", &r.src.IP, "", nil)
+		case "src_bytes":
+			e.SrcBytes = integerOf(value)
+		case "state":
+			e.State = r.text(value)
+		}
+	})
+	return e
+}
+
+// object reads one or two text members.
+func (r *fieldReader) object(value []byte, name1 string, to1 *string, name2 string, to2 *string) {
+	members(value, func(key, value []byte) {
+		switch {
+		case string(key) == name1:
+			*to1 = r.text(value)
+		case to2 != nil && string(key) == name2:
+			*to2 = r.text(value)
+		}
+	})
+}
+
+// text is the text of a value, "" when it is none.
+func (r *fieldReader) text(value []byte) string {
+	if len(value) < 2 || value[0] != '"' {
+		return ""
+	}
+	if known, ok := r.texts[string(value)]; ok {
+		return known
+	}
+	text := string(value[1 : len(value)-1])
+	if bytes.IndexByte(value, '\\') >= 0 && json.Unmarshal(value, &text) != nil {
+		return ""
+	}
+	if r.texts == nil || len(r.texts) >= mostTexts {
+		r.texts = map[string]string{}
+	}
+	r.texts[string(value)] = text
+	return text
+}
+
+// time reads a time; the rows of a batch have the same.
+func (r *fieldReader) time(value []byte) int64 {
+	if r.nanos != 0 && bytes.Equal(value, r.logged) {
+		return r.nanos
+	}
+	t, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(value))
+	if err != nil {
+		return 0
+	}
+	r.logged, r.nanos = append(r.logged[:0], value...), t.UnixNano()
+	return r.nanos
+}
+
+// members calls yield for the members of an object. What is no object has none.
+func members(object []byte, yield func(key, value []byte)) {
+	if len(object) < 2 || object[0] != '{' {
+		return
+	}
+	for rest := object[1:]; len(rest) > 0 && rest[0] == '"'; {
+		n := stringEnd(rest)
+		if n < 0 || n >= len(rest) || rest[n] != ':' {
+			return
+		}
+		key, value := rest[1:n-1], rest[n+1:]
+		end := valueEnd(value)
+		if end < 0 {
+			return
+		}
+		yield(key, value[:end])
+		if rest = value[end:]; len(rest) == 0 || rest[0] != ',' {
+			return
+		}
+		rest = rest[1:]
+	}
+}
+
+// stringEnd is the length of the string at the beginning of b with its quotes, -1 when it does not end.
+func stringEnd(b []byte) int {
+	for i := 1; i < len(b); i++ {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return -1
+		}
+		i += n
+		slashes := 0
+		for b[i-1-slashes] == '\\' { // ends at the opening quote at the latest
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// valueEnd is the length of the value at the beginning of b, -1 when it does not end.
+func valueEnd(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); {
+		switch b[i] {
+		case '"':
+			n := stringEnd(b[i:])
+			if n < 0 {
+				return -1
+			}
+			i += n
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+			i++
+		case ',':
+			if depth == 0 {
+				return i
+			}
+			i++
+			continue
+		default:
+			i++
+			continue
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// integerOf reads an integer, 0 when it is none.
+func integerOf(value []byte) int64 {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
