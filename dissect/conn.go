@@ -26,7 +26,8 @@ type conn struct {
 	before, after *conn // neighbours in the queue
 
 	tcp      tcpState
-	proto    protocol // reads the payload; nil when nothing more is to be learned
+	proto    protocol   // reads the payload; nil when nothing more is to be learned
+	stream   *tlsStream // the memory of proto while that reads TLS over TCP, and after
 	first    [2]firstBytes
 	lastSide int    // who spoke last
 	lastData int64  // when the last payload was seen
@@ -39,18 +40,6 @@ type conn struct {
 type firstBytes struct {
 	data [64]byte
 	n    uint8
-}
-
-// mostFree bounds the ended conversations whose memory waits to be used again: a flood of short ones then costs no garbage collection.
-const mostFree = 4096
-
-func (e *Engine) newConn() *conn {
-	if n := len(e.free); n > 0 {
-		c := e.free[n-1]
-		e.free = e.free[:n-1]
-		return c
-	}
-	return new(conn)
 }
 
 // lookup finds or opens the conversation of a packet. fromA says that the packet goes from the key's smaller endpoint.
@@ -86,7 +75,7 @@ func (c *conn) reused(h *decode.Headers) bool {
 func (e *Engine) open(k key, hash uint64, h *decode.Headers, p *tap.Packet, fromA bool) *conn {
 	e.nextID++
 	e.stats.Flows++
-	c := e.newConn()
+	c := e.conns.take()
 	*c = conn{key: k, hash: hash, aIsSrc: fromA, queue: queueOther, lastSeen: p.Time, lastRow: p.Time}
 	f := &c.flow
 	f.ID, f.Proto, f.Iface, f.Start, f.End = e.nextID, h.Proto, p.Iface, p.Time, p.Time
@@ -104,7 +93,7 @@ func (e *Engine) open(k key, hash uint64, h *decode.Headers, p *tap.Packet, from
 	}
 	f.Channel = baseChannel(h.Proto)
 	f.Direction = e.direction(f)
-	c.proto = firstProtocol(f)
+	c.proto = e.firstProtocol(f)
 	switch h.Proto {
 	case decode.ProtoTCP:
 		c.tcp.begin(c, h, fromA == c.aIsSrc)

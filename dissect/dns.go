@@ -24,7 +24,11 @@ type dnsDatagrams struct{ dnsConversation }
 
 func (d *dnsDatagrams) data(e *Engine, c *conn, _ int, b []byte, now int64) { d.message(e, c, b, now) }
 func (d *dnsDatagrams) gap(*Engine, *conn, int, int)                        {}
-func (d *dnsDatagrams) end(e *Engine, c *conn)                              { d.flush(e, c) }
+
+func (d *dnsDatagrams) end(e *Engine, c *conn) {
+	d.flush(e, c)
+	e.datagrams.give(d)
+}
 
 // reused tells the next question on a port whose questions are all answered: a resolver's port is somebody else's a moment later. Name servers that talk to each other from
 // port 53 to port 53 keep theirs.
@@ -122,8 +126,9 @@ func (d *dnsConversation) query(e *Engine, c *conn, m *dns.Message, q dns.Questi
 // newDNS begins a transaction, and counts its name.
 func (e *Engine) newDNS(c *conn, m *dns.Message, q dns.Question, now int64) *DNS {
 	name := m.Text(q.Name)
-	t := e.unusedDNS()
-	*t = DNS{Name: e.words.of(name), Type: dns.TypeName(q.Type), kind: q.Type, ID: m.ID, EDNS: m.EDNS, Start: now, End: now}
+	t := e.questions.take()
+	answers := t.Answers[:0]
+	*t = DNS{Name: e.words.of(name), Type: dns.TypeName(q.Type), kind: q.Type, ID: m.ID, EDNS: m.EDNS, Start: now, End: now, Answers: answers}
 	t.Zone = e.zones.count(c.flow.Src.Addr(), name, now)
 	return t
 }
@@ -153,19 +158,7 @@ func (d *dnsConversation) answer(e *Engine, c *conn, m *dns.Message, t *DNS, now
 // handOut gives a transaction to the sink and takes its memory back.
 func (e *Engine) handOut(c *conn, t *DNS) {
 	e.sink.DNSMessage(&c.flow, t)
-	if len(e.freeDNS) < mostFree {
-		e.freeDNS = append(e.freeDNS, t)
-	}
-}
-
-func (e *Engine) unusedDNS() *DNS {
-	n := len(e.freeDNS)
-	if n == 0 {
-		return new(DNS)
-	}
-	t := e.freeDNS[n-1]
-	e.freeDNS = e.freeDNS[:n-1]
-	return t
+	e.questions.give(t)
 }
 
 // answers keeps the data of the answer section, and lets addresses name the connections that follow.
@@ -173,11 +166,10 @@ func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, no
 	if len(m.Answers) == 0 {
 		return
 	}
-	t.Answers = make([]string, len(m.Answers))
 	var text [128]byte
 	for i := range m.Answers {
 		r := &m.Answers[i]
-		t.Answers[i] = e.words.of(m.AppendData(text[:0], r))
+		t.Answers = append(t.Answers, e.words.of(m.AppendData(text[:0], r)))
 		if i == 0 || r.TTL < t.TTL {
 			t.TTL = r.TTL
 		}

@@ -46,8 +46,11 @@ type Engine struct {
 	sink       Sink
 	table      table
 	queues     [queueCount]queue
-	free       []*conn // ended, to be used again
-	freeDNS    []*DNS  // handed out, to be used again
+	conns      pool[conn]
+	tls        pool[TLS]
+	streams    pool[tlsStream]
+	questions  pool[DNS]
+	datagrams  pool[dnsDatagrams]
 	headers    decode.Headers
 	nextID     uint64
 	now        int64 // the latest packet or tick time
@@ -183,9 +186,13 @@ func (e *Engine) end(c *conn) {
 	c.finish(e)
 	c.flow.State = StateClosed
 	e.sink.FlowClosed(&c.flow)
-	if len(e.free) < mostFree {
-		e.free = append(e.free, c)
+	if c.flow.TLS != nil {
+		e.tls.give(c.flow.TLS)
 	}
+	if c.stream != nil {
+		e.streams.give(c.stream)
+	}
+	e.conns.give(c)
 }
 
 // Close hands out every flow that is still open, oldest first.

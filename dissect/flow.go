@@ -187,7 +187,7 @@ type Sink interface {
 	FlowUpdated(f *Flow)
 	// FlowClosed is called once, at the end of a flow (closed, timed out, evicted, or end of the capture).
 	FlowClosed(f *Flow)
-	// DNSMessage is called for each DNS transaction; f is the flow that carried it. d is the Engine's like f; d.Answers is the Sink's.
+	// DNSMessage is called for each DNS transaction; f is the flow that carried it. d is the Engine's like f.
 	DNSMessage(f *Flow, d *DNS)
 	// HTTPBegan is called for each HTTP/1 request as soon as its head is complete, while somebody answers it. HTTPRequest follows with the same h.
 	HTTPBegan(f *Flow, h *HTTP)

@@ -12,7 +12,7 @@ func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	switch {
 	case side == initiator && isClientHello(b), side == responder && isServerTLS(nil, b):
 		f.Channel = tlsChannel(f.Dst.Port())
-		c.proto = newTLSStream("")
+		c.proto = e.newTLSStream(c, "")
 	case side == initiator && isRequestLine(b), side == responder && hasAnyPrefix(b, "HTTP/1.0 ", "HTTP/1.1 "):
 		f.Channel = "http"
 		c.proto = newHTTPStream()

@@ -64,7 +64,7 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 			c.proto = nil
 			return
 		}
-		c.proto = newTLSStream(m.protocol)
+		c.proto = e.newTLSStream(c, m.protocol)
 		c.proto.data(e, c, side, b, now)
 		return
 	}

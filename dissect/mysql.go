@@ -30,7 +30,7 @@ type mysqlStream struct {
 
 func (m *mysqlStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	if m.tls && side == initiator {
-		c.proto = newTLSStream("mysql")
+		c.proto = e.newTLSStream(c, "mysql")
 		c.proto.data(e, c, side, b, now)
 		return
 	}

@@ -10,20 +10,26 @@ import (
 // Names remembers which name an address was given for, per client: DNS answers name the connections that follow them. It honours the
 // records' time to live, with a grace period because clients hold on to answers. Safe for concurrent use.
 //
-// It is a set-associative cache: an answer has a few places where it can stand, and the oldest of them makes room. So it never grows, and a question costs one
-// look at memory that lies together.
+// It is a set-associative cache: an answer has a few places where it can stand, and the one that expires first makes room. So it never grows, and a question
+// about an address that has no name looks at a single line of memory.
 type Names struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	sets [][namesInSet]nameEntry // a power of two
+	sets []nameSet // a power of two
 }
 
 type nameKey struct{ client, address [16]byte }
 
+// nameSet is the places of all keys with the same hash. tags are other bits of the hashes, 0 for a free place.
+type nameSet struct {
+	tags    [namesInSet]uint16
+	entries [namesInSet]nameEntry
+}
+
 type nameEntry struct {
 	key     nameKey
-	names   [namesOfAddress]string // the newest first; "": free
 	expires int64                  // nanoseconds since the Unix epoch
+	names   [namesOfAddress]string // the newest first
 }
 
 // namesOfAddress is how many names of one address are remembered: content networks serve many from one.
@@ -45,69 +51,98 @@ func NewNames(limit int) *Names {
 	for sets*namesInSet < limit {
 		sets *= 2
 	}
-	return &Names{seed: maphash.MakeSeed(), sets: make([][namesInSet]nameEntry, sets)}
+	return &Names{seed: maphash.MakeSeed(), sets: make([]nameSet, sets)}
 }
 
 // Add notes that client was told at now that name has this address for ttl seconds.
 func (n *Names) Add(client, address netip.Addr, name string, ttl uint32, now int64) {
+	if name == "" {
+		return
+	}
 	k := nameKey{client.As16(), address.As16()}
 	expires := now + int64(max(ttl, leastTTL))*1e9 + nameGrace
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	set := n.set(&k)
-	place := &set[0]
-	for i := range set {
-		e := &set[i]
-		if e.key == k && e.names[0] != "" {
-			e.add(name, expires)
-			return
-		}
-		if e.expires < place.expires {
-			place = e
-		}
+	set, tag := n.set(&k)
+	if e := set.find(&k, tag); e != nil {
+		e.add(name, expires)
+		return
 	}
-	*place = nameEntry{key: k, expires: expires}
-	place.names[0] = name
+	i := set.room()
+	set.tags[i] = tag
+	set.entries[i] = nameEntry{key: k, expires: expires, names: [namesOfAddress]string{name}}
 }
 
 // add puts a name in front of the others.
 func (e *nameEntry) add(name string, expires int64) {
+	e.expires = max(e.expires, expires)
+	if e.names[0] == name {
+		return
+	}
 	at := slices.Index(e.names[:], name)
 	if at < 0 {
 		at = len(e.names) - 1
 	}
 	copy(e.names[1:at+1], e.names[:at])
-	e.names[0], e.expires = name, max(e.expires, expires)
+	e.names[0] = name
 }
 
 // Lookup returns the newest name that client was told for address, if that is still good at now.
 func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
-	names, ok := n.all(client, address, now)
-	return names[0], ok
+	k := nameKey{client.As16(), address.As16()}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if e := n.good(&k, now); e != nil {
+		return e.names[0], true
+	}
+	return "", false
 }
 
 // Contradicts returns the newest name that client was told for address, if it was told names for it and none of them is name.
 func (n *Names) Contradicts(client, address netip.Addr, name string, now int64) (told string, ok bool) {
-	names, ok := n.all(client, address, now)
-	if !ok || slices.Contains(names[:], name) {
-		return "", false
-	}
-	return names[0], true
-}
-
-func (n *Names) all(client, address netip.Addr, now int64) (names [namesOfAddress]string, ok bool) {
 	k := nameKey{client.As16(), address.As16()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	set := n.set(&k)
-	for i := range set {
-		if e := &set[i]; e.key == k {
-			return e.names, e.names[0] != "" && now <= e.expires
-		}
+	e := n.good(&k, now)
+	if e == nil || slices.Contains(e.names[:], name) {
+		return "", false
 	}
-	return names, false
+	return e.names[0], true
 }
 
-func (n *Names) set(k *nameKey) *[namesInSet]nameEntry {
-	return &n.sets[maphash.Comparable(n.seed, *k)&uint64(len(n.sets)-1)]
+// good returns what is known about k and has not expired, else nil. n is locked.
+func (n *Names) good(k *nameKey, now int64) *nameEntry {
+	set, tag := n.set(k)
+	if e := set.find(k, tag); e != nil && now <= e.expires {
+		return e
+	}
+	return nil
+}
+
+func (n *Names) set(k *nameKey) (s *nameSet, tag uint16) {
+	hash := maphash.Comparable(n.seed, *k)
+	return &n.sets[hash&uint64(len(n.sets)-1)], uint16(hash>>48) | 1
+}
+
+func (s *nameSet) find(k *nameKey, tag uint16) *nameEntry {
+	for i, t := range s.tags {
+		if t == tag && s.entries[i].key == *k {
+			return &s.entries[i]
+		}
+	}
+	return nil
+}
+
+// room returns a free place, or the one whose answer expires first.
+func (s *nameSet) room() int {
+	place := 0
+	for i, t := range s.tags {
+		if t == 0 {
+			return i
+		}
+		if s.entries[i].expires < s.entries[place].expires {
+			place = i
+		}
+	}
+	return place
 }

@@ -42,7 +42,7 @@ type postgresStream struct {
 
 func (p *postgresStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	if p.accepted && side == initiator {
-		c.proto = newTLSStream("postgres")
+		c.proto = e.newTLSStream(c, "postgres")
 		c.proto.data(e, c, side, b, now)
 		return
 	}

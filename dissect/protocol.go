@@ -12,7 +12,7 @@ type protocol interface {
 }
 
 // firstProtocol chooses who reads the first payload.
-func firstProtocol(f *Flow) protocol {
+func (e *Engine) firstProtocol(f *Flow) protocol {
 	switch f.Proto {
 	case decode.ProtoTCP:
 		if f.Dst.Port() == 53 {
@@ -23,7 +23,9 @@ func firstProtocol(f *Flow) protocol {
 		switch f.Dst.Port() {
 		case 53, 5353, 5355:
 			f.Channel = "dns"
-			return &dnsDatagrams{}
+			d := e.datagrams.take()
+			*d = dnsDatagrams{}
+			return d
 		case 123:
 			return ntpDatagram{}
 		}
@@ -46,7 +48,7 @@ type firstLook struct{}
 func (firstLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	p := place{port: c.flow.Dst.Port()}
 	p.sides[side] = b
-	next, undecided := p.recognise(c)
+	next, undecided := p.recognise(e, c)
 	switch {
 	case undecided:
 		next = &detector{place: place{port: p.port}}
@@ -85,7 +87,7 @@ func (d *detector) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	d.sides[side] = append(d.sides[side], b...)
 	d.order = append(d.order, side)
 	d.ends = append(d.ends, len(d.sides[side]))
-	next, undecided := d.recognise(c)
+	next, undecided := d.recognise(e, c)
 	if undecided {
 		return
 	}
@@ -113,7 +115,7 @@ func (d *detector) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = &lateLook{}
 // end lets those decide who would have waited for more.
 func (d *detector) end(e *Engine, c *conn) {
 	d.final = true
-	if c.proto, _ = d.recognise(c); c.proto != nil {
+	if c.proto, _ = d.recognise(e, c); c.proto != nil {
 		d.replay(e, c, c.flow.End)
 	}
 	if c.proto != nil {

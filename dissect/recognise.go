@@ -19,13 +19,13 @@ type place struct {
 const enough = 24
 
 // recognise tells the protocol by what the two sides said first. It returns undecided while the bytes could still become something.
-func (p *place) recognise(c *conn) (next protocol, undecided bool) {
+func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 	client, server := p.sides[initiator], p.sides[responder]
 	f := &c.flow
 	switch {
 	case isClientHello(client) || isServerTLS(client, server):
 		f.Channel = tlsChannel(p.port)
-		return newTLSStream(p.through), false
+		return e.newTLSStream(c, p.through), false
 	case hasAnyPrefix(client, http2Preface):
 		f.Channel = "http"
 		f.HTTP = &HTTP{Version: "2"}

@@ -106,7 +106,8 @@ func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
 	}
 	t.client = true
 	t.sessionN = uint8(copy(t.session[:], h.SessionID))
-	f := &TLS{Version: tls.VersionName(h.HighestVersion()), SNI: e.hostName(h.ServerName), ECH: h.ECH, EarlyData: h.EarlyData, StartTLS: t.startTLS}
+	f := e.tls.take()
+	*f = TLS{Version: tls.VersionName(h.HighestVersion()), SNI: e.hostName(h.ServerName), ECH: h.ECH, EarlyData: h.EarlyData, StartTLS: t.startTLS}
 	if err == nil { // of a hello that is cut they would be somebody else's
 		f.JA3, f.JA4 = e.hellos.prints.Client(h, t.transport)
 	}
@@ -133,7 +134,8 @@ func (t *handshake) serverHello(e *Engine, c *conn, body []byte) {
 	}
 	f := c.flow.TLS
 	if f == nil {
-		f = &TLS{StartTLS: t.startTLS}
+		f = e.tls.take()
+		*f = TLS{StartTLS: t.startTLS}
 		c.flow.TLS = f
 	}
 	t.modern = h.Version == 0x0304 || h.Version == 0xfefc
@@ -185,8 +187,12 @@ type tlsSide struct {
 	done      bool
 }
 
-func newTLSStream(startTLS string) *tlsStream {
-	return &tlsStream{handshake: handshake{startTLS: startTLS, transport: 't'}}
+// newTLSStream begins to read TLS; startTLS names the protocol that led to it.
+func (e *Engine) newTLSStream(c *conn, startTLS string) *tlsStream {
+	t := e.streams.take()
+	*t = tlsStream{handshake: handshake{startTLS: startTLS, transport: 't'}}
+	c.stream = t
+	return t
 }
 
 func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {

@@ -12,7 +12,7 @@ type upgradeStream struct {
 
 func (u *upgradeStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	if side == initiator && u.seen[initiator] > 0 && isClientHello(b) {
-		c.proto = newTLSStream(u.protocol)
+		c.proto = e.newTLSStream(c, u.protocol)
 		c.proto.data(e, c, side, b, now)
 		return
 	}

@@ -32,7 +32,8 @@ const (
 // zones counts queries by client and domain. One engine owns it.
 type zones struct {
 	counts  map[zoneKey]*zoneCount
-	ring    []zoneKey // in the order of arrival
+	recent  [1024]*zoneCount // of counts, by a hash of client and domain: what is asked again need not be looked for
+	ring    []zoneKey        // in the order of arrival
 	next    int
 	seed    maphash.Seed  // of domains, where a collision costs time only
 	keyed   xxhash.Digest // of names
@@ -46,6 +47,8 @@ type zoneKey struct {
 }
 
 type zoneCount struct {
+	zoneKey
+	gone    bool // it made room for another one
 	begun   int64
 	queries uint32
 	bytes   uint64
@@ -62,7 +65,7 @@ func (z *zones) count(client netip.Addr, name []byte, now int64) Zone {
 	zone := z.domain(name)
 	c := z.entry(zoneKey{client, zone})
 	if now-c.begun >= zoneWindow || c.queries == 0 {
-		*c = zoneCount{begun: now}
+		*c = zoneCount{zoneKey: c.zoneKey, begun: now}
 	}
 	below := bytes.TrimSuffix(name[:max(0, len(name)-len(zone))], []byte{'.'})
 	z.keyed.ResetWithSeed(z.key)
@@ -75,13 +78,33 @@ func (z *zones) count(client netip.Addr, name []byte, now int64) Zone {
 }
 
 func (z *zones) entry(k zoneKey) *zoneCount {
-	if c := z.counts[k]; c != nil {
+	recent := &z.recent[k.hash(z.key)%uint64(len(z.recent))]
+	if c := *recent; c != nil && !c.gone && c.zoneKey == k {
 		return c
 	}
-	c := &zoneCount{}
+	c := z.counts[k]
+	if c == nil {
+		c = z.begin(k)
+	}
+	*recent = c
+	return c
+}
+
+// hash looks at the beginning of the domain only: domains that begin alike cost a look into the map.
+func (k *zoneKey) hash(secret uint64) uint64 {
+	var begin [8]byte
+	copy(begin[:], k.zone)
+	high, low := halves(k.client)
+	return fold(high^secret, low^bits.RotateLeft64(binary.LittleEndian.Uint64(begin[:]), 1))
+}
+
+// begin makes a new count, in place of the oldest one when there are many.
+func (z *zones) begin(k zoneKey) *zoneCount {
+	c := &zoneCount{zoneKey: k}
 	if len(z.ring) < mostZones {
 		z.ring = append(z.ring, k)
 	} else {
+		z.counts[z.ring[z.next]].gone = true
 		delete(z.counts, z.ring[z.next])
 		z.ring[z.next] = k
 		z.next = (z.next + 1) % mostZones
@@ -95,8 +118,16 @@ func (c *zoneCount) names() uint32 {
 	for _, w := range c.seen {
 		zeros -= bits.OnesCount64(w)
 	}
-	return uint32(math.Round(nameBits * math.Log(nameBits/float64(max(zeros, 1)))))
+	return namesByZeros[zeros]
 }
+
+// namesByZeros is the estimate of linear counting for every number of bits that are still zero.
+var namesByZeros = func() (names [nameBits + 1]uint32) {
+	for zeros := range names {
+		names[zeros] = uint32(math.Round(nameBits * math.Log(nameBits/float64(max(zeros, 1)))))
+	}
+	return names
+}()
 
 // domainSlot remembers the domain of the end of a name: looking it up in the list of public suffixes costs more than all the rest.
 type domainSlot struct{ end, domain string }
@@ -129,23 +160,31 @@ func (z *zones) domain(name []byte) string {
 
 // entropy is Shannon's, over the characters without the dots, in hundredths of a bit.
 func entropy(text []byte) uint32 {
-	var count [256]uint16
-	n := 0
+	text = text[:min(len(text), longestName)]
+	var count [256]uint8
 	for _, c := range text {
-		if c != '.' {
-			count[c]++
-			n++
-		}
+		count[c]++
 	}
+	n := len(text) - int(count['.'])
 	if n == 0 {
 		return 0
 	}
+	count['.'] = 0
 	sum := 0.0
 	for _, c := range text {
-		if k := count[c]; k > 0 && c != '.' {
-			sum += float64(k) * math.Log2(float64(k))
-			count[c] = 0
-		}
+		sum += timesLog[count[c]]
+		count[c] = 0
 	}
-	return uint32(math.Round(100 * (math.Log2(float64(n)) - sum/float64(n))))
+	return uint32(math.Round(100 * (timesLog[n] - sum) / float64(n)))
 }
+
+// longestName is how many characters the text of a domain name can have (RFC 1035 §2.3.4).
+const longestName = 255
+
+// timesLog is n·log2(n).
+var timesLog = func() (products [longestName + 1]float64) {
+	for n := 2; n < len(products); n++ {
+		products[n] = float64(n) * math.Log2(float64(n))
+	}
+	return products
+}()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"netaudit/attribution"
 	"netaudit/dissect"
@@ -69,8 +70,16 @@ func (r *Recorder) identify(e *ledger.Event, f *dissect.Flow, final bool) {
 		b = hex.AppendEncode(b, f.FirstBytes[:])
 	}
 	r.text = b
-	text := string(b)
+	text := r.textOf(b)
 	e.FlowID, e.CommunityID, e.Fingerprint = text[:community], text[community:fingerprint], text[fingerprint:]
+}
+
+// textOf returns b as a string. An event that is used up when Emit returns points to b itself.
+func (r *Recorder) textOf(b []byte) string {
+	if r.config.Reuse {
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	return string(b)
 }
 
 // flowEvent is the row of the flow itself, without owner.

@@ -1,7 +1,10 @@
 package recorder
 
 import (
+	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 
 	"netaudit/attribution"
@@ -10,8 +13,8 @@ import (
 // addressTexts keeps addresses as text: the same few come again and again. It is a cache of fixed size in which a new address takes the
 // place of another with the same hash. One goroutine owns it, like knownParties.
 type addressTexts struct {
-	seed  maphash.Seed
-	slots []addressText
+	secret addressSecret
+	slots  []addressText
 }
 
 type addressText struct {
@@ -26,26 +29,34 @@ const (
 )
 
 func newAddressTexts() addressTexts {
-	return addressTexts{maphash.MakeSeed(), make([]addressText, knownSlots)}
+	return addressTexts{newAddressSecret(), make([]addressText, knownSlots)}
 }
 
 func (t *addressTexts) text(a netip.Addr) string {
-	s := &t.slots[addressHash(t.seed, a)%knownSlots]
+	s := &t.slots[t.secret.hash(a)%knownSlots]
 	if s.address != a {
 		*s = addressText{a, a.String()}
 	}
 	return s.text
 }
 
-func addressHash(seed maphash.Seed, a netip.Addr) uint64 {
+// addressSecret lets nobody choose addresses that take each other's place.
+type addressSecret [2]uint64
+
+func newAddressSecret() addressSecret { return addressSecret{rand.Uint64(), rand.Uint64()} }
+
+// hash folds an address by multiplication, as dissect's flow table does.
+func (s *addressSecret) hash(a netip.Addr) uint64 {
 	b := a.As16()
-	return maphash.Bytes(seed, b[:])
+	high, low := bits.Mul64(binary.BigEndian.Uint64(b[:8])^s[0], binary.BigEndian.Uint64(b[8:])^s[1])
+	return high ^ low
 }
 
 // knownParties keeps what the catalogue said about a destination.
 type knownParties struct {
-	seed  maphash.Seed
-	slots []knownParty
+	seed   maphash.Seed
+	secret addressSecret
+	slots  []knownParty
 }
 
 type knownParty struct {
@@ -55,11 +66,15 @@ type knownParty struct {
 }
 
 func newKnownParties() knownParties {
-	return knownParties{maphash.MakeSeed(), make([]knownParty, partySlots)}
+	return knownParties{maphash.MakeSeed(), newAddressSecret(), make([]knownParty, partySlots)}
 }
 
 func (k *knownParties) match(m Matcher, host string, ip netip.Addr) *attribution.Party {
-	s := &k.slots[(maphash.String(k.seed, host)^addressHash(k.seed, ip))%partySlots]
+	hash := k.secret.hash(ip)
+	if host != "" {
+		hash ^= maphash.String(k.seed, host)
+	}
+	s := &k.slots[hash%partySlots]
 	if s.ip != ip || s.host != host {
 		*s = knownParty{host, ip, m.Match(host, ip)}
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -60,7 +61,7 @@ type Recorder struct {
 	calls     map[uint64]*call
 	addresses addressTexts
 	parties   knownParties
-	text      []byte // space for the texts of one row
+	text      []byte // the texts of one row
 	flowSpace tlsRow
 	dnsSpace  dnsRow
 	nobody    call // stands for the call of a flow that nobody is asked about and that had no row yet
@@ -258,17 +259,18 @@ func (r *Recorder) flowRow(f *dissect.Flow, state string) {
 
 // DNSMessage implements dissect.Sink.
 func (r *Recorder) DNSMessage(f *dissect.Flow, d *dissect.DNS) {
-	w := &r.dnsSpace
+	w, answers := &r.dnsSpace, d.Answers
 	if r.config.Reuse {
 		*w = dnsRow{}
 	} else {
 		w = new(dnsRow)
+		answers = slices.Clone(answers)
 	}
 	e := r.envelope(&w.row, f, d.Start, d.End)
 	r.identify(e, f, false)
 	e.Kind, e.Channel = "dns", "dns"
 	w.dns = ledger.DNS{
-		Name: d.Name, Type: d.Type, RCode: d.RCode, Answers: d.Answers, TTL: int64(d.TTL), ID: int64(d.ID), LatencyUS: d.Latency / 1000,
+		Name: d.Name, Type: d.Type, RCode: d.RCode, Answers: answers, TTL: int64(d.TTL), ID: int64(d.ID), LatencyUS: d.Latency / 1000,
 		ECH: d.ECH, Truncated: d.Truncated, Zone: &w.zone,
 	}
 	w.zone = ledger.Zone{

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -61,6 +62,11 @@ func parse(data []byte) (f frame, ok bool) {
 	}
 	f.tcp = proto == layers.IPProtocolTCP
 	return f, f.tcp || proto == layers.IPProtocolUDP
+}
+
+// between says whether one of the ports is this one.
+func (f frame) between(port uint16) bool {
+	return binary.BigEndian.Uint16(f.data[f.transport:]) == port || binary.BigEndian.Uint16(f.data[f.transport+2:]) == port
 }
 
 // fromServer says who sent the frame, by the port.
@@ -108,6 +114,9 @@ func generate(kind string, size int, captures, path string) (err error) {
 	frames, err := read(filepath.Join(captures, source), kind != "dns")
 	if err != nil {
 		return err
+	}
+	if kind == "flows" {
+		frames = slices.DeleteFunc(frames, func(f frame) bool { return !f.between(443) })
 	}
 	f, err := os.Create(path)
 	if err != nil {
