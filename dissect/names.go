@@ -10,21 +10,16 @@ import (
 // Names remembers which name an address was given for, per client: DNS answers name the connections that follow them. It honours the
 // records' time to live, with a grace period because clients hold on to answers. Safe for concurrent use.
 //
-// It is a set-associative cache: an answer has a few places where it can stand, and the one that expires first makes room. So it never grows, and a question
-// about an address that has no name looks at a single line of memory.
+// It is a set-associative cache: an answer has a few places where it can stand, and the one that expires first makes room. So it never grows. The tags of all
+// places lie together, a quarter of a megabyte: a question about an address that has no name, which is the usual one, stays in the processor's cache.
 type Names struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	sets []nameSet // a power of two
+	tags [][namesInSet]uint16 // a power of two; other bits of the keys' hashes than those that choose the set, 0 for a free place
+	sets [][namesInSet]nameEntry
 }
 
 type nameKey struct{ client, address [16]byte }
-
-// nameSet is the places of all keys with the same hash. tags are other bits of the hashes, 0 for a free place.
-type nameSet struct {
-	tags    [namesInSet]uint16
-	entries [namesInSet]nameEntry
-}
 
 type nameEntry struct {
 	key     nameKey
@@ -51,7 +46,7 @@ func NewNames(limit int) *Names {
 	for sets*namesInSet < limit {
 		sets *= 2
 	}
-	return &Names{seed: maphash.MakeSeed(), sets: make([]nameSet, sets)}
+	return &Names{seed: maphash.MakeSeed(), tags: make([][namesInSet]uint16, sets), sets: make([][namesInSet]nameEntry, sets)}
 }
 
 // Add notes that client was told at now that name has this address for ttl seconds.
@@ -63,14 +58,14 @@ func (n *Names) Add(client, address netip.Addr, name string, ttl uint32, now int
 	expires := now + int64(max(ttl, leastTTL))*1e9 + nameGrace
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	set, tag := n.set(&k)
-	if e := set.find(&k, tag); e != nil {
+	e, set, tag := n.find(&k)
+	if e != nil {
 		e.add(name, expires)
 		return
 	}
-	i := set.room()
-	set.tags[i] = tag
-	set.entries[i] = nameEntry{key: k, expires: expires, names: [namesOfAddress]string{name}}
+	i := n.room(set)
+	n.tags[set][i] = tag
+	n.sets[set][i] = nameEntry{key: k, expires: expires, names: [namesOfAddress]string{name}}
 }
 
 // add puts a name in front of the others.
@@ -112,35 +107,32 @@ func (n *Names) Contradicts(client, address netip.Addr, name string, now int64) 
 
 // good returns what is known about k and has not expired, else nil. n is locked.
 func (n *Names) good(k *nameKey, now int64) *nameEntry {
-	set, tag := n.set(k)
-	if e := set.find(k, tag); e != nil && now <= e.expires {
+	if e, _, _ := n.find(k); e != nil && now <= e.expires {
 		return e
 	}
 	return nil
 }
 
-func (n *Names) set(k *nameKey) (s *nameSet, tag uint16) {
+// find returns the entry of k, nil when there is none, and where it stands or would.
+func (n *Names) find(k *nameKey) (e *nameEntry, set uint64, tag uint16) {
 	hash := maphash.Comparable(n.seed, *k)
-	return &n.sets[hash&uint64(len(n.sets)-1)], uint16(hash>>48) | 1
-}
-
-func (s *nameSet) find(k *nameKey, tag uint16) *nameEntry {
-	for i, t := range s.tags {
-		if t == tag && s.entries[i].key == *k {
-			return &s.entries[i]
+	set, tag = hash&uint64(len(n.sets)-1), uint16(hash>>48)|1
+	for i, t := range n.tags[set] {
+		if t == tag && n.sets[set][i].key == *k {
+			return &n.sets[set][i], set, tag
 		}
 	}
-	return nil
+	return nil, set, tag
 }
 
-// room returns a free place, or the one whose answer expires first.
-func (s *nameSet) room() int {
+// room returns a free place of a set, or the one whose answer expires first.
+func (n *Names) room(set uint64) int {
 	place := 0
-	for i, t := range s.tags {
+	for i, t := range n.tags[set] {
 		if t == 0 {
 			return i
 		}
-		if s.entries[i].expires < s.entries[place].expires {
+		if n.sets[set][i].expires < n.sets[set][place].expires {
 			place = i
 		}
 	}

@@ -29,10 +29,19 @@ type fileSource struct {
 	mu     sync.Mutex // guards closing
 	closer func() error
 
-	total                               uint64
-	packets, bytes, truncated, consumed atomic.Uint64
-	atEnd                               atomic.Bool
+	counts fileCounts // the newest
+	public atomic.Pointer[fileCounts]
+
+	total    uint64
+	consumed atomic.Uint64
+	atEnd    atomic.Bool
 }
+
+// fileCounts are told to others now and then: an atomic counter a packet would cost a tenth of reading it.
+type fileCounts struct{ packets, bytes, truncated uint64 }
+
+// publishEvery is how many packets pass before others are told, and before the context is asked: a file is read at millions of packets a second.
+const publishEvery = 1024
 
 // format reads the records of one file form. next fills p or returns io.EOF or a damage; a damage's place is the window's.
 type format interface {
@@ -161,38 +170,50 @@ func (s *fileSource) fail(err error) error {
 	case errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
 		reason = "the compressed data is damaged: " + err.Error()
 	}
-	return &FileError{Path: s.path, Offset: s.window.offset, Packets: s.packets.Load(), Reason: reason}
+	return &FileError{Path: s.path, Offset: s.window.offset, Packets: s.counts.packets, Reason: reason}
 }
 
 // Next implements Source.
 func (s *fileSource) Next(ctx context.Context, p *Packet) error {
-	packets := s.packets.Load()
-	if packets%1024 == 0 && ctx.Err() != nil { // asked seldom: a file is read at millions of packets a second
-		return ctx.Err()
+	if s.counts.packets%publishEvery == 0 {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.publish()
 	}
 	if s.atEnd.Load() {
 		return io.EOF
 	}
 	s.ctx = ctx
 	if err := s.format.next(s.window, p); err != nil {
+		s.publish()
 		closed := s.atEnd.Swap(true)
 		if closed || errors.Is(err, io.EOF) {
 			return io.EOF
 		}
 		return s.fail(err)
 	}
-	s.packets.Store(packets + 1)
-	s.bytes.Add(uint64(p.Length))
+	s.counts.packets++
+	s.counts.bytes += uint64(p.Length)
 	if len(p.Data) < p.Length {
-		s.truncated.Add(1)
+		s.counts.truncated++
 	}
 	return nil
 }
 
-// Stats implements Source.
+func (s *fileSource) publish() {
+	c := s.counts
+	s.public.Store(&c)
+}
+
+// Stats implements Source. While the file is read its counts lag behind by up to 1,024 packets.
 func (s *fileSource) Stats() Stats {
+	var c fileCounts
+	if p := s.public.Load(); p != nil {
+		c = *p
+	}
 	return Stats{
-		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Truncated: s.truncated.Load(), InterfaceUp: !s.atEnd.Load(),
+		Packets: c.packets, Bytes: c.bytes, Truncated: c.truncated, InterfaceUp: !s.atEnd.Load(),
 		FileBytesRead: s.consumed.Load(), FileBytesTotal: s.total,
 	}
 }
