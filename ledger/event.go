@@ -59,8 +59,11 @@ type Event struct {
 	Heartbeat *Heartbeat // kind heartbeat
 	Gap       *Gap       // kind gap
 	Retention *Retention // kind retention
-	Message   string     // lifecycle, config, access, retention, finding: one sentence for people
-	Rule      string     // finding: stable id; lifecycle: start stop recovered demo …
+
+	Predecessor *Predecessor // first row of a log that continues a damaged one
+
+	Message string // lifecycle, config, access, retention, finding: one sentence for people
+	Rule    string // finding: stable id; lifecycle: start stop recovered demo …
 }
 
 // Endpoint is one side of a call. Host and HostSource are set on dst only.
@@ -213,9 +216,19 @@ type Retention struct {
 	Reason      string
 }
 
+// Predecessor names the damaged log that a new one continues, and what was last known to be good of it.
+type Predecessor struct {
+	Origin string // "" when its genesis record could not be read
+	Size   int64  // rows of its last good checkpoint
+	Root   string // of that checkpoint, base64; "" when its anchor could not be read
+	Kept   string // directory under the state directory in which it lies untouched
+	Where  string // file or row that is damaged
+	Detail string
+}
+
 // Gap says that something could not be seen between Start and End of the event.
 type Gap struct {
-	Reason string // interface_down kernel_drop ring_freeze queue_overflow clock_step downtime disk_full
+	Reason string // interface_down kernel_drop ring_freeze queue_overflow clock_step downtime disk_full store_error
 	Iface  string
 	Count  int64 // packets or events lost, 0 when unknown
 }

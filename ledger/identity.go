@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,9 @@ func loadIdentity(dir string, withSigner bool) (*identity, error) {
 		return nil, &VersionError{Dir: dir, Got: g.Format}
 	}
 	stored, err := os.ReadFile(vkeyPath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamagedError{Dir: dir, Where: "keys/checkpoint.pub", Detail: "it is missing"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the log's public key: %w", err)
 	}
@@ -159,6 +163,9 @@ func checkSealKey(dir string, g genesis) error {
 // loadSigner reads a secret key that must belong to a public one.
 func loadSigner(dir, name string, public note.Verifier) (note.Signer, error) {
 	secret, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamagedError{Dir: dir, Where: name, Detail: "it is missing: nothing can be signed any more"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the log's key: %w", err)
 	}

@@ -39,6 +39,7 @@ func (ev *Event) AppendJSON(dst []byte) []byte {
 		e.always("new_src_bytes", ev.NewSrcBytes)
 	}
 	e.party(ev.Party)
+	e.predecessor(ev.Predecessor)
 	e.process(ev.Process)
 	e.retention(ev.Retention)
 	e.number("retransmits", ev.Retransmits)
@@ -198,6 +199,20 @@ func (e *encoder) retention(r *Retention) {
 	e.always("first", r.First)
 	e.always("last", r.Last)
 	e.text("reason", r.Reason)
+	e.close()
+}
+
+func (e *encoder) predecessor(p *Predecessor) {
+	if p == nil {
+		return
+	}
+	e.object("predecessor")
+	e.text("detail", p.Detail)
+	e.text("kept", p.Kept)
+	e.text("origin", p.Origin)
+	e.text("root", p.Root)
+	e.always("size", p.Size)
+	e.text("where", p.Where)
 	e.close()
 }
 

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/dgraph-io/badger/v4"
 
 	"netaudit/ledger/proof"
 )
@@ -58,19 +55,23 @@ type Recovery struct {
 
 // Ledger is an open log. All methods are safe for concurrent use; rows are written by one goroutine, the sequencer.
 type Ledger struct {
-	dir      string
-	options  Options
-	id       *identity
-	db       *store
-	recovery Recovery
-	log      *slog.Logger
+	dir     string
+	options Options
+	id      *identity
+	db      *store
+	log     *slog.Logger
+
+	begun *beginning // of the log, while its first row is not written
 
 	queue    chan request
 	finished chan struct{} // closed when the sequencer has ended
-	failed   chan struct{} // closed at the first commit error
+	failed   chan struct{} // closed when the sequencer gave up
+	stopping chan struct{} // closed by Close
+	stall    stall
 
-	mu      sync.Mutex // guards closing against appending
-	closing bool
+	mu       sync.Mutex // guards closing against appending, and recovery
+	closing  bool
+	recovery Recovery
 
 	failure  atomic.Pointer[error]
 	lastSeal atomic.Pointer[proof.Seal]
@@ -91,27 +92,54 @@ type dayRange struct {
 }
 
 // Open opens the ledger in a state directory, after checking that what is stored agrees with the anchor. It returns a
-// *LockedError, *VersionError, *DamagedError, or ErrNoLedger; on error nothing was changed.
+// *LockedError, *VersionError, *DamagedError, *FullError, or ErrNoLedger. On error nothing was lost: what opening changed of an unfinished store is kept as it was found.
 func Open(dir string, o Options) (*Ledger, error) {
 	o.defaults()
-	l := &Ledger{dir: dir, options: o, log: o.Logger, failed: make(chan struct{}), finished: make(chan struct{})}
-	if err := l.openOrCreate(); err != nil {
+	l := &Ledger{
+		dir: dir, options: o, log: o.Logger, queue: make(chan request, o.Queue),
+		failed: make(chan struct{}), finished: make(chan struct{}), stopping: make(chan struct{}),
+	}
+	s, err := l.start(l.openOrCreate)
+	var damaged *DamagedError
+	if errors.As(err, &damaged) && o.Continue && !o.ReadOnly {
+		s, err = l.start(func() error { return l.restart(damaged) })
+	}
+	if err != nil {
 		return nil, err
 	}
 	if o.ReadOnly {
 		close(l.finished)
-		if err := l.readLastSeal(); err != nil {
-			return nil, errors.Join(err, l.db.Close())
-		}
-		return l, nil
+	} else {
+		go s.run()
 	}
-	l.queue = make(chan request, o.Queue)
+	return l, nil
+}
+
+// start opens the store and prepares the sequencer; nil for a log that is only read.
+func (l *Ledger) start(open func() error) (s *sequencer, err error) {
+	defer func() {
+		if err != nil && l.db != nil {
+			err = errors.Join(err, l.db.Close())
+		}
+	}()
+	if err := open(); err != nil {
+		return nil, err
+	}
+	if l.options.ReadOnly {
+		return nil, l.readLastSeal()
+	}
+	return l.startSequencer()
+}
+
+func (l *Ledger) startSequencer() (*sequencer, error) {
 	s, err := newSequencer(l)
 	if err != nil {
-		return nil, errors.Join(err, l.db.Close())
+		return nil, err
 	}
-	go s.run()
-	return l, nil
+	if err := s.recordBeginning(); err != nil {
+		return nil, err
+	}
+	return s, errors.Join(layBallast(l.dir), forgetWriteAheadLogs(l.dir))
 }
 
 func (o *Options) defaults() {
@@ -133,6 +161,11 @@ func (o *Options) defaults() {
 }
 
 func (l *Ledger) openOrCreate() error {
+	if !l.options.ReadOnly {
+		if b := interrupted(l.dir); b != nil {
+			return l.finishBeginning(b)
+		}
+	}
 	_, err := os.Stat(genesisPath(l.dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := refuseOrphan(l.dir); err != nil {
@@ -141,21 +174,19 @@ func (l *Ledger) openOrCreate() error {
 		if !l.options.Create || l.options.ReadOnly {
 			return fmt.Errorf("%s: %w", l.dir, ErrNoLedger)
 		}
-		return l.create()
+		return l.begin(beginning{Moved: true})
 	}
 	if err != nil {
 		return fmt.Errorf("look for a ledger: %w", err)
 	}
-	err = l.recover()
-	var damaged *DamagedError
-	if errors.As(err, &damaged) && l.options.Continue && !l.options.ReadOnly {
-		return l.restart(damaged)
-	}
-	return err
+	return l.recover()
 }
 
 // refuseOrphan keeps a new log from being begun over the remains of one whose genesis record is gone.
 func refuseOrphan(dir string) error {
+	if interrupted(dir) != nil {
+		return nil
+	}
 	for _, path := range []string{anchorPath(dir), vkeyPath(dir)} {
 		if _, err := os.Stat(path); err == nil {
 			return &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: "it is missing, but " + path + " is there"}
@@ -164,47 +195,13 @@ func refuseOrphan(dir string) error {
 	return nil
 }
 
-// create begins a new log with an empty, signed and anchored tree.
-func (l *Ledger) create() error {
-	id, err := newIdentity(l.dir, l.options.Origin, l.options.Clock())
-	if err != nil {
-		return err
-	}
-	sealKey, err := beginSeals(l.dir, id, l.options.Clock())
-	if err != nil {
-		return err
-	}
-	db, err := openStore(l.dir, false, l.log)
-	if err != nil {
-		return err
-	}
-	l.id, l.db = id, db
-	note, err := signCheckpoint(id, 0, emptyRoot)
-	if err != nil {
-		return errors.Join(err, db.Close())
-	}
-	err = db.Update(func(txn *badger.Txn) error {
-		version := binary.BigEndian.AppendUint32(nil, formatVersion)
-		return errors.Join(txn.Set(metaKey("format"), version), txn.Set(metaKey("genesis"), id.genesis), txn.Set(headKey, note), txn.Set(metaKey("rollups"), []byte{1}), txn.Set(metaKey(indexMark), []byte{1}))
-	})
-	if err == nil {
-		err = writeDurably(anchorPath(l.dir), note, 0o644)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("begin the ledger: %w", err), db.Close())
-	}
-	l.recovery = Recovery{Status: "created", Detail: "A new log was begun.", SealKey: sealKey}
-	l.state.Store(&published{checkpoint: Checkpoint{Root: emptyRoot, Note: note, Time: l.options.Clock()}})
-	return nil
-}
-
-// Append takes a row. It blocks while the queue is full, until ctx ends or the ledger fails. The row is durable after the next Flush,
+// Append takes a row. It blocks while the queue is full, until ctx ends or the ledger fails; while the ledger cannot write it does not block but gives ErrNotTaken. The row is durable after the next Flush,
 // or by itself within Options.MaxDelay.
 func (l *Ledger) Append(ctx context.Context, e Event) error {
 	return l.send(ctx, request{event: &e})
 }
 
-// TryAppend takes a row if there is room in the queue.
+// TryAppend takes a row if there is room in the queue. A row that it does not take is counted in a gap row.
 func (l *Ledger) TryAppend(e Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,6 +212,7 @@ func (l *Ledger) TryAppend(e Event) bool {
 	case l.queue <- request{event: &e}:
 		return true
 	default:
+		l.stall.lose(l.options.Clock())
 		return false
 	}
 }
@@ -250,6 +248,18 @@ func (l *Ledger) send(ctx context.Context, r request) error {
 	select {
 	case l.queue <- r:
 		return nil
+	default:
+	}
+	var stalled <-chan struct{}
+	if r.event != nil {
+		stalled = l.stall.during()
+	}
+	select {
+	case l.queue <- r:
+		return nil
+	case <-stalled:
+		l.stall.lose(l.options.Clock())
+		return ErrNotTaken
 	case <-l.finished:
 		return l.errOr(ErrClosed)
 	case <-ctx.Done():
@@ -257,15 +267,16 @@ func (l *Ledger) send(ctx context.Context, r request) error {
 	}
 }
 
-// Failed is closed when a commit failed. The ledger then takes no rows; opening it anew recovers.
+// Failed is closed when the ledger gave up: what is stored contradicts itself. It then takes no rows; opening it anew with Options.Continue keeps it aside and begins a new log. A ledger that only cannot
+// write goes on by itself, see Err.
 func (l *Ledger) Failed() <-chan struct{} { return l.failed }
 
-// Err returns what failed, or nil.
+// Err returns what failed, or why nothing can be written at the moment, or nil.
 func (l *Ledger) Err() error {
 	if p := l.failure.Load(); p != nil {
 		return *p
 	}
-	return nil
+	return l.stall.err()
 }
 
 func (l *Ledger) errOr(other error) error {
@@ -284,6 +295,7 @@ func (l *Ledger) Close() error {
 	if again {
 		return nil
 	}
+	close(l.stopping)
 	if l.options.ReadOnly {
 		return l.db.Close()
 	}
@@ -311,4 +323,14 @@ func (l *Ledger) VerifierKey() string { return l.id.vkey }
 func (l *Ledger) Checkpoint() Checkpoint { return l.state.Load().checkpoint }
 
 // Recovery says what Open had to do.
-func (l *Ledger) Recovery() Recovery { return l.recovery }
+func (l *Ledger) Recovery() Recovery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recovery
+}
+
+func (l *Ledger) recovered(r Recovery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.recovery = r
+}

@@ -332,66 +332,6 @@ func storedRows(t *testing.T, dir string) (rows []string) {
 	return rows
 }
 
-func TestLostTailIsDamageAndTheDamagedLogIsKeptAside(t *testing.T) {
-	dir := newLedger(t, 10)
-	old := filepath.Join(t.TempDir(), "old")
-	if err := os.CopyFS(old, os.DirFS(badgerPath(dir))); err != nil {
-		t.Fatal(err)
-	}
-	appendRows(t, dir, 5)
-	if err := errors.Join(os.RemoveAll(badgerPath(dir)), os.CopyFS(badgerPath(dir), os.DirFS(old))); err != nil {
-		t.Fatal(err)
-	}
-	if v := verify(t, dir); v.Status != Tampered || v.Damage.Seq != 10 {
-		t.Errorf("rolled back store: %v %+v, want tampered at row 10", v.Status, v.Damage)
-	}
-	var damaged *DamagedError
-	if _, err := Open(dir, Options{}); !errors.As(err, &damaged) {
-		t.Fatalf("Open gave %v, want a *DamagedError", err)
-	}
-	l, err := Open(dir, Options{Continue: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := l.Recovery(); r.Status != "restarted" || l.Size() != 0 {
-		t.Errorf("recovery %+v, size %d", r, l.Size())
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if kept, err := filepath.Glob(filepath.Join(dir, "damaged-*", "badger", "MANIFEST")); err != nil || len(kept) != 1 {
-		t.Errorf("kept aside: %v, %v", kept, err)
-	}
-}
-
-func TestRowsBehindTheAnchorAreProvedAndAnchoredAtTheNextStart(t *testing.T) {
-	dir := newLedger(t, 10)
-	anchor, err := os.ReadFile(anchorPath(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	appendRows(t, dir, 5)
-	if err := os.WriteFile(anchorPath(dir), anchor, 0o644); err != nil { // as if we had crashed before the anchor was written
-		t.Fatal(err)
-	}
-	if v := verify(t, dir); v.Status != Intact || !strings.Contains(v.NotChecked[0], "5 rows") {
-		t.Errorf("before recovery: %v %+v %v", v.Status, v.Damage, v.NotChecked)
-	}
-	l, err := Open(dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := l.Recovery(); r.Status != "recovered" || r.Rows != 5 || l.Size() != 15 {
-		t.Errorf("recovery %+v, size %d; want 5 rows recovered", r, l.Size())
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if v := verify(t, dir); v.Status != Intact || v.Size != 15 {
-		t.Errorf("after recovery: %v, size %d", v.Status, v.Size)
-	}
-}
-
 func TestLedgerInUseIsNamedAndNotTouched(t *testing.T) {
 	dir := newLedger(t, 3)
 	l, err := Open(dir, Options{})

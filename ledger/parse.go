@@ -84,6 +84,7 @@ type wireEvent struct {
 	Heartbeat   *wireHeartbeat `json:"heartbeat"`
 	Gap         *Gap           `json:"gap"`
 	Retention   *Retention     `json:"retention"`
+	Predecessor *Predecessor   `json:"predecessor"`
 	Message     string         `json:"message"`
 	Rule        string         `json:"rule"`
 }
@@ -231,7 +232,7 @@ func (w *wireEvent) event() Event {
 		DurationUS: w.DurationUS, Direction: w.Direction, State: w.State, Channel: w.Channel, Src: w.Src.endpoint(), Dst: w.Dst.endpoint(),
 		DstBytes: w.DstBytes, SrcPackets: w.SrcPackets, DstPackets: w.DstPackets, NewDstBytes: w.NewDstBytes,
 		CommunityID: w.CommunityID, FlowID: w.FlowID, RTTUS: w.RTTUS, TCPState: w.TCPState, History: w.History, VLAN: w.VLAN,
-		Tunnel: w.Tunnel, Iface: w.Iface, Party: w.Party, Fingerprint: w.Fingerprint, Gap: w.Gap, Retention: w.Retention, Message: w.Message, Rule: w.Rule,
+		Tunnel: w.Tunnel, Iface: w.Iface, Party: w.Party, Fingerprint: w.Fingerprint, Gap: w.Gap, Retention: w.Retention, Predecessor: w.Predecessor, Message: w.Message, Rule: w.Rule,
 		Retransmits: w.Retransmits, MissedBytes: w.MissedBytes, MidStream: w.MidStream, Truncated: w.Truncated, IPProto: w.IPProto,
 		ICMP: (*ICMP)(w.ICMP), Service: (*Service)(w.Service), DNS: (*DNS)(w.DNS), HTTP: (*HTTP)(w.HTTP), Mail: (*Mail)(w.Mail), Addon: (*Addon)(w.Addon),
 		Evidence: (*Evidence)(w.Evidence), Heartbeat: (*Heartbeat)(w.Heartbeat), TLS: w.TLS.tls(), Process: w.Process.process(),

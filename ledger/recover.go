@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"time"
+	"strings"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/mod/sumdb/tlog"
@@ -26,21 +26,56 @@ func (l *Ledger) recover() error {
 		return err
 	}
 	l.id = id
-	anchor, err := readAnchor(l.dir, id)
+	if l.options.ReadOnly {
+		return l.openAndCompare()
+	}
+	if _, err := readAnchor(l.dir, id); err != nil {
+		return err // before anything is touched
+	}
+	if err := diskGuard(l.dir); err != nil {
+		return err
+	}
+	if err := keepWriteAheadLogs(l.dir); err != nil {
+		return err
+	}
+	if err := l.probeStore(); err != nil {
+		return err
+	}
+	return l.openAndCompare()
+}
+
+// openAndCompare opens the store, also anew while others hold the ledger, and decides by the table.
+func (l *Ledger) openAndCompare() error {
+	anchor, err := readAnchor(l.dir, l.id)
 	if err != nil {
 		return err
 	}
-	if l.db, err = openStore(l.dir, l.options.ReadOnly, l.log); err != nil {
-		var locked *LockedError
-		if errors.As(err, &locked) || errors.Is(err, os.ErrPermission) {
-			return err
-		}
-		return l.damaged("badger", err.Error())
+	db, err := openStore(l.dir, l.options.ReadOnly, l.log)
+	if err != nil {
+		return l.notOpened(err)
+	}
+	if l.db == nil {
+		l.db = db
+	} else {
+		l.db.resume(db.DB)
 	}
 	if err := l.compare(anchor); err != nil {
-		return errors.Join(err, l.db.Close())
+		return errors.Join(err, l.db.suspend())
 	}
 	return nil
+}
+
+// notOpened tells damage from what has nothing to do with the log.
+func (l *Ledger) notOpened(err error) error {
+	if errors.As(err, new(*LockedError)) || errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	for _, refusal := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if strings.Contains(err.Error(), refusal.Error()) { // Badger v4.9.6 wraps no errors
+			return err
+		}
+	}
+	return l.damaged("badger", err.Error())
 }
 
 func (l *Ledger) damaged(where, detail string) error {
@@ -85,7 +120,7 @@ func (l *Ledger) compare(anchor Checkpoint) error {
 		}
 		if head.Size == anchor.Size {
 			l.publish(anchor, days, dropped)
-			l.recovery = Recovery{Status: "clean", Detail: "Store and anchor agree."}
+			l.recovered(Recovery{Status: "clean", Detail: "Store and anchor agree."})
 			return nil
 		}
 		return l.extendAnchor(txn, anchor, head, days, dropped)
@@ -106,14 +141,14 @@ func (l *Ledger) extendAnchor(txn *badger.Txn, anchor, head Checkpoint, days, dr
 	n := head.Size - anchor.Size
 	if l.options.ReadOnly {
 		l.publish(anchor, days, dropped)
-		l.recovery = Recovery{Status: "clean", Detail: fmt.Sprintf("%d rows behind the anchor are not shown: the next start for writing anchors them.", n)}
+		l.recovered(Recovery{Status: "clean", Detail: fmt.Sprintf("%d rows behind the anchor are not shown: the next start for writing anchors them.", n)})
 		return nil
 	}
 	if err := writeDurably(anchorPath(l.dir), head.Note, 0o644); err != nil {
 		return fmt.Errorf("anchor the recovered rows: %w", err)
 	}
 	l.publish(head, days, dropped)
-	l.recovery = Recovery{Status: "recovered", Rows: n, Detail: fmt.Sprintf("Recovered after a crash: %d rows were stored and not yet anchored.", n)}
+	l.recovered(Recovery{Status: "recovered", Rows: n, Detail: fmt.Sprintf("Recovered after a crash: %d rows were stored and not yet anchored.", n)})
 	return nil
 }
 
@@ -212,29 +247,5 @@ func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days, dropped []dayR
 			return l.damaged(fmt.Sprintf("row %d", seq), "its bytes do not hash to the leaf that the tree holds")
 		}
 	}
-	return nil
-}
-
-// restart keeps the damaged log aside, untouched, and begins a new one that records the break.
-func (l *Ledger) restart(damage *DamagedError) error {
-	now := l.options.Clock().UTC()
-	aside := filepath.Join(l.dir, "damaged-"+now.Format("20060102T150405.000Z"))
-	if err := os.MkdirAll(filepath.Join(aside, "keys"), 0o700); err != nil {
-		return fmt.Errorf("make a place for the damaged log: %w", err)
-	}
-	for _, name := range []string{"badger", "anchor", "seal", "keys/checkpoint", "keys/checkpoint.pub", "keys/seal", "keys/seal.pub"} {
-		err := os.Rename(filepath.Join(l.dir, name), filepath.Join(aside, name))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("keep the damaged log aside: %w", err)
-		}
-	}
-	l.log.Error("the ledger is damaged; it is kept aside and a new log begins", "where", damage.Where, "detail", damage.Detail, "kept", aside)
-	l.options.Origin = ""
-	if err := l.create(); err != nil {
-		return err
-	}
-	l.recovery = Recovery{Status: "restarted", SealKey: l.recovery.SealKey, Detail: fmt.Sprintf(
-		"The log before this one is damaged at %s: %s. It is kept in %s; this log begins at %s.",
-		damage.Where, damage.Detail, filepath.Base(aside), now.Format(time.RFC3339))}
 	return nil
 }

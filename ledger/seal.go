@@ -116,6 +116,18 @@ func (s *sealState) advance(dir string) error {
 	return s.write(dir)
 }
 
+// sealsFit compares the newest seal and the running epoch with the rows. A day's seal is written before the first row of a later day: seals that speak of more rows than there are, or rows of days that
+// are not sealed, mean that one of the two was set back.
+func (s *sequencer) sealsFit(size uint64) error {
+	if last := s.seals.last; last != nil && last.Size > size {
+		return s.l.damaged("seal/"+last.Day, fmt.Sprintf("it speaks of %d rows, the log has %d", last.Size, size))
+	}
+	if n := len(s.days); n > 0 && s.days[n-1].day > s.seals.Day {
+		return s.l.damaged("seal", fmt.Sprintf("there are rows of %s, and %s is not sealed", dayName(s.days[n-1].day), dayName(s.seals.Day)))
+	}
+	return nil
+}
+
 // sealDays seals every day that is over, empty ones too, before the first row of a later day is written. Time in the log never goes back, so no day is opened again.
 func (s *sequencer) sealDays(now int64) error {
 	if s.seals == nil {

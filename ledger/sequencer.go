@@ -12,16 +12,12 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/mod/sumdb/tlog"
-	"golang.org/x/sys/unix"
 
 	"netaudit/ledger/proof"
 )
 
 // largestBatch bounds the rows of one transaction with their index, in bytes: Badger takes 15 % of a memtable in one.
 const largestBatch = 1 << 20
-
-// leastFree is what must stay free on the disk, in bytes: Badger dies of SIGBUS when a disk is full, so we stop before.
-const leastFree = 256 << 20
 
 // request is a row, a wish to know when everything before is durable, or the end.
 type request struct {
@@ -45,6 +41,7 @@ type sequencer struct {
 	wait   []chan error
 	hour   *hourSums
 	block  *openBlock
+	doubt  bool       // after an error it is not known what is stored: the store must be opened anew before anything is written
 	seals  *sealState // nil for logs from before there were seals
 }
 
@@ -76,6 +73,9 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	}
 	if l.id.sealKey != "" {
 		if s.seals, err = loadSealState(l.dir, l.id); err != nil {
+			return nil, err
+		}
+		if err := s.sealsFit(size); err != nil {
 			return nil, err
 		}
 		l.lastSeal.Store(s.seals.last)
@@ -126,12 +126,10 @@ func (s *sequencer) run() {
 			s.wait = append(s.wait, r.flushed)
 		}
 		timer.Stop()
-		err := s.commitAll()
-		if err == nil && r.drop != nil {
-			err = s.drop(*r.drop)
-		}
+		s.countOverflow()
+		answer, err := s.commitOrRecover(r.drop)
 		for _, w := range s.wait {
-			w <- err
+			w <- answer
 		}
 		s.wait = s.wait[:0]
 		if err != nil {
@@ -145,9 +143,33 @@ func (s *sequencer) run() {
 	}
 }
 
+// commitOrRecover commits the batch and takes a day's rows away, if that is asked for. answer is for who waits; err ends the sequencer.
+func (s *sequencer) commitOrRecover(drop *dayRange) (answer, err error) {
+	if err := s.commitAll(); err != nil {
+		if err = s.goOn(err); err != nil {
+			return err, err
+		}
+	}
+	if drop == nil {
+		return nil, nil
+	}
+	if answer = s.drop(*drop); answer != nil {
+		err = s.goOn(answer) // the next start, or this recovery, takes the rest of the day away
+	}
+	return answer, err
+}
+
 // commitAll commits the batch, in several transactions if its rows are large.
 func (s *sequencer) commitAll() error {
 	for len(s.batch) > 0 {
+		err := diskGuard(s.l.dir)
+		var full *FullError
+		if errors.As(err, &full) {
+			return s.lastWords(full)
+		}
+		if err != nil {
+			return err
+		}
 		if err := s.commit(); err != nil {
 			return err
 		}
@@ -164,12 +186,9 @@ type sealedRow struct {
 	chain [32]byte
 }
 
-// commit seals as many rows as fit into one transaction. Any error is fatal: whether the transaction is on disk is not known
-// then, and trying again could fork the log. Opening the ledger anew decides by what is stored.
+// commit seals as many rows as fit into one transaction. After any error it is not known whether the transaction is on disk, and trying again could fork the log: goOn opens
+// the store anew and decides by what is stored.
 func (s *sequencer) commit() error {
-	if err := s.diskGuard(); err != nil {
-		return err
-	}
 	now := max(s.l.options.Clock().UnixNano(), s.logged) // a clock that steps back must not reopen a day
 	if err := s.sealDays(now); err != nil {
 		return err
@@ -333,16 +352,4 @@ func extendDays(days []dayRange, day uint32, seq uint64) []dayRange {
 		return days
 	}
 	return append(days, dayRange{day, seq, seq})
-}
-
-// diskGuard stops before the disk is full.
-func (s *sequencer) diskGuard() error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(s.l.dir, &fs); err != nil {
-		return fmt.Errorf("look at the free space: %w", err)
-	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < leastFree {
-		return fmt.Errorf("only %d MiB are free in %s; the ledger needs %d MiB: free some space and start again", free>>20, s.l.dir, leastFree>>20)
-	}
-	return nil
 }

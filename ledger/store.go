@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -35,15 +36,71 @@ func needsRepair(err error) bool {
 	return err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error())
 }
 
-// store is an open Badger, of the ledger itself or of a copy that goes away with it.
+// store is an open Badger, of the ledger itself or of a copy that goes away with it. The writer's goroutine uses the embedded DB; everybody else goes through View and use, because the writer closes and
+// opens it again when it could not write.
 type store struct {
 	*badger.DB
 	copied string // directory of the copy, "" for the ledger itself
+
+	mu      sync.Mutex
+	users   sync.WaitGroup
+	away    bool // closed, perhaps for a moment
+	forGood bool
+}
+
+// errAway says that the store is being opened again.
+var errAway = errors.New("the ledger is being recovered: try again in a moment")
+
+// use keeps the store from being closed until release is called.
+func (s *store) use() (db *badger.DB, release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		if s.forGood {
+			return nil, nil, ErrClosed
+		}
+		return nil, nil, errAway
+	}
+	s.users.Add(1)
+	return s.DB, s.users.Done, nil
+}
+
+// View runs a read-only transaction.
+func (s *store) View(fn func(*badger.Txn) error) error {
+	db, release, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer release()
+	return db.View(fn)
+}
+
+// suspend closes Badger when its users are done. Reading gives an error until resume.
+func (s *store) suspend() error {
+	s.mu.Lock()
+	was := s.away
+	s.away = true
+	s.mu.Unlock()
+	if was {
+		return nil
+	}
+	s.users.Wait()
+	return s.DB.Close()
+}
+
+// resume takes over a Badger that was opened again.
+func (s *store) resume(db *badger.DB) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.DB, s.away = db, false
 }
 
 // Close closes Badger and removes the copy.
 func (s *store) Close() error {
-	err := s.DB.Close()
+	err := s.suspend()
+	s.mu.Lock()
+	s.forGood = true
+	s.mu.Unlock()
 	if s.copied != "" {
 		err = errors.Join(err, os.RemoveAll(s.copied))
 	}

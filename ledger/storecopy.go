@@ -7,11 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // openCopy opens a copy of a store that a crash left unfinished. Nothing in the ledger's directory changes. Everything is
-// copied, also the tables: Badger empties a table's file before it removes it, and would empty a linked original with it. Where the file
-// system can, the kernel shares the blocks instead (copy_file_range).
+// copied, also the tables: Badger empties a table's file before it removes it, and would empty a linked original with it.
 func openCopy(dir, path string, log *slog.Logger) (_ *store, err error) {
 	copied, err := os.MkdirTemp("", "netaudit-store-")
 	if err != nil {
@@ -43,6 +44,7 @@ func openCopy(dir, path string, log *slog.Logger) (_ *store, err error) {
 	return &store{DB: db, copied: copied}, nil
 }
 
+// copyFile copies a file without its holes: Badger makes its write-ahead logs 32 MiB long at once.
 func copyFile(from, to string) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
@@ -54,6 +56,23 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, in)
-	return err
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	for at := int64(0); ; {
+		from, err := in.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // only a hole is left
+			return out.Truncate(info.Size())
+		}
+		if err != nil {
+			return err
+		}
+		if at, err = in.Seek(from, unix.SEEK_HOLE); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(out, from), io.NewSectionReader(in, from, at-from)); err != nil {
+			return err
+		}
+	}
 }

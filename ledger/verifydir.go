@@ -24,10 +24,13 @@ const probeVariable = "NETAUDIT_LEDGER_PROBE"
 // probing says that this program answers to probeVariable.
 var probing atomic.Bool
 
-// MaybeProbe must be the first call of every program that verifies directories. In a child process of VerifyDir it verifies and never
+// MaybeProbe must be the first call of every program that opens ledgers for writing or verifies directories. In a child process of VerifyDir it verifies and never
 // returns; otherwise it does nothing. A damaged store can make Badger crash in goroutines of its own: in a child, a crash is an answer.
 func MaybeProbe() {
 	probing.Store(true)
+	if dir := os.Getenv(openProbeVariable); dir != "" {
+		probeOpen(dir)
+	}
 	dir := os.Getenv(probeVariable)
 	if dir == "" {
 		return
