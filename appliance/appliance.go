@@ -52,11 +52,26 @@ type Access struct {
 
 // Run starts the appliance and blocks until ctx ends or something fails that it cannot go on without. ready is called
 // once, when packets are being captured and pages served. On the way out every open flow is written, the ledger is flushed
-// and its checkpoint signed.
+// and its checkpoint signed. When the ledger turns out to be damaged on the way, everything begins anew over a new log, and ready is called again: the watching must not stop.
 func Run(ctx context.Context, c Config, log *slog.Logger, ready func(Access)) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
+	for {
+		watched := false
+		err := watch(ctx, c, log, func(a Access) {
+			watched = true
+			ready(a)
+		})
+		if !watched || ctx.Err() != nil || !errors.As(err, new(*ledger.DamagedError)) {
+			return err
+		}
+		log.Error("the ledger is damaged; beginning anew", "error", err)
+	}
+}
+
+// watch is one life of the appliance over one log.
+func watch(ctx context.Context, c Config, log *slog.Logger, ready func(Access)) error {
 	a := &Appliance{config: c, log: log, started: time.Now()}
 	var err error
 	if a.parties, err = party.Load(c.PartyFiles...); err != nil {
@@ -86,9 +101,10 @@ func (a *Appliance) closeLedger() error {
 }
 
 // emit hands a row to the ledger. It blocks while the ledger's queue is full: the kernel's capture buffer then takes the
-// strain, and what it cannot hold is counted and becomes a gap row. A failed ledger stops the appliance by itself.
+// strain, and what it cannot hold is counted and becomes a gap row. While the ledger cannot write nothing waits: the ledger counts what it cannot take and
+// writes a gap row afterwards.
 func (a *Appliance) emit(e ledger.Event) {
-	if err := a.ledger.Append(context.Background(), e); err != nil {
+	if err := a.ledger.Append(context.Background(), e); err != nil && !errors.Is(err, ledger.ErrNotTaken) {
 		a.log.Error("a row could not be taken into the ledger", "kind", e.Kind, "error", err)
 	}
 }
@@ -185,8 +201,13 @@ func (a *Appliance) announceStart() {
 	if last, ok := a.lastLogged(); ok {
 		a.emit(gapEvent("downtime", "", last, now, 0))
 	}
-	if r := a.ledger.Recovery(); r.Status != "clean" && r.Status != "created" {
+	if r := a.ledger.Recovery(); r.Status == "recovered" {
 		a.emit(lifecycleEvent(r.Status, r.Detail, now))
+	}
+	for _, name := range a.config.Acknowledged {
+		e := lifecycleEvent("acknowledged", "The configuration acknowledges that "+name+" was damaged: it is no alarm any more.", now)
+		e.Kind = "config"
+		a.emit(e)
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -254,7 +275,11 @@ func ignoreCancel(err error) error {
 }
 
 // rules are what the verdict needs to know besides the rows.
-func (a *Appliance) rules() report.Rules { return RulesFor(a.parties, a.config.Install) }
+func (a *Appliance) rules() report.Rules {
+	r := RulesFor(a.parties, a.config.Install)
+	r.Acknowledged = a.config.Acknowledged
+	return r
+}
 
 // RulesFor takes the declared license traffic from the catalogue of parties.
 func RulesFor(c *party.Catalogue, install string) report.Rules {

@@ -41,6 +41,7 @@ type Config struct {
 	KeepMB        int      `yaml:"keep_mb"`        // the oldest days go when the store is larger than so many MiB; 0: no limit
 	LegalHold     []string `yaml:"legal_hold"`     // days that are kept whatever else is said: 2026-01-01/2026-03-31, or one day
 	LocalNetworks []string `yaml:"local_networks"` // networks that count as local besides this host's own addresses
+	Acknowledged  []string `yaml:"acknowledged"`   // damaged logs before this one that are no alarm any more: their names, or where they are kept
 
 	Origins map[string]string `yaml:"-"` // by key: file:line, --flag or $VARIABLE; a key that is not there has its default
 }

@@ -33,6 +33,7 @@ var settingMeanings = map[string]string{
 	"keep_days":      "Days after which the content of rows is taken away; 0: kept for ever",
 	"keep_mb":        "Size in MiB from which the oldest days go; 0: no limit",
 	"legal_hold":     "Days that are kept whatever else is said",
+	"acknowledged":   "Damaged logs before this one that are no alarm any more",
 	"local_networks": "Networks that count as local besides this host's own addresses",
 }
 

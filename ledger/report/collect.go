@@ -24,6 +24,7 @@ type collector struct {
 	budget       map[string]int64 // bytes of declared license traffic by UTC day
 	known        map[string]bool  // destinations before the window; nil: no baseline yet
 	coverage     coverageCollector
+	broken       string // what the first row says of a damaged log before this one; "" when there was none, or it was acknowledged
 }
 
 func newCollector(from, to time.Time, r Rules) *collector {
@@ -94,11 +95,8 @@ func (c *collector) add(e *ledger.Event) {
 	case "gap":
 		c.gapRow(e)
 	case "lifecycle":
-		switch e.Rule {
-		case "recovered":
+		if e.Rule == "recovered" {
 			c.fire("T8", e.Seq)
-		case "restarted":
-			c.fire("A1", e.Seq)
 		}
 	}
 }

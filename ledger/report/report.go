@@ -30,6 +30,7 @@ type Rules struct {
 	DailyBudget   int64    // bytes a day that they may send, 0 = none declared
 	Install       string   // host, mirror, replay, demo
 	BaselineDays  int      // age of the log from which on a new destination is worth a word; default 7
+	Acknowledged  []string // damaged logs before this one (origin, or where it is kept) that are no alarm any more
 	Damage        string   // what the last verification found wrong, "" for nothing
 	Now           time.Time
 }
@@ -186,6 +187,9 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 		return Report{}, parseErr
 	}
 	c.report.Origin, c.report.Size = src.Origin(), src.Size()
+	if err := c.predecessor(ctx, src); err != nil {
+		return Report{}, fmt.Errorf("read the first row: %w", err)
+	}
 	if err := c.seals(ctx, src); err != nil {
 		return Report{}, err
 	}

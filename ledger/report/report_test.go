@@ -108,7 +108,6 @@ func TestEveryRuleFiresForItsReasonAlone(t *testing.T) {
 			w.call("api.example", "third_party", "shop", 1e6)
 		}, nil},
 		{"the log was damaged", Alarm, []string{"A1"}, func(*world) {}, func(r *Rules) { r.Damage = "row 3: changed" }},
-		{"a restart after damage", Alarm, []string{"A1"}, func(w *world) { w.add(ledger.Event{Kind: "lifecycle", Rule: "restarted", Message: "x"}) }, nil},
 		{"netaudit called", Alarm, []string{"A2"}, func(w *world) {
 			w.call("x.example", "third_party", "", 1, func(e *ledger.Event) { e.Addon, e.Process.Role = nil, "self" })
 		}, nil},

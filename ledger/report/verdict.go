@@ -189,7 +189,9 @@ func (c *collector) witnessed(e *ledger.Event) {
 func (c *collector) verdict(r *Report) {
 	if c.rules.Damage != "" {
 		c.fire("A1", 0)
-		c.findings["A1"].Seqs = []uint64{}
+		if c.broken == "" {
+			c.findings["A1"].Seqs = []uint64{}
+		}
 	}
 	if !c.watched(r.Coverage) && c.findings["T1"] == nil {
 		c.findings["T1"] = &Finding{Rule: "T1", Count: 1, Seqs: []uint64{}}
@@ -217,8 +219,8 @@ func (c *collector) verdict(r *Report) {
 		if text.id == "T1" && len(f.Seqs) == 0 {
 			f.Sentence = "Part of this time was not watched."
 		}
-		if text.id == "A1" && c.rules.Damage != "" {
-			f.Sentence = c.rules.Damage
+		if text.id == "A1" {
+			f.Sentence = strings.TrimSpace(c.rules.Damage + " " + c.broken)
 		}
 		if f.Level == Alarm {
 			r.Verdict = Alarm

@@ -22,6 +22,7 @@ type reportCommand struct {
 	Since   time.Time     `help:"Begin of the window, as 2026-01-31T00:00:00Z; wins over --last." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
 	Until   time.Time     `help:"End of the window (default: now)." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
 	JSON    bool          `help:"One JSON object instead of text." name:"json"`
+	Known   []string      `help:"Name of a damaged log before this one, or where it is kept, that is no alarm any more (repeatable)." name:"acknowledged" placeholder:"LOG"`
 	Parties []string      `help:"Catalogue file that declares license traffic (repeatable)." placeholder:"FILE" type:"existingfile"`
 }
 
@@ -99,7 +100,9 @@ func (c *reportCommand) read(ctx context.Context, state string, from, to time.Ti
 	if err != nil {
 		return report.Report{}, errors.Join(err, l.Close())
 	}
-	r, err := report.Build(ctx, l, from, to, appliance.RulesFor(catalogue, install))
+	rules := appliance.RulesFor(catalogue, install)
+	rules.Acknowledged = c.Known
+	r, err := report.Build(ctx, l, from, to, rules)
 	return r, errors.Join(err, l.Close())
 }
 
