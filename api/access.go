@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +39,14 @@ type AccessLog struct {
 	mu   sync.Mutex
 	day  string
 	seen map[string]bool // readers with a row of the day
+	held Held
+	read bool // held was looked up in the log
+}
+
+// Held is what somebody took away: a checkpoint of so many rows proves each of them, wherever it is kept.
+type Held struct {
+	Rows uint64
+	At   time.Time // zero: nobody has taken anything away
 }
 
 const (
@@ -66,6 +77,61 @@ func (a *AccessLog) Note(ctx context.Context, r *http.Request, rule, sentence st
 // Opened notes a session.
 func (a *AccessLog) Opened(ctx context.Context, r *http.Request, who Reader) {
 	a.Note(ctx, r, AccessOpened, fmt.Sprintf("%q logged in as %s", who.Name, strings.Join(who.Roles, ", ")))
+}
+
+// Exported notes that somebody took something away together with the checkpoint of so many rows.
+func (a *AccessLog) Exported(ctx context.Context, r *http.Request, who Reader, what string, rows uint64) {
+	if a == nil {
+		return
+	}
+	a.Note(ctx, r, AccessExport, fmt.Sprintf("%q exported %s with the checkpoint of %d rows", who.Name, what, rows))
+	a.Held() // so that what follows counts on top of what the log says
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if rows >= a.held.Rows {
+		a.held = Held{rows, time.Now()}
+	}
+}
+
+// exportedRows finds the rows of the checkpoint in a sentence of Exported.
+var exportedRows = regexp.MustCompile(`with the checkpoint of (\d{1,18}) rows`)
+
+// mostLookedBack bounds the rows among which an export is looked for when netaudit starts.
+const mostLookedBack = 200_000
+
+// Held says up to which row checkpoints have been taken away, as far as the log's own rows say: what was copied from the disk is not known.
+func (a *AccessLog) Held() Held {
+	if a == nil {
+		return Held{}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.read {
+		return a.held
+	}
+	a.read = true
+	left := mostLookedBack
+	err := a.ledger.RowsBackward(context.Background(), a.ledger.Size(), func(row ledger.Row) bool {
+		left--
+		if !bytes.Contains(row.JSON, []byte(`"rule":"`+AccessExport+`"`)) {
+			return left > 0
+		}
+		e, err := ledger.ParseEvent(row.JSON)
+		if err != nil || e.Kind != "access" || e.Rule != AccessExport {
+			return left > 0
+		}
+		if m := exportedRows.FindStringSubmatch(e.Message); m != nil {
+			if n, err := strconv.ParseUint(m[1], 10, 63); err == nil && n <= row.Seq {
+				a.held = Held{n, time.Unix(0, e.Start)}
+				return false
+			}
+		}
+		return left > 0
+	})
+	if err != nil {
+		a.log.Error("exports could not be looked up in the log", "error", err)
+	}
+	return a.held
 }
 
 // token notes the first request of a token on a UTC day.

@@ -134,7 +134,11 @@ func (s *server) verify(ctx context.Context, _ *struct{}) (*struct{ Body verifyB
 
 // checkpointNote serves /checkpoint to stock C2SP clients. A checkpoint says how many rows there are and nothing of what they say.
 func (s *server) checkpointNote(c *gin.Context) {
-	c.Data(http.StatusOK, "text/plain; charset=utf-8", s.o.Ledger.Checkpoint().Note)
+	newest := s.o.Ledger.Checkpoint()
+	if reader, ok := s.o.Tokens.Reader(c.Request); ok {
+		s.o.Access.Exported(c.Request.Context(), c.Request, reader, "the newest tree head,", newest.Size)
+	}
+	c.Data(http.StatusOK, "text/plain; charset=utf-8", newest.Note)
 }
 
 // tile serves /tile/<level>/<index>[.p/<width>] and, with a token, /tile/entries/<index>[.p/<width>] (c2sp.org/tlog-tiles@v0.1.0): hashes are open to everybody, rows are not.

@@ -100,7 +100,7 @@ func (s *server) bundle(_ context.Context, in *bundleInput) (*huma.StreamRespons
 // exported notes that rows left the appliance. The bundle holds the rows of before.
 func (s *server) exported(r *http.Request, what string) {
 	if reader, ok := s.o.Tokens.Reader(r); ok {
-		s.o.Access.Note(r.Context(), r, AccessExport, fmt.Sprintf("%q exported a proof bundle (%s)", reader.Name, what))
+		s.o.Access.Exported(r.Context(), r, reader, "a proof bundle ("+what+")", s.o.Ledger.Checkpoint().Size)
 	}
 }
 

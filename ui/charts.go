@@ -2,10 +2,8 @@ package ui
 
 import (
 	"fmt"
-	"time"
 
 	"netaudit/ledger/report"
-	"netaudit/ui/words"
 )
 
 // The drawings are SVG whose sizes are attributes: the Content-Security-Policy forbids styles outside the stylesheet.
@@ -14,6 +12,8 @@ import (
 type bar struct {
 	report.Destination
 	Percent int
+	Spark   []spark
+	Width   int // of the spark's field
 }
 
 // mostBars bounds the destinations of a panel; the Audit Log has all.
@@ -30,7 +30,7 @@ func bars(list []report.Destination, class string) (out []bar, more int) {
 			more++
 			continue
 		}
-		out = append(out, bar{d, percent(d.Out+d.In, largest)})
+		out = append(out, bar{d, percent(d.Out+d.In, largest), sparks(d.Series), len(d.Series)})
 	}
 	return out, more
 }
@@ -48,6 +48,7 @@ type share struct {
 	Class, Label string
 	Calls        int
 	Length, Skip float64 // units
+	Percent      string  // of all calls
 }
 
 // Dash is the arc as stroke-dasharray.
@@ -66,6 +67,7 @@ func shares(c report.Counts) []share {
 	for i := range list {
 		if c.Total > 0 {
 			list[i].Length = 100 * float64(list[i].Calls) / float64(c.Total)
+			list[i].Percent = budgetShare(int64(list[i].Calls), int64(c.Total))
 		}
 		list[i].Skip = skip
 		skip += list[i].Length
@@ -95,48 +97,4 @@ func volumeBars(c report.Counts) []volumeBar {
 		list[i].Percent = percent(list[i].Bytes, largest)
 	}
 	return list
-}
-
-// step is a bucket of the timeline as rectangles in a field of 60 by 100 units.
-type step struct {
-	X                         int
-	MIT, Third                float64 // heights
-	MITY, ThirdY              float64 // upper edges
-	Covered                   bool
-	Title                     string
-	MITCalls, ThirdPartyCalls int
-}
-
-func steps(w *words.Words, list []report.Bucket, length time.Duration) []step {
-	largest := 1
-	for _, b := range list {
-		largest = max(largest, b.MIT+b.ThirdParty)
-	}
-	layout := "15:04"
-	if length > 24*time.Hour {
-		layout = "2006-01-02 15:04"
-	}
-	out := make([]step, len(list))
-	for i, b := range list {
-		s := step{X: i, Covered: b.Covered, MITCalls: b.MIT, ThirdPartyCalls: b.ThirdParty}
-		s.MIT = height(b.MIT, largest)
-		s.Third = height(b.ThirdParty, largest)
-		s.MITY = 100 - s.MIT
-		s.ThirdY = s.MITY - s.Third
-		watched := w.Text("watched")
-		if !b.Covered {
-			watched = w.Text("not watched")
-		}
-		s.Title = w.Text("from {time} UTC: {mit} to MIT, {third} to third parties, {watched}", b.Start.Format(layout), b.MIT, b.ThirdParty, watched)
-		out[i] = s
-	}
-	return out
-}
-
-// height is visible for a single call, and all of them fit.
-func height(n, largest int) float64 {
-	if n == 0 {
-		return 0
-	}
-	return max(4, 92*float64(n)/float64(largest))
 }

@@ -41,13 +41,13 @@ var confidences = []struct{ name, meaning string }{
 const coverageWidth = 1000
 
 func (p *pages) coverage(c *gin.Context) {
-	list, length := chosen(windows, c.Query("range"), 1)
-	r, err := p.build(c, length)
+	period := p.period(c, windows, 1)
+	r, err := p.build(c, period, 0)
 	if err != nil {
 		p.failed(c, "compute the coverage", err)
 		return
 	}
-	content := coverageContent{Report: r, Windows: list, Packets: r.Install == "mirror" || r.Install == "replay"}
+	content := coverageContent{Report: r, Windows: period.Windows, Packets: packetsOnly(r.Install)}
 	for _, s := range r.Coverage.Awake {
 		at := func(t time.Time) float64 { return coverageWidth * float64(t.Sub(r.From)) / float64(r.To.Sub(r.From)) }
 		content.Awake = append(content.Awake, awakeSpan{at(s.From), max(1, at(s.To)-at(s.From)), p.words(c).Text("{from} to {end}", s.From.Format(time.DateTime), s.To.Format(time.DateTime))})

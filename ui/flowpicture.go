@@ -19,8 +19,17 @@ const (
 	bandLeft     = 300 // where bands begin and end, in units
 	bandRight    = 700
 	rowHeight    = 34 // the least room of one name
-	pictureRoom  = 420
-	mostEnds     = 12 // names on each side; the others are one
+)
+
+// pictureSize is how much a picture shows.
+type pictureSize struct {
+	ends int // names on each side; the others are one
+	room int // units that all bytes together are thick
+}
+
+var (
+	largePicture = pictureSize{ends: 12, room: 420}
+	smallPicture = pictureSize{ends: 7, room: 180}
 )
 
 // end is a module or a destination in the picture.
@@ -63,7 +72,7 @@ func (p *pages) traffic(c *gin.Context) {
 	content := trafficContent{Windows: list, From: from, To: to}
 	for by, into := range map[string]func([]report.Group){
 		report.ByPair: func(g []report.Group) {
-			content.Picture, content.Pairs, content.MorePair = draw(p.words(c), g), g[:min(len(g), mostPairs)], max(0, len(g)-mostPairs)
+			content.Picture, content.Pairs, content.MorePair = draw(p.words(c), g, largePicture), g[:min(len(g), mostPairs)], max(0, len(g)-mostPairs)
 		},
 		report.ByParty:   func(g []report.Group) { content.Parties = shareRows(g) },
 		report.ByChannel: func(g []report.Group) { content.Channels = shareRows(g) },
@@ -80,23 +89,23 @@ func (p *pages) traffic(c *gin.Context) {
 
 // shareRows are the largest groups with their share of the largest.
 func shareRows(groups []report.Group) (rows []groupRow) {
-	for _, g := range groups[:min(len(groups), mostEnds)] {
+	for _, g := range groups[:min(len(groups), largePicture.ends)] {
 		rows = append(rows, groupRow{Group: g, Percent: percent(g.Out+g.In, groups[0].Out+groups[0].In)})
 	}
 	return rows
 }
 
 // draw places ends and bands. Calls without a byte are as thin as a hair, and still there.
-func draw(w *words.Words, pairs []report.Group) picture {
-	left := ends(w, pairs, func(g *report.Group) (string, string) { return g.Name, "" })
-	right := ends(w, pairs, func(g *report.Group) (string, string) { return g.To, g.Class })
+func draw(w *words.Words, pairs []report.Group, size pictureSize) picture {
+	left := ends(w, size, pairs, func(g *report.Group) (string, string) { return g.Name, "" })
+	right := ends(w, size, pairs, func(g *report.Group) (string, string) { return g.To, g.Class })
 	pic := picture{Left: place(left), Right: place(right)}
-	pic.Height = max(len(pic.Left), len(pic.Right))*rowHeight + pictureRoom
+	pic.Height = max(len(pic.Left), len(pic.Right))*rowHeight + size.room
 	total := int64(0)
 	for _, e := range pic.Left {
 		total += e.Bytes
 	}
-	bottom := max(spread(w, pic.Left, total, pic.Height), spread(w, pic.Right, total, pic.Height))
+	bottom := max(spread(w, size, pic.Left, total, pic.Height), spread(w, size, pic.Right, total, pic.Height))
 	pic.Height = max(pic.Height, int(bottom)+1)
 	type between struct{ a, b *end }
 	sums := map[between]*report.Group{}
@@ -112,13 +121,13 @@ func draw(w *words.Words, pairs []report.Group) picture {
 	}
 	slices.SortStableFunc(order, func(x, y between) int { return cmp.Or(cmp.Compare(x.a.Y, y.a.Y), cmp.Compare(x.b.Y, y.b.Y)) })
 	for _, k := range order {
-		pic.Bands = append(pic.Bands, join(w, k.a, k.b, sums[k], total))
+		pic.Bands = append(pic.Bands, join(w, size, k.a, k.b, sums[k], total))
 	}
 	return pic
 }
 
-// ends adds up one side. The map has every name of the side; names beyond mostEnds share an end.
-func ends(w *words.Words, pairs []report.Group, of func(*report.Group) (name, class string)) map[string]*end {
+// ends adds up one side. The map has every name of the side; names beyond the picture's size share an end.
+func ends(w *words.Words, size pictureSize, pairs []report.Group, of func(*report.Group) (name, class string)) map[string]*end {
 	all := map[string]*end{}
 	var list []*end
 	for i := range pairs {
@@ -136,12 +145,12 @@ func ends(w *words.Words, pairs []report.Group, of func(*report.Group) (name, cl
 	slices.SortStableFunc(list, func(a, b *end) int {
 		return cmp.Or(cmp.Compare(rank(a.Class), rank(b.Class)), cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Name, b.Name))
 	})
-	if len(list) <= mostEnds {
+	if len(list) <= size.ends {
 		return all
 	}
-	others := &end{Name: w.Text("{n} others", len(list)-mostEnds+1)}
+	others := &end{Name: w.Text("{n} others", len(list)-size.ends+1)}
 	folded := map[*end]bool{}
-	for _, e := range list[mostEnds-1:] {
+	for _, e := range list[size.ends-1:] {
 		others.Calls += e.Calls
 		others.Bytes += e.Bytes
 		folded[e] = true
@@ -176,18 +185,18 @@ func place(side map[string]*end) []*end {
 }
 
 // thickness is how thick so many bytes are drawn.
-func thickness(bytes, total int64) float64 {
+func (s pictureSize) thickness(bytes, total int64) float64 {
 	if total == 0 {
 		return 1.5
 	}
-	return max(1.5, float64(pictureRoom)*float64(bytes)/float64(total))
+	return max(1.5, float64(s.room)*float64(bytes)/float64(total))
 }
 
 // spread gives each end its height and place, and returns where the last one ends.
-func spread(w *words.Words, list []*end, total int64, height int) (bottom float64) {
+func spread(w *words.Words, size pictureSize, list []*end, total int64, height int) (bottom float64) {
 	needed := 0.0
 	for _, e := range list {
-		e.Height = max(4, thickness(e.Bytes, total))
+		e.Height = max(4, size.thickness(e.Bytes, total))
 		needed += max(rowHeight-8, e.Height)
 	}
 	gap := 8.0
@@ -220,8 +229,8 @@ func shortName(w *words.Words, name string) string {
 }
 
 // join draws the band between two ends, below those that were drawn before.
-func join(w *words.Words, a, b *end, g *report.Group, total int64) band {
-	width := thickness(g.Out+g.In, total)
+func join(w *words.Words, size pictureSize, a, b *end, g *report.Group, total int64) band {
+	width := size.thickness(g.Out+g.In, total)
 	y1, y2 := a.Y+a.used+width/2, b.Y+b.used+width/2
 	a.used, b.used = min(a.used+width, a.Height), min(b.used+width, b.Height)
 	middle := (bandLeft + bandRight) / 2

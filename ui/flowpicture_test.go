@@ -20,8 +20,8 @@ func TestPictureHasAllBytesAndPutsMITFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := draw(c.Languages[0], pairs)
-	if len(p.Left) != mostEnds || len(p.Right) != mostEnds || p.Right[0].Name != "license.mit.example" || !strings.HasSuffix(p.Right[mostEnds-1].Name, " others") {
+	p := draw(c.Languages[0], pairs, largePicture)
+	if len(p.Left) != largePicture.ends || len(p.Right) != largePicture.ends || p.Right[0].Name != "license.mit.example" || !strings.HasSuffix(p.Right[largePicture.ends-1].Name, " others") {
 		t.Fatalf("%d and %d ends, the first is %s, the last %s", len(p.Left), len(p.Right), p.Right[0].Name, p.Right[len(p.Right)-1].Name)
 	}
 	var want, left, right int64
@@ -29,7 +29,7 @@ func TestPictureHasAllBytesAndPutsMITFirst(t *testing.T) {
 		want += g.Out + g.In
 	}
 	bottom := 0.0
-	for i := range mostEnds {
+	for i := range largePicture.ends {
 		left += p.Left[i].Bytes
 		right += p.Right[i].Bytes
 		bottom = max(bottom, p.Left[i].Y+p.Left[i].Height, p.Right[i].Y+p.Right[i].Height)
@@ -42,7 +42,7 @@ func TestPictureHasAllBytesAndPutsMITFirst(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 	}
-	if empty := draw(c.Languages[0], nil); len(empty.Bands) != 0 || len(empty.Left) != 0 {
+	if empty := draw(c.Languages[0], nil, largePicture); len(empty.Bands) != 0 || len(empty.Left) != 0 {
 		t.Errorf("%+v", empty)
 	}
 }

@@ -41,7 +41,9 @@ func functions(w *words.Words) template.FuncMap {
 		"where":    where,
 		"ids":      func(n any) template.HTML { return template.HTML(strconv.FormatInt(integer(n), 10)) }, // digits only: numbers that name something are not grouped
 		"join":     func(list []string) string { return strings.Join(list, ", ") },
-		"first":    func(n int, list []uint64) []uint64 { return list[:min(n, len(list))] },
+		"share":    func(part, whole int) string { return w.Percent(100 * float64(part) / float64(max(1, whole))) },
+		"last":     func(rows uint64) uint64 { return rows - min(rows, 1) },
+		"first":    first,
 		"left":     func(n, count int) int { return max(0, count-n) },
 		"ints":     func(list []int) string { return strings.Trim(fmt.Sprint(list), "[]") },
 	}
@@ -53,6 +55,17 @@ var (
 	verdictWords = map[string]string{report.Alarm: "Alarm", report.Attention: "Attention", report.AllClear: "All clear"}
 	levelClasses = map[string]string{report.Alarm: "bad", report.Attention: "warn", report.AllClear: "good"}
 )
+
+// first is the beginning of a list of rows or names.
+func first(n int, list any) any {
+	switch v := list.(type) {
+	case []uint64:
+		return v[:min(n, len(v))]
+	case []string:
+		return v[:min(n, len(v))]
+	}
+	return list
+}
 
 func partyLabel(w *words.Words, class string) string {
 	if label, ok := partyLabels[class]; ok {

@@ -118,3 +118,28 @@ func TestSettingsNameTheirOriginAndNothingSecret(t *testing.T) {
 		t.Error("the page shows a secret")
 	}
 }
+
+func TestExportsAreHeldOutside(t *testing.T) {
+	p, base, client := siteAndPages(t)
+	if _, page := get(t, client, base+"/"); !strings.Contains(page, "nothing yet") {
+		t.Error("something is held outside before anything was taken away")
+	}
+	get(t, client, base+"/checkpoint")
+	size := p.o.Ledger.Checkpoint().Size
+	if held := p.o.Access.Held(); held.Rows == 0 || held.Rows > size {
+		t.Errorf("%d of %d rows are held outside", held.Rows, size)
+	}
+	if err := p.o.Ledger.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := api.NewAccessLog(p.o.Ledger, true, p.o.Logger).Held() // as after a restart
+	if want := p.o.Access.Held(); again.Rows != want.Rows {
+		t.Errorf("after a restart %d rows, want %d", again.Rows, want.Rows)
+	}
+	if status, _ := get(t, &http.Client{}, base+"/checkpoint"); status != http.StatusOK || p.o.Access.Held().At.IsZero() {
+		t.Errorf("a stock client: status %d", status)
+	}
+	if _, page := get(t, client, base+"/"); !strings.Contains(page, "up to row") {
+		t.Error("the report does not say what is held outside")
+	}
+}

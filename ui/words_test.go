@@ -139,7 +139,7 @@ func saidByCode(t *testing.T) map[string]string {
 					name = f.Name
 				}
 				switch name {
-				case "Text", "HTML", "Plural":
+				case "Text", "HTML", "Plural", "block":
 					for _, a := range v.Args {
 						literal(a)
 					}
@@ -188,7 +188,7 @@ func saidByCode(t *testing.T) map[string]string {
 }
 
 // tablesOfTexts are variables whose values are all texts.
-var tablesOfTexts = []string{"partyLabels", "verdictWords", "gapReasons", "filterLabels", "confidences", "settingMeanings", "accessWords", "roleWords"}
+var tablesOfTexts = []string{"partyLabels", "verdictWords", "gapReasons", "filterLabels", "confidences", "settingMeanings", "accessWords", "roleWords", "ruleAdvice"}
 
 func newTestPages(t *testing.T) *pages {
 	t.Helper()
@@ -228,7 +228,7 @@ var (
 	tags        = regexp.MustCompile(`(?s)<[^>]*>`)
 	shownInTags = regexp.MustCompile(`\b(title|aria-label|alt|placeholder)="([^"{]*[A-Za-z]{2}[^"{]*)"`)
 	letters     = regexp.MustCompile(`\p{L}{2}`)
-	properNames = regexp.MustCompile(`MIT Network Audit|netaudit|Community ID|HTTP|nsk1|0-99|Odoo|ALPN|\{\{.*?\}\}`)
+	properNames = regexp.MustCompile(`UTC|MIT Network Audit|netaudit|Community ID|HTTP|nsk1|0-99|Odoo|ALPN|\{\{.*?\}\}`)
 )
 
 func TestTemplatesSayNothingPastTheCatalogue(t *testing.T) {

@@ -22,18 +22,23 @@ type collector struct {
 	destinations map[string]*Destination
 	modules      map[string]*Module
 	budget       map[string]int64 // bytes of declared license traffic by UTC day
-	known        map[string]bool  // destinations before the window; nil: no baseline yet
+	use          map[[2]string]*LicenseUse
+	known        map[string]bool // destinations before the window; nil: no baseline yet
 	coverage     coverageCollector
 	broken       string // what the first row says of a damaged log before this one; "" when there was none, or it was acknowledged
 }
 
 func newCollector(from, to time.Time, r Rules) *collector {
-	return &collector{
+	c := &collector{
 		report: Report{Gaps: []Gap{}, Attribution: Attribution{Confidence: map[string]int{}, Reasons: []Reason{}}},
 		rules:  r, from: from, to: to, findings: map[string]*Finding{}, flows: map[string]bool{},
-		destinations: map[string]*Destination{}, modules: map[string]*Module{}, budget: map[string]int64{},
+		destinations: map[string]*Destination{}, modules: map[string]*Module{}, budget: map[string]int64{}, use: map[[2]string]*LicenseUse{},
 		coverage: coverageCollector{from: from, to: earlier(to, r.Now)},
 	}
+	if r.SeenUpTo > 0 {
+		c.report.Fresh = &Fresh{Destinations: []string{}}
+	}
+	return c
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -132,6 +137,9 @@ func (c *collector) flow(e *ledger.Event) {
 		c.judge(e, class)
 	}
 	c.license(e, class, out)
+	if class == "mit_bound" {
+		c.licenseUse(e, v)
+	}
 }
 
 func (v *Volume) add(o Volume) {
@@ -158,12 +166,7 @@ func (c *collector) timeline(e *ledger.Event, class string, calls int) {
 			c.report.Timeline[i].Start = c.bucketStart(i)
 		}
 	}
-	span := c.to.Sub(c.from)
-	if span <= 0 {
-		return
-	}
-	at := time.Unix(0, e.Logged).Sub(c.from)
-	b := &c.report.Timeline[max(0, min(timelineBuckets-1, int(at*timelineBuckets/span)))]
+	b := &c.report.Timeline[c.step(e, timelineBuckets)]
 	switch class {
 	case "mit_bound":
 		b.MIT += calls
@@ -172,6 +175,16 @@ func (c *collector) timeline(e *ledger.Event, class string, calls int) {
 	default:
 		b.ThirdParty += calls
 	}
+}
+
+// step is in which of so many equal steps of the window a row was logged.
+func (c *collector) step(e *ledger.Event, steps int) int {
+	span := c.to.Sub(c.from)
+	if span <= 0 {
+		return 0
+	}
+	at := time.Unix(0, e.Logged).Sub(c.from)
+	return max(0, min(steps-1, int(float64(at)/float64(span)*float64(steps))))
 }
 
 func (c *collector) bucketStart(i int) time.Time {
@@ -190,7 +203,8 @@ func (c *collector) destination(e *ledger.Event, class string, v Volume) {
 	d := c.destinations[key]
 	at := time.Unix(0, e.Logged).UTC()
 	if d == nil {
-		d = &Destination{Class: class, Host: host, First: at}
+		d = &Destination{Class: class, Host: host, First: at, Series: make([]int64, destinationSteps)}
+		c.freshDestination(e, host)
 		if e.Party != nil {
 			d.Party = e.Party.Name
 		}
@@ -198,7 +212,23 @@ func (c *collector) destination(e *ledger.Event, class string, v Volume) {
 	}
 	d.Last = at
 	d.add(v)
+	d.Series[c.step(e, destinationSteps)] += int64(v.Calls)
+	if c.report.Fresh != nil && e.Seq >= c.rules.SeenUpTo {
+		c.report.Fresh.Calls += v.Calls
+		if class == "mit_bound" {
+			c.report.Fresh.MIT += v.Calls
+		}
+	}
 	d.Addons = keep(d.Addons, ledger.ModuleName(e))
+}
+
+// destinationSteps is how many steps a destination's series has.
+const destinationSteps = 24
+
+func (c *collector) freshDestination(e *ledger.Event, host string) {
+	if c.report.Fresh != nil && e.Seq >= c.rules.SeenUpTo && e.Direction != "inbound" {
+		c.report.Fresh.Destinations = keep(c.report.Fresh.Destinations, host)
+	}
 }
 
 func keep(list []string, name string) []string {
@@ -250,6 +280,7 @@ func (c *collector) finish() Report {
 		return cmp.Or(cmp.Compare(b.MIT, a.MIT), cmp.Compare(b.Out+b.In, a.Out+a.In), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortStableFunc(r.Attribution.Reasons, func(a, b Reason) int { return cmp.Compare(b.Count, a.Count) })
+	r.License.Use = c.licenseUses()
 	c.verdict(&r)
 	return r
 }

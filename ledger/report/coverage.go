@@ -10,11 +10,12 @@ import (
 
 // Coverage says when the watcher was awake: silence is only proof if it was.
 type Coverage struct {
-	Percent  float64 `json:"percent"` // of the time since the log's first row in the window
-	Known    bool    `json:"known"`   // false: the rows come from capture files, or there are none
-	Dropped  int64   `json:"dropped"` // packets lost by kernel or interface
-	Awake    []Span  `json:"awake"`
-	Watching bool    `json:"watching"` // awake at the window's end
+	Percent  float64   `json:"percent"` // of the time since the log's first row in the window
+	Known    bool      `json:"known"`   // false: the rows come from capture files, or there are none
+	Dropped  int64     `json:"dropped"` // packets lost by kernel or interface
+	Begin    time.Time `json:"begin"`   // when the log's first row in the window was taken, or the window's begin
+	Awake    []Span    `json:"awake"`
+	Watching bool      `json:"watching"` // awake at the window's end
 }
 
 // Span is a stretch of time.
@@ -70,6 +71,7 @@ func (c *coverageCollector) finish() Coverage {
 	if first := time.Unix(0, c.first); first.After(begin) {
 		begin = first
 	}
+	out.Begin = begin.UTC()
 	out.Awake = subtract(merge(clip(c.awake, begin, c.to)), c.blind)
 	total, seen := c.to.Sub(begin), time.Duration(0)
 	for _, s := range out.Awake {

@@ -32,6 +32,7 @@ type Rules struct {
 	BaselineDays  int      // age of the log from which on a new destination is worth a word; default 7
 	Acknowledged  []string // damaged logs before this one (origin, or where it is kept) that are no alarm any more
 	Damage        string   // what the last verification found wrong, "" for nothing
+	SeenUpTo      uint64   // how many rows the reader has seen already; 0: not known
 	Now           time.Time
 }
 
@@ -63,6 +64,15 @@ type Report struct {
 	Destinations []Destination `json:"destinations"`
 	Modules      []Module      `json:"modules"`
 	Timeline     []Bucket      `json:"timeline"`
+	Fresh        *Fresh        `json:"fresh,omitempty"`  // since the rows that the reader has seen
+	Before       *Counts       `json:"before,omitempty"` // the period of the same length before; absent unless the log is old enough and the window a day or longer
+}
+
+// Fresh is what came after the rows that a reader has seen, within the window.
+type Fresh struct {
+	Calls        int      `json:"calls"`
+	MIT          int      `json:"mit_bound"`
+	Destinations []string `json:"destinations"` // without a call in the window before; at most mostListed
 }
 
 // Finding is a rule that fired.
@@ -118,9 +128,18 @@ type Gap struct {
 
 // License is what MIT received from the declared components, against what was declared.
 type License struct {
-	Budget  int64  `json:"daily_budget"`
-	Largest int64  `json:"largest_day"` // bytes on the day with the most
-	Day     string `json:"day,omitempty"`
+	Budget  int64        `json:"daily_budget"`
+	Largest int64        `json:"largest_day"` // bytes on the day with the most
+	Day     string       `json:"day,omitempty"`
+	Use     []LicenseUse `json:"use"` // the newest day first, then the most bytes
+}
+
+// LicenseUse is what one component exchanged with MIT on one UTC day of the window.
+type LicenseUse struct {
+	Day      string `json:"day"`
+	Module   string `json:"module"`   // see ledger.ModuleName
+	Declared bool   `json:"declared"` // every call was one that the license check is declared to make
+	Volume
 }
 
 // Destination is one far end.
@@ -131,6 +150,7 @@ type Destination struct {
 	Addons []string  `json:"addons"`
 	First  time.Time `json:"first"`
 	Last   time.Time `json:"last"`
+	Series []int64   `json:"series"` // calls by step of the window
 	Volume
 }
 
@@ -191,6 +211,9 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 		return Report{}, fmt.Errorf("read the first row: %w", err)
 	}
 	if err := c.seals(ctx, src); err != nil {
+		return Report{}, err
+	}
+	if c.report.Before, err = before(ctx, src, from, to); err != nil {
 		return Report{}, err
 	}
 	return c.finish(), nil

@@ -17,9 +17,16 @@ document.addEventListener("keydown", (event) => {
   link ? target.click() : target.focus();
 });
 
+// The Trust Report is a document too: the button appears only where it can do something.
+const print = document.querySelector("[data-print]");
+if (print) print.hidden = false;
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-print]")) globalThis.print();
+});
+
 // The Trust Report renews itself while somebody looks at it. Focus and scrolling stay where they are.
 const live = document.querySelector("[data-refresh]");
-if (live) {
+if (live?.dataset.refresh) {
   setInterval(async () => {
     if (document.hidden || String(getSelection()) || live.contains(document.activeElement)) return;
     try {
@@ -27,7 +34,11 @@ if (live) {
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.querySelector("[data-refresh]");
-      if (fresh) live.replaceChildren(...fresh.childNodes);
+      if (!fresh) return;
+      const open = [...live.querySelectorAll("details")].map((d) => d.open);
+      live.replaceChildren(...fresh.childNodes);
+      live.querySelectorAll("details").forEach((d, i) => { d.open = open[i] ?? d.open; });
+      live.querySelectorAll("[data-print]").forEach((b) => { b.hidden = false; });
     } catch {
       // netaudit is away for a moment; the next round tries again
     }
