@@ -8,12 +8,17 @@ import (
 
 // Offsets in PyTypeObject (cpython/object.h), PyDictObject and PyTupleObject that no version differs in; layoutgen checks them.
 const (
+	obType    = 8   // ob_type, of every object
+	typeName  = 24  // tp_name
 	typeDict  = 264 // tp_dict
 	typeMRO   = 344 // tp_mro
 	dictKeys  = 32  // ma_keys
 	tupleSize = 16  // ob_size
 	tupleData = 24  // ob_item, to 3.13: see tupleItems
 )
+
+// objectHead is how much of a first argument is read, in bytes: its type, and what a cell refers to.
+const objectHead = 24
 
 // tupleItems is where the items of a tuple begin: 3.14 keeps the hash before them.
 func (l *layout) tupleItems() uint64 {
@@ -42,7 +47,7 @@ func (p *Process) ownerModule(r memory.Reader, f rawFrame, method string) string
 	if obj == 0 {
 		return ""
 	}
-	typ, err := memory.Uint64(p.mem, obj+8)
+	typ, err := memory.Uint64(r, obj+obType)
 	if err != nil {
 		return ""
 	}

@@ -55,15 +55,8 @@ func (p *Process) Serving(client netip.AddrPort) (Thread, error) {
 
 // mayServe looks once at the thread's outermost frames. What it sees of a running thread may be torn: it only chooses whose stack is read.
 func (p *Process) mayServe(s threadState, client netip.AddrPort) bool {
-	top, err := p.top(s.addr)
-	if err != nil {
-		return false
-	}
 	view := &memory.Overlay{Below: p.mem}
-	if p.copyChunks(view, s.addr) != nil {
-		return false
-	}
-	raw, _, err := p.chain(view, top)
+	raw, _, err := p.rawStack(view, s.addr)
 	if err != nil {
 		return false
 	}
@@ -102,7 +95,7 @@ func (l *layout) socketAddress(r memory.Reader, tuple uint64) (netip.AddrPort, e
 	if tuple == 0 {
 		return none, fmt.Errorf("reading an address: %w", errImplausible)
 	}
-	kind, err := l.typeName(r, tuple)
+	kind, err := l.nameOfType(r, tuple)
 	if err != nil || kind != "tuple" {
 		return none, fmt.Errorf("reading an address: %w", errImplausible)
 	}

@@ -20,10 +20,18 @@ type code struct {
 	table          []byte
 }
 
+// maxCode bounds what is read of a code object, in bytes.
+const maxCode = 256
+
+// codeHead is how much of a code object is read, in bytes.
+func (l *layout) codeHead() uint64 {
+	return min(max(l.coLines, l.coName, l.coQualname, l.coFilename)+8, maxCode)
+}
+
 func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
 	l := &p.rt.layout
-	var b [256]byte
-	buf := b[:min(max(l.coLines, l.coName, l.coQualname, l.coFilename)+8, 256)]
+	var b [maxCode]byte
+	buf := b[:l.codeHead()]
 	if err := r.ReadAt(addr, buf); err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func record(f *testing.F) []recorded {
 			f.Fatal(err)
 		}
 		for _, s := range states {
-			if _, _, err := p.stack(s.addr, pid); err != nil {
+			if _, _, err := p.frames(s.addr); err != nil {
 				f.Fatal(err)
 			}
 		}
@@ -119,7 +119,8 @@ func FuzzStackFromHostileMemory(f *testing.F) {
 
 func readAll(t *testing.T, mem memory.Reader, rt runtimeAt) {
 	t.Helper()
-	p := &Process{pid: -1, mem: mem, rt: rt, codes: map[uint64]*code{}, modules: map[globalsKey]string{}, owners: map[owner]string{}}
+	p := newProcess(-1, mem)
+	p.rt = rt
 	if rt.layout.minor >= 13 {
 		if err := p.rt.layout.describedBy(mem, rt.addr); err != nil {
 			return
@@ -133,7 +134,7 @@ func readAll(t *testing.T, mem memory.Reader, rt runtimeAt) {
 		t.Fatalf("%d threads", len(states))
 	}
 	for _, s := range states[:min(len(states), 4)] {
-		frames, _, err := p.stack(s.addr, -1)
+		frames, _, err := p.frames(s.addr)
 		if err != nil && frames != nil {
 			t.Fatal("a stack together with an error")
 		}
@@ -159,16 +160,6 @@ func FuzzLineTables(f *testing.F) {
 	})
 }
 
-func BenchmarkOneCachedStack(b *testing.B) {
-	pid, _ := allPythons(b)[0].start(b, "import time; print('ready', flush=True); time.sleep(600)")
-	p := open(b, pid)
-	for b.Loop() {
-		if _, err := p.Thread(pid); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func TestStringsOfEveryWidthAreDecodedToValidText(t *testing.T) {
 	for _, c := range []struct {
 		data  string
@@ -184,20 +175,6 @@ func TestStringsOfEveryWidthAreDecodedToValidText(t *testing.T) {
 	} {
 		if got := decodeString([]byte(c.data), c.kind, c.ascii); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.data, got, c.want)
-		}
-	}
-}
-
-func BenchmarkAllThreads(b *testing.B) {
-	pid, _ := allPythons(b)[0].start(b, `
-import threading
-for _ in range(15): threading.Thread(target=threading.Event().wait).start()
-print("ready", flush=True)
-threading.Event().wait()`)
-	p := open(b, pid)
-	for b.Loop() {
-		if _, err := p.Threads(); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

@@ -84,6 +84,7 @@ var pthreadTID = map[string]uint64{"amd64": 720, "arm64": 208}
 const (
 	maxOffset = 1 << 20 // the largest struct they point into is below 1 MiB
 	maxHead   = 240     // frames and code objects are read up to their last field of interest
+	maxState  = 1024    // and so are thread states
 )
 
 func layoutFor(minor int) (layout, bool) {
@@ -137,6 +138,9 @@ func (l *layout) describedBy(r memory.Reader, runtimeAddr uint64) error {
 		*d.field(l) = v
 	}
 	heads := max(l.fBack, l.fCode, l.fLasti, l.fOwner, l.coFilename, l.coName, l.coQualname, l.coLines, l.coFirstline, l.asciiSize)
+	if state := max(l.tsNext, l.tsThreadID, l.tsNativeID); state > maxState-8 {
+		return fmt.Errorf("reading _Py_DebugOffsets: offset %d in a thread state is beyond %d", state, maxState-8)
+	}
 	if heads > maxHead {
 		return fmt.Errorf("reading _Py_DebugOffsets: offset %d in a frame, code or string is beyond %d", heads, maxHead)
 	}

@@ -14,7 +14,7 @@ import (
 
 // fixedOffsets are those that the code uses as numbers, because no version differs.
 var fixedOffsets = map[string]uint64{
-	"gilHolder": 8, "gilLocked": 16, "dictKeys": dictKeys, "typeDict": typeDict, "typeMRO": typeMRO, "tupleSize": tupleSize, "tupleData": tupleData, "obType": 8, "tpName": 24, "cellRef": 16, "bytesSize": 16, "bytesData": 32,
+	"gilHolder": 8, "gilLocked": 16, "dictKeys": dictKeys, "typeDict": typeDict, "typeMRO": typeMRO, "tupleSize": tupleSize, "tupleData": tupleData, "obType": obType, "tpName": typeName, "cellRef": 16, "bytesSize": 16, "bytesData": 32,
 }
 
 func TestLayoutsEqualTheHeadersOfInstalledInterpreters(t *testing.T) {

@@ -69,17 +69,17 @@ func decodeString(data []byte, kind uint32, ascii bool) string {
 	return string(runes)
 }
 
-// typeName gives tp_name of an object's type. A cell (a captured argument) is looked through.
-func (l *layout) typeName(r memory.Reader, obj uint64) (string, error) {
+// nameOfType gives tp_name of an object's type. A cell (a captured argument) is looked through.
+func (l *layout) nameOfType(r memory.Reader, obj uint64) (string, error) {
 	for range 2 {
 		if obj == 0 {
 			return "", nil
 		}
-		typ, err := memory.Uint64(r, obj+8)
+		typ, err := memory.Uint64(r, obj+obType)
 		if err != nil {
 			return "", err
 		}
-		ptr, err := memory.Uint64(r, typ+24)
+		ptr, err := memory.Uint64(r, typ+typeName)
 		if err != nil {
 			return "", err
 		}
@@ -94,12 +94,15 @@ func (l *layout) typeName(r memory.Reader, obj uint64) (string, error) {
 	return "cell", nil
 }
 
+// namePiece is how much of a name is read at once, in bytes; aligned pieces never cross a page.
+const namePiece = 32
+
 // cString reads a NUL-terminated string in pieces, so that one at the end of a mapping is still read.
 func cString(r memory.Reader, addr uint64) (string, error) {
 	var out []byte
-	var piece [32]byte
+	var piece [namePiece]byte
 	for len(out) < maxTypeName {
-		n := 32 - addr%32 // never crosses a page
+		n := namePiece - addr%namePiece
 		if err := r.ReadAt(addr, piece[:n]); err != nil {
 			return "", fmt.Errorf("reading a name: %w", err)
 		}

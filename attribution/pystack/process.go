@@ -47,26 +47,37 @@ type Frame struct {
 
 // Process is an open CPython process. Its methods may be called by several goroutines; they take turns.
 type Process struct {
-	pid int
-	mem memory.Reader
-	rt  runtimeAt
+	pid  int
+	mem  memory.Reader
+	rt   runtimeAt
+	flat bool // its threads have the same ids in the host's pid namespace: a process never changes its own
 
 	mu      sync.Mutex // guards the caches below
 	codes   map[uint64]*code
 	modules map[globalsKey]string
 	owners  map[owner]string
-	cached  int // bytes in both
+	chains  map[uint64][]uint64 // the frames of thread states, see expect
+	cached  int                 // bytes in both
 }
 
 // Open finds the CPython runtime of a process. Errors: ErrNotPython, *UnsupportedError, *PermissionError, and
 // os.ErrNotExist or os.ErrProcessDone when the process is gone.
 func Open(pid int) (*Process, error) {
-	p := &Process{pid: pid, mem: memory.Process(pid), codes: map[uint64]*code{}, modules: map[globalsKey]string{}, owners: map[owner]string{}}
+	p := newProcess(pid, memory.Process(pid))
 	var err error
 	if p.rt, err = findRuntime(pid, p.mem); err != nil {
 		return nil, asPermission(pid, err)
 	}
+	native, err := p.nativeID(pid)
+	if err != nil {
+		return nil, err
+	}
+	p.flat = native == pid
 	return p, nil
+}
+
+func newProcess(pid int, mem memory.Reader) *Process {
+	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[globalsKey]string{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}}
 }
 
 // Version is the interpreter's version, such as "3.11.2"; "3.N" when the patch level is not to be found.
@@ -79,6 +90,7 @@ func (p *Process) Close() error {
 	clear(p.codes)
 	clear(p.modules)
 	clear(p.owners)
+	clear(p.chains)
 	p.cached = 0
 	return nil
 }
@@ -173,9 +185,10 @@ func (p *Process) read(s threadState, tid int) (Thread, error) {
 	if t.Frames, t.Truncated, err = p.stack(s.addr, tid); err != nil {
 		return Thread{}, asPermission(p.pid, fmt.Errorf("reading thread %d of process %d: %w", tid, p.pid, err))
 	}
-	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/comm", p.pid, tid))
-	if err != nil {
-		return Thread{}, fmt.Errorf("naming thread %d of process %d: %w", tid, p.pid, err)
+	var buf [64]byte // comm has at most 16
+	comm := readProc(buf[:], fmt.Sprintf("/proc/%d/task/%d/comm", p.pid, tid))
+	if len(comm) == 0 {
+		return Thread{}, fmt.Errorf("naming thread %d of process %d: %w", tid, p.pid, os.ErrNotExist)
 	}
 	t.Name = strings.TrimSuffix(string(comm), "\n")
 	return t, nil
@@ -183,6 +196,9 @@ func (p *Process) read(s threadState, tid int) (Thread, error) {
 
 // nativeID translates a thread id of the host to the innermost pid namespace, which is what CPython stores.
 func (p *Process) nativeID(tid int) (int, error) {
+	if p.flat {
+		return tid, nil
+	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", p.pid, tid))
 	if err != nil {
 		return 0, fmt.Errorf("finding thread %d of process %d: %w", tid, p.pid, err)

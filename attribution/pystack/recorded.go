@@ -192,7 +192,7 @@ func (p *Process) nameArgument(out *Frame, f slotFrame) {
 
 // typeText is tp_name of a type.
 func typeText(r memory.Reader, typ uint64) (string, error) {
-	ptr, err := memory.Uint64(r, typ+24)
+	ptr, err := memory.Uint64(r, typ+typeName)
 	if err != nil {
 		return "", err
 	}

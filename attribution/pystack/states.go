@@ -32,12 +32,11 @@ func (p *Process) states() ([]threadState, error) {
 			}
 			seen[ts] = true
 			var s threadState
-			if s, err = p.state(ts); err != nil {
+			if s, ts, err = p.state(ts); err != nil {
 				break
 			}
-			s.gil = ts == holder
+			s.gil = s.addr == holder
 			out = append(out, s)
-			ts, err = memory.Uint64(p.mem, ts+l.tsNext)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the thread states: %w", err)
@@ -49,21 +48,24 @@ func (p *Process) states() ([]threadState, error) {
 	return out, nil
 }
 
-func (p *Process) state(ts uint64) (threadState, error) {
+// state reads a thread state and where the next one is.
+func (p *Process) state(ts uint64) (s threadState, next uint64, err error) {
 	l := &p.rt.layout
+	buf := make([]byte, min(max(l.tsNext, l.tsNativeID, l.tsThreadID)+8, maxState))
+	if err := p.mem.ReadAt(ts, buf); err != nil {
+		return s, 0, err
+	}
+	s.addr, next = ts, le64(buf, int(l.tsNext))
 	if l.tsNativeID != 0 {
-		id, err := memory.Uint64(p.mem, ts+l.tsNativeID)
-		return threadState{addr: ts, native: int(uint32(id))}, err
+		s.native = int(le32(buf, int(l.tsNativeID)))
+		return s, next, nil
 	}
-	pthread, err := memory.Uint64(p.mem, ts+l.tsThreadID)
-	if err != nil {
-		return threadState{}, err
-	}
-	id, err := memory.Uint32(p.mem, pthread+pthreadTID[runtime.GOARCH])
+	id, err := memory.Uint32(p.mem, le64(buf, int(l.tsThreadID))+pthreadTID[runtime.GOARCH])
 	if err != nil && !gone(err) {
-		return threadState{addr: ts}, nil // a thread that ended: its stack is unmapped, its state not yet freed
+		return s, next, nil // a thread that ended: its stack is unmapped, its state not yet freed
 	}
-	return threadState{addr: ts, native: int(id)}, err
+	s.native = int(id)
+	return s, next, err
 }
 
 // gilHolder is the thread state that holds the interpreter's lock, 0 when nobody does (struct _gil_runtime_state).

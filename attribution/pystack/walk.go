@@ -2,9 +2,7 @@ package pystack
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"netaudit/attribution/pystack/memory"
 )
@@ -13,28 +11,13 @@ import (
 const (
 	maxFrames = 4096
 	maxChunks = 256
-	maxChunk  = 1 << 20                // bytes; CPython's is 16 KiB
-	maxCopy   = 8 << 20                // bytes copied of one data stack; the oldest frames beyond are read one by one
-	attempts  = 512                    // readings of a stack before it is given up as torn: a thread that calls all the time is caught at rest once in fifty
-	patience  = 100 * time.Millisecond // for all of them
+	maxChains = 512     // threads whose frames are remembered
+	maxChunk  = 1 << 20 // bytes; CPython's is 16 KiB
+	maxCopy   = 8 << 20 // bytes copied of one data stack; the oldest frames beyond are read one by one
 )
 
 // rawFrame is a frame before its code object was looked at.
 type rawFrame struct{ addr, code, globals, lasti, arg0 uint64 }
-
-func (p *Process) stack(tstate uint64, tid int) (frames []Frame, truncated bool, err error) {
-	var last error
-	began := time.Now()
-	for n := 0; n < attempts && time.Since(began) < patience; n++ {
-		if frames, truncated, last = p.tryStack(tstate, tid, n > 0); last == nil {
-			return frames, truncated, nil
-		}
-		if gone(last) {
-			return nil, false, last
-		}
-	}
-	return nil, false, fmt.Errorf("%w (the last of several readings: %w)", ErrTorn, last)
-}
 
 func (p *Process) top(tstate uint64) (uint64, error) {
 	l := &p.rt.layout
@@ -51,24 +34,14 @@ func (p *Process) top(tstate uint64) (uint64, error) {
 	return memory.Uint64(p.mem, tstate+l.tsCurrentFrame)
 }
 
-// tryStack reads the stack once. With watch it also notes whether the thread slept throughout, which makes a stack without a known root believable; that costs two more system calls.
-func (p *Process) tryStack(tstate uint64, tid int, watch bool) ([]Frame, bool, error) {
-	var before rest
-	if watch {
-		before = restOf(p.pid, tid)
-	}
-	top, err := p.top(tstate)
-	if err != nil {
-		return nil, false, fmt.Errorf("reading the current frame: %w", err)
-	}
+// frames reads a stack once. It is of one moment only if the thread did not run meanwhile.
+func (p *Process) frames(tstate uint64) ([]Frame, bool, error) {
 	view := &memory.Overlay{Below: p.mem}
-	if err := p.copyChunks(view, tstate); err != nil {
-		return nil, false, err
-	}
-	raw, truncated, err := p.chain(view, top)
+	raw, truncated, err := p.rawStack(view, tstate)
 	if err != nil {
 		return nil, false, err
 	}
+	p.gather(view, raw)
 	frames := make([]Frame, 0, len(raw))
 	for _, f := range raw {
 		frame, err := p.frame(view, f)
@@ -77,56 +50,88 @@ func (p *Process) tryStack(tstate uint64, tid int, watch bool) ([]Frame, bool, e
 		}
 		frames = append(frames, frame)
 	}
-	// A copy of a running thread's chunks is not one moment either: frames of two moments can fit together.
-	second := &memory.Overlay{Below: p.mem}
-	if err := p.copyChunks(second, tstate); err != nil {
-		return nil, false, err
-	}
-	again, _, err := p.chain(second, top)
-	if err != nil || !sameChain(raw, again) {
-		return nil, false, fmt.Errorf("the chain of frames changed: %w", errImplausible)
-	}
-	now, err := p.top(tstate)
-	if err != nil || now != top {
-		return nil, false, fmt.Errorf("the current frame changed: %w", errImplausible)
-	}
-	if p.doubtful(view, raw, frames, truncated) && !before.lasts(p.pid, tid) {
-		return nil, false, fmt.Errorf("the stack is not of one moment for certain: %w", errImplausible)
-	}
 	return frames, truncated, nil
 }
 
-// doubtful says whether a stack is believed only when the thread slept throughout: when it does not end in a root, and when frames of it lie outside the copy of the data stack, as those of generators do. A program
-// that does the same again and again can show the same wrong mixture twice.
-func (p *Process) doubtful(view *memory.Overlay, raw []rawFrame, frames []Frame, truncated bool) bool {
-	if !truncated && !rooted(frames) {
-		return true
+// rawStack copies the data stack and walks in the copy.
+func (p *Process) rawStack(view *memory.Overlay, tstate uint64) ([]rawFrame, bool, error) {
+	top, err := p.top(tstate)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the current frame: %w", err)
 	}
-	return p.rt.layout.tsChunk != 0 && slices.ContainsFunc(raw, func(f rawFrame) bool { return !view.Covers(f.addr) })
+	if err := p.copyChunks(view, tstate); err != nil {
+		return nil, false, err
+	}
+	p.expect(view, tstate)
+	raw, truncated, err := p.chain(view, top)
+	if err == nil || len(raw) > len(p.chains[tstate]) {
+		p.remember(tstate, raw)
+	}
+	return raw, truncated, err
 }
 
-// rooted tells a whole stack by its outermost frame. A frame that is popped while it is read loses its link to the one outside: all frames to 3.10, and those of generators, which lie outside the data
-// stack, in every version; the stack would end there without any error. No frames at all, and other roots (greenlets, callbacks from C, threading._shutdown), are believed when the thread slept throughout.
-func rooted(frames []Frame) bool {
-	if len(frames) == 0 {
-		return false
+// expect copies at once the frames that the thread had when it was read last, to 3.10: CPython uses their memory again and again, and to follow five hundred frames one by one takes longer
+// than many a thread sleeps. Frames that are not there any more are copied in vain.
+func (p *Process) expect(view *memory.Overlay, tstate uint64) {
+	pieces := memory.Pieces{}
+	for _, addr := range p.chains[tstate] {
+		pieces.Add(addr, p.rt.layout.frameHead())
 	}
-	f := frames[len(frames)-1]
-	return f.Function == "<module>" || f.Module == "threading" && (f.Function == "_bootstrap" || f.Function == "Thread._bootstrap")
+	view.Gather(pieces)
 }
 
-// sameChain compares two readings. A frame that waits for the one inside stands still: if its instruction moved, the readings are of two moments, and frames of generators, which are not part of the
-// copy of the data stack, may be of either.
-func sameChain(a, b []rawFrame) bool {
-	if len(a) != len(b) {
-		return false
+func (p *Process) remember(tstate uint64, raw []rawFrame) {
+	if p.rt.layout.tsChunk != 0 {
+		return
 	}
-	for i := range a {
-		if a[i].addr != b[i].addr || a[i].code != b[i].code || i > 0 && a[i].lasti != b[i].lasti {
-			return false
+	if len(p.chains) >= maxChains {
+		clear(p.chains)
+	}
+	chain := make([]uint64, len(raw))
+	for i, f := range raw {
+		chain[i] = f.addr
+	}
+	p.chains[tstate] = chain
+}
+
+// gather copies what the frames refer to, all objects of a kind at once: code objects, dicts of globals and first arguments; then the types of those; then the types' names. A stack
+// of forty frames would else take some hundred and fifty system calls.
+func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
+	l := &p.rt.layout
+	var objects, types, names []uint64
+	for _, f := range raw {
+		if obj := p.firstArgument(view, f); obj != 0 {
+			objects = append(objects, obj)
 		}
 	}
-	return true
+	pieces := memory.Pieces{}
+	for _, f := range raw {
+		pieces.Add(f.code, l.codeHead())
+		pieces.Add(f.globals+dictKeys, 8)
+	}
+	for _, obj := range objects {
+		pieces.Add(obj, objectHead)
+	}
+	view.Gather(pieces)
+	pieces = memory.Pieces{}
+	for _, obj := range objects {
+		if typ, err := memory.Uint64(view, obj+obType); err == nil {
+			types = append(types, typ)
+			pieces.Add(typ+typeName, 8)
+		}
+	}
+	view.Gather(pieces)
+	pieces = memory.Pieces{}
+	for _, typ := range types {
+		if name, err := memory.Uint64(view, typ+typeName); err == nil {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names { // most end in the second piece
+		pieces.Add(name, namePiece-name%namePiece)
+		pieces.Add(name-name%namePiece+namePiece, namePiece)
+	}
+	view.Gather(pieces)
 }
 
 // copyChunks takes the thread's data stack (3.11+), newest chunk first, so that frames are walked in one snapshot.
@@ -158,17 +163,23 @@ func (p *Process) copyChunks(view *memory.Overlay, tstate uint64) error {
 	return nil
 }
 
+// frameHead is how much of a frame is read, in bytes: up to its first local.
+func (l *layout) frameHead() uint64 {
+	return min(max(l.fLocals, l.fState, l.fOwner, l.fLasti, l.fGlobals, l.fBack, l.fCode)+8, 512)
+}
+
+// chain follows the frames outwards. Together with an error it returns those before it.
 func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) {
 	l := &p.rt.layout
 	var out []rawFrame
 	seen := map[uint64]bool{}
-	buf := make([]byte, min(max(l.fLocals, l.fState, l.fOwner, l.fLasti, l.fGlobals, l.fBack, l.fCode)+8, 512))
+	buf := make([]byte, l.frameHead())
 	for steps := 0; addr != 0; steps++ {
 		if steps >= maxFrames {
 			return out, true, nil
 		}
 		if seen[addr] {
-			return nil, false, fmt.Errorf("the frames form a circle: %w", errImplausible)
+			return out, false, fmt.Errorf("the frames form a circle: %w", errImplausible)
 		}
 		seen[addr] = true
 		n := len(buf)
@@ -176,14 +187,14 @@ func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) 
 			n = int(min(l.fLocals, uint64(len(buf))))
 		}
 		if err := r.ReadAt(addr, buf[:n]); err != nil {
-			return nil, false, fmt.Errorf("reading a frame: %w", err)
+			return out, false, fmt.Errorf("reading a frame: %w", err)
 		}
 		f := rawFrame{addr: addr, code: le64(buf, int(l.fCode)), globals: le64(buf, int(l.fGlobals))}
 		shim := false
 		if l.minor <= 10 {
 			f.lasti, f.arg0 = uint64(le32(buf, int(l.fLasti))), le64(buf, int(l.fLocals))
 			if !executing(l.minor, buf[l.fState]) {
-				return nil, false, fmt.Errorf("a frame that does not execute: %w", errImplausible)
+				return out, false, fmt.Errorf("a frame that does not execute: %w", errImplausible)
 			}
 		} else {
 			f.lasti = le64(buf, int(l.fLasti))
@@ -193,7 +204,7 @@ func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) 
 			f.code &^= 3
 			if f.code == 0 && !shim {
 				if len(out) > 0 { // only the innermost frame may be about to begin or just cleared
-					return nil, false, fmt.Errorf("a cleared frame has called another: %w", errImplausible)
+					return out, false, fmt.Errorf("a cleared frame has called another: %w", errImplausible)
 				}
 				shim = true
 			}
@@ -215,7 +226,7 @@ func executing(minor int, state byte) bool {
 }
 
 func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
-	c, err := p.code(p.mem, f.code)
+	c, err := p.code(r, f.code)
 	if err != nil {
 		return Frame{}, fmt.Errorf("reading a code object: %w", err)
 	}
@@ -223,7 +234,7 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	if out.Line, err = p.line(f, c); err != nil {
 		return Frame{}, err
 	}
-	if out.Module, err = p.module(p.mem, f.globals); err != nil {
+	if out.Module, err = p.module(r, f.globals); err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
 	out.Client = p.clientOf(r, f, c.function, c.head.argcount)
@@ -260,7 +271,7 @@ func (p *Process) arg0(r memory.Reader, f rawFrame) string {
 	if l.minor >= 14 && p.tagged(r, f)&3 == 3 {
 		return "int"
 	}
-	name, err := l.typeName(p.mem, p.firstArgument(r, f))
+	name, err := l.nameOfType(r, p.firstArgument(r, f))
 	if err != nil {
 		return ""
 	}

@@ -1,47 +1,47 @@
 package memory
 
-// Overlay answers reads from copies taken earlier and passes all others on. A stack that is copied in one go and walked
-// in the copy cannot change under the walk. It belongs to one goroutine.
+import (
+	"cmp"
+	"slices"
+)
+
+// Overlay answers reads from copies taken earlier and passes all others on: what is copied in one go is walked without further system calls. It belongs to one goroutine.
 type Overlay struct {
 	Below  Reader
-	copies []copied
-}
-
-type copied struct {
-	addr uint64
-	data []byte
+	copies []span // by address
 }
 
 // Copy takes n bytes at addr from the reader below.
 func (o *Overlay) Copy(addr uint64, n int) error {
-	buf := make([]byte, n)
-	if err := o.Below.ReadAt(addr, buf); err != nil {
+	s := span{addr, make([]byte, n)}
+	if err := o.Below.ReadAt(addr, s.data); err != nil {
 		return err
 	}
-	o.copies = append(o.copies, copied{addr, buf})
+	o.add(s)
 	return nil
 }
 
-// Covers says whether an address lies in a copy.
-func (o *Overlay) Covers(addr uint64) bool {
-	for _, c := range o.copies {
-		if addr >= c.addr && addr-c.addr < uint64(len(c.data)) {
-			return true
-		}
-	}
-	return false
+// Gather copies many small pieces at once. A piece that cannot be read is left out: whoever asks for it later gets the error.
+func (o *Overlay) Gather(pieces Pieces) {
+	o.add(gather(o.Below, pieces.spans())...)
+}
+
+func (o *Overlay) add(spans ...span) {
+	o.copies = append(o.copies, spans...)
+	slices.SortFunc(o.copies, func(a, b span) int { return cmp.Compare(a.addr, b.addr) })
 }
 
 // ReadAt implements Reader.
 func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
-	for _, c := range o.copies {
-		if addr < c.addr {
-			continue
-		}
-		off := addr - c.addr
-		size := uint64(len(c.data))
+	i, found := slices.BinarySearchFunc(o.copies, addr, func(s span, addr uint64) int { return cmp.Compare(s.addr, addr) })
+	if !found {
+		i--
+	}
+	if i >= 0 {
+		s := o.copies[i]
+		off, size := addr-s.addr, uint64(len(s.data))
 		if off <= size && uint64(len(buf)) <= size-off {
-			copy(buf, c.data[off:])
+			copy(buf, s.data[off:])
 			return nil
 		}
 	}
