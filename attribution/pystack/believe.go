@@ -11,7 +11,7 @@ import (
 const (
 	looks    = 8
 	firstNap = 50 * time.Microsecond // and half as much more after each look
-	turns    = 16
+	turns    = 32
 	patience = 100 * time.Millisecond
 )
 
@@ -62,18 +62,27 @@ func (p *Process) inOneMoment(tstate uint64, tid int, t turn) ([]Frame, bool, er
 	if !ok {
 		return nil, false, fmt.Errorf("the thread runs: %w", errImplausible)
 	}
-	frames, truncated, err := p.frames(tstate)
+	r, err := p.copyStack(tstate)
 	if err != nil {
 		return nil, false, err
 	}
 	if !m.lasted() {
-		return nil, false, fmt.Errorf("the thread ran while its stack was read: %w", errImplausible)
+		return nil, false, errRan
 	}
-	if !m.asleep && !truncated && !rooted(frames) {
+	frames, err := p.frames(r)
+	if err != nil {
+		return nil, false, err
+	}
+	if r.view.Passed && !m.lasted() {
+		return nil, false, errRan
+	}
+	if !m.asleep && !r.truncated && !rooted(frames) {
 		return nil, false, fmt.Errorf("the thread was interrupted between two frames: %w", errImplausible)
 	}
-	return frames, truncated, nil
+	return frames, r.truncated, nil
 }
+
+var errRan = fmt.Errorf("the thread ran while its stack was read: %w", errImplausible)
 
 // rooted tells a whole stack by its outermost frame. A thread that is interrupted while it enters or leaves a function may stand on a frame that has no link outwards, and the stack
 // would end there. One that sleeps does so in a system call, with all its frames in place: it may have another root (greenlets, callbacks from C, threading._shutdown), or no frames.

@@ -110,7 +110,7 @@ func (l *layout) attribute(r memory.Reader, class uint64, name string) uint64 {
 	if err != nil {
 		return 0
 	}
-	value, err := l.dictFind(r, keys, name, maxAttributes)
+	_, value, err := l.dictFind(r, keys, name, maxAttributes)
 	if err != nil {
 		return 0
 	}

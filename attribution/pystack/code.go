@@ -1,6 +1,10 @@
 package pystack
 
-import "netaudit/attribution/pystack/memory"
+import (
+	"fmt"
+
+	"netaudit/attribution/pystack/memory"
+)
 
 // The caches of one process are emptied when one of these bounds is reached.
 const (
@@ -23,37 +27,38 @@ type code struct {
 // maxCode bounds what is read of a code object, in bytes.
 const maxCode = 256
 
-// codeHead is how much of a code object is read, in bytes.
-func (l *layout) codeHead() uint64 {
+// codeSize is how much of a code object is read, in bytes.
+func (l *layout) codeSize() uint64 {
 	return min(max(l.coLines, l.coName, l.coQualname, l.coFilename)+8, maxCode)
 }
 
-func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
-	l := &p.rt.layout
-	var b [maxCode]byte
-	buf := b[:l.codeHead()]
-	if err := r.ReadAt(addr, buf); err != nil {
-		return nil, err
+func (l *layout) codeHead(r memory.Reader, addr uint64) (codeHead, error) {
+	var b [maxCode + 8]byte
+	if err := r.ReadAt(addr, b[:l.codeSize()]); err != nil {
+		return codeHead{}, err
 	}
-	at := func(off uint64, n int) []byte {
-		if off+uint64(n) > uint64(len(buf)) {
-			return make([]byte, n)
-		}
-		return buf[off:]
-	}
+	at := func(off uint64) []byte { return b[min(off, maxCode):] }
 	name := l.coName
 	if l.coQualname != 0 {
 		name = l.coQualname
 	}
-	h := codeHead{
-		filename: le64(at(l.coFilename, 8), 0), name: le64(at(name, 8), 0), lines: le64(at(l.coLines, 8), 0),
-		first: int32(le32(at(l.coFirstline, 4), 0)), argcount: int32(le32(at(l.coArgcount, 4), 0)),
+	return codeHead{
+		filename: le64(at(l.coFilename), 0), name: le64(at(name), 0), lines: le64(at(l.coLines), 0),
+		first: int32(le32(at(l.coFirstline), 0)), argcount: int32(le32(at(l.coArgcount), 0)),
+	}, nil
+}
+
+// code describes a code object. The remembered description counts if it still is the same object; r may be a copy of a moment, and what is not remembered is read from the process.
+func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
+	l := &p.rt.layout
+	h, err := l.codeHead(r, addr)
+	if err != nil {
+		return nil, err
 	}
 	if c := p.codes[addr]; c != nil && c.head == h {
 		return c, nil
 	}
 	c := &code{head: h}
-	var err error
 	if c.file, err = l.str(r, h.filename); err != nil {
 		return nil, err
 	}
@@ -63,29 +68,48 @@ func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
 	if c.table, err = bytesObject(r, h.lines); err != nil {
 		return nil, err
 	}
+	if now, err := l.codeHead(p.mem, addr); err != nil || now != h {
+		return nil, fmt.Errorf("a code object that is another one by now: %w", errImplausible)
+	}
 	p.reserve(len(c.file) + len(c.function) + len(c.table))
 	p.codes[addr] = c
 	return c, nil
 }
 
-type globalsKey struct{ globals, keys uint64 }
+// moduleName is what a dict of globals calls its module. A dict may be freed and another begin at the same address: witness is a word of it that tells them apart.
+type moduleName struct {
+	keys           uint64 // ma_keys
+	witness, value uint64 // the address of the word, and what it was: the reference to the name, or the number of entries when there is none
+	name           string
+}
 
+// module is the name under "__name__" in a dict of globals, "" when it has none.
 func (p *Process) module(r memory.Reader, globals uint64) (string, error) {
 	keys, err := memory.Uint64(r, globals+dictKeys)
 	if err != nil {
 		return "", err
 	}
-	key := globalsKey{globals, keys}
-	if name, ok := p.modules[key]; ok {
-		return name, nil
+	if m, ok := p.modules[globals]; ok && m.keys == keys {
+		if value, err := memory.Uint64(r, m.witness); err == nil && value == m.value {
+			return m.name, nil
+		}
 	}
-	name, err := p.rt.layout.dictName(r, keys)
-	if err != nil {
+	m := moduleName{keys: keys}
+	l := &p.rt.layout
+	if m.witness, m.value, err = l.dictFind(r, keys, "__name__", maxEntries); err != nil {
 		return "", err
 	}
-	p.reserve(len(name))
-	p.modules[key] = name
-	return name, nil
+	if m.value == 0 {
+		m.witness = keys + l.dictCount()
+		if m.value, err = memory.Uint64(r, m.witness); err != nil {
+			return "", err
+		}
+	} else if m.name, err = l.str(r, m.value); err != nil {
+		return "", err
+	}
+	p.reserve(len(m.name))
+	p.modules[globals] = m
+	return m.name, nil
 }
 
 // reserve makes room for n bytes in the caches.

@@ -128,24 +128,15 @@ func bytesObject(r memory.Reader, addr uint64) ([]byte, error) {
 	return buf, r.ReadAt(addr+32, buf)
 }
 
-// dictName finds the string under "__name__" in the dict keys object at keys; "" when it has none.
-func (l *layout) dictName(r memory.Reader, keys uint64) (string, error) {
-	value, err := l.dictFind(r, keys, "__name__", maxEntries)
-	if err != nil || value == 0 {
-		return "", err
-	}
-	return l.str(r, value)
-}
-
-// dictFind finds the value under a string in the dict keys object at keys (pycore_dict.h), among the first most entries; 0 when it is not there.
-func (l *layout) dictFind(r memory.Reader, keys uint64, name string, most uint64) (uint64, error) {
+// dictFind finds the value under a string in the dict keys object at keys (pycore_dict.h), among the first most entries, and where the reference to it stands; 0 when it is not there.
+func (l *layout) dictFind(r memory.Reader, keys uint64, name string, most uint64) (at, value uint64, err error) {
 	entries, count, stride, keyAt, err := l.dictEntries(r, keys)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	table := make([]byte, min(count, most)*stride)
 	if err := r.ReadAt(entries, table); err != nil {
-		return 0, fmt.Errorf("reading a dict: %w", err)
+		return 0, 0, fmt.Errorf("reading a dict: %w", err)
 	}
 	for off := uint64(0); off < uint64(len(table)); off += stride {
 		key, value := le64(table, int(off+keyAt)), le64(table, int(off+keyAt+8))
@@ -153,10 +144,10 @@ func (l *layout) dictFind(r memory.Reader, keys uint64, name string, most uint64
 			continue
 		}
 		if l.is(r, key, name) {
-			return value, nil
+			return entries + off + keyAt + 8, value, nil
 		}
 	}
-	return 0, nil
+	return 0, 0, nil
 }
 
 // is compares a string of the target without reading more than its length says.
@@ -169,6 +160,14 @@ func (l *layout) is(r memory.Reader, addr uint64, text string) bool {
 	return err == nil && s == text
 }
 
+// dictCount is where a dict keys object has the number of its entries.
+func (l *layout) dictCount() uint64 {
+	if l.minor <= 10 {
+		return 32
+	}
+	return 24
+}
+
 // dictEntries says where the entries of a dict keys object are, how many, how far apart, and where in each the key stands.
 func (l *layout) dictEntries(r memory.Reader, keys uint64) (entries, count, stride, keyAt uint64, err error) {
 	var head [40]byte
@@ -176,9 +175,9 @@ func (l *layout) dictEntries(r memory.Reader, keys uint64) (entries, count, stri
 		return 0, 0, 0, 0, fmt.Errorf("reading a dict: %w", err)
 	}
 	stride, keyAt = 24, 8
+	count = le64(head[:], int(l.dictCount()))
 	if l.minor <= 10 {
 		size := le64(head[:], 8)
-		count = le64(head[:], 32)
 		width := uint64(8)
 		switch {
 		case size <= 0xff:
@@ -196,5 +195,5 @@ func (l *layout) dictEntries(r memory.Reader, keys uint64) (entries, count, stri
 	if head[10] != 0 {
 		stride, keyAt = 16, 0
 	}
-	return keys + 32 + 1<<head[9], le64(head[:], 24), stride, keyAt, nil
+	return keys + 32 + 1<<head[9], count, stride, keyAt, nil
 }

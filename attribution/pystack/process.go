@@ -54,7 +54,7 @@ type Process struct {
 
 	mu      sync.Mutex // guards the caches below
 	codes   map[uint64]*code
-	modules map[globalsKey]string
+	modules map[uint64]moduleName
 	owners  map[owner]string
 	chains  map[uint64][]uint64 // the frames of thread states, see expect
 	cached  int                 // bytes in both
@@ -77,7 +77,7 @@ func Open(pid int) (*Process, error) {
 }
 
 func newProcess(pid int, mem memory.Reader) *Process {
-	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[globalsKey]string{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}}
+	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[uint64]moduleName{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}}
 }
 
 // Version is the interpreter's version, such as "3.11.2"; "3.N" when the patch level is not to be found.

@@ -34,23 +34,35 @@ func (p *Process) top(tstate uint64) (uint64, error) {
 	return memory.Uint64(p.mem, tstate+l.tsCurrentFrame)
 }
 
-// frames reads a stack once. It is of one moment only if the thread did not run meanwhile.
-func (p *Process) frames(tstate uint64) ([]Frame, bool, error) {
-	view := &memory.Overlay{Below: p.mem}
-	raw, truncated, err := p.rawStack(view, tstate)
-	if err != nil {
-		return nil, false, err
+// reading is a stack as it was copied: the frames, and all they refer to but the names, which are remembered.
+type reading struct {
+	view      *memory.Overlay
+	raw       []rawFrame
+	truncated bool
+}
+
+// copyStack reads a stack once. It is of one moment only if the thread did not run meanwhile.
+func (p *Process) copyStack(tstate uint64) (reading, error) {
+	r := reading{view: &memory.Overlay{Below: p.mem}}
+	var err error
+	if r.raw, r.truncated, err = p.rawStack(r.view, tstate); err == nil {
+		p.gather(r.view, r.raw)
 	}
-	p.gather(view, raw)
-	frames := make([]Frame, 0, len(raw))
-	for _, f := range raw {
-		frame, err := p.frame(view, f)
+	r.view.Passed = false
+	return r, err
+}
+
+// frames names the frames of a copy. What is not remembered is read from the process: then the moment has to last until the end, see Overlay.Passed.
+func (p *Process) frames(r reading) ([]Frame, error) {
+	frames := make([]Frame, 0, len(r.raw))
+	for _, f := range r.raw {
+		frame, err := p.frame(r.view, f)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		frames = append(frames, frame)
 	}
-	return frames, truncated, nil
+	return frames, nil
 }
 
 // rawStack copies the data stack and walks in the copy.
@@ -106,8 +118,11 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 	}
 	pieces := memory.Pieces{}
 	for _, f := range raw {
-		pieces.Add(f.code, l.codeHead())
+		pieces.Add(f.code, l.codeSize())
 		pieces.Add(f.globals+dictKeys, 8)
+		if m, ok := p.modules[f.globals]; ok {
+			pieces.Add(m.witness, 8)
+		}
 	}
 	for _, obj := range objects {
 		pieces.Add(obj, objectHead)

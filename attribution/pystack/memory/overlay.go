@@ -8,6 +8,8 @@ import (
 // Overlay answers reads from copies taken earlier and passes all others on: what is copied in one go is walked without further system calls. It belongs to one goroutine.
 type Overlay struct {
 	Below  Reader
+	Passed bool // whether a read was passed on, since it was last set to false
+
 	copies []span // by address
 }
 
@@ -45,5 +47,6 @@ func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
 			return nil
 		}
 	}
+	o.Passed = true
 	return o.Below.ReadAt(addr, buf)
 }
