@@ -33,8 +33,8 @@ type suite struct {
 }
 
 type options struct {
-	netaudit string // path of the binary
-	size     int    // MiB of generated capture
+	netaudit string  // path of the binary
+	scale    float64 // of the generated captures, against captureSizes
 	rounds   int
 }
 
@@ -43,7 +43,7 @@ func main() {
 	only := flag.String("only", "replay,live,ledger,owner", "suites to run")
 	jsonFile := flag.String("json", "", "also write the figures to this file")
 	flag.StringVar(&o.netaudit, "netaudit", "bin/netaudit", "the binary to measure")
-	flag.IntVar(&o.size, "size", 128, "MiB of each generated capture")
+	flag.Float64Var(&o.scale, "scale", 1, "size of the generated captures: 1 is 1,200 MiB of bulk and of flows, 116 MiB of dns")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each command runs, alternating with its rival")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
