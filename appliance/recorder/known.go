@@ -10,34 +10,57 @@ import (
 	"netaudit/attribution"
 )
 
-// addressTexts keeps addresses as text: the same few come again and again. It is a cache of fixed size in which a new address takes the
-// place of another with the same hash. One goroutine owns it, like knownParties.
+// known keeps what was found out about keys that come again and again. It is a cache of fixed size: each key has two places, and the one used longer ago
+// makes room. One goroutine owns it.
+type known[K comparable, V any] struct{ sets [][2]knownEntry[K, V] }
+
+type knownEntry[K comparable, V any] struct {
+	used  bool
+	key   K
+	value V
+}
+
+// newKnown returns a cache for 2·sets keys.
+func newKnown[K comparable, V any](sets int) known[K, V] {
+	return known[K, V]{make([][2]knownEntry[K, V], sets)}
+}
+
+// at returns where the value of a key is kept. found is false for a key that is not known: the caller fills the place in.
+func (k *known[K, V]) at(hash uint64, key K) (value *V, found bool) {
+	set := &k.sets[hash%uint64(len(k.sets))]
+	if set[0].used && set[0].key == key {
+		return &set[0].value, true
+	}
+	found = set[1].used && set[1].key == key
+	set[0], set[1] = set[1], set[0]
+	if !found {
+		set[0] = knownEntry[K, V]{used: true, key: key}
+	}
+	return &set[0].value, found
+}
+
+// addressTexts keeps addresses as text.
 type addressTexts struct {
 	secret addressSecret
-	slots  []addressText
+	known  known[netip.Addr, string]
 }
 
-type addressText struct {
-	address netip.Addr
-	text    string
-}
-
-// Sizes of the caches. A destination has as many entries as it has names.
+// Sizes of the caches, in keys. A destination has as many keys as it has names.
 const (
-	knownSlots = 4096
-	partySlots = 16384
+	knownAddresses    = 4096
+	knownDestinations = 16384
 )
 
 func newAddressTexts() addressTexts {
-	return addressTexts{newAddressSecret(), make([]addressText, knownSlots)}
+	return addressTexts{newAddressSecret(), newKnown[netip.Addr, string](knownAddresses / 2)}
 }
 
 func (t *addressTexts) text(a netip.Addr) string {
-	s := &t.slots[t.secret.hash(a)%knownSlots]
-	if s.address != a {
-		*s = addressText{a, a.String()}
+	text, found := t.known.at(t.secret.hash(a), a)
+	if !found {
+		*text = a.String()
 	}
-	return s.text
+	return *text
 }
 
 // addressSecret lets nobody choose addresses that take each other's place.
@@ -56,17 +79,16 @@ func (s *addressSecret) hash(a netip.Addr) uint64 {
 type knownParties struct {
 	seed   maphash.Seed
 	secret addressSecret
-	slots  []knownParty
+	known  known[destination, attribution.Party]
 }
 
-type knownParty struct {
-	host  string
-	ip    netip.Addr
-	party attribution.Party
+type destination struct {
+	host string
+	ip   netip.Addr
 }
 
 func newKnownParties() knownParties {
-	return knownParties{maphash.MakeSeed(), newAddressSecret(), make([]knownParty, partySlots)}
+	return knownParties{maphash.MakeSeed(), newAddressSecret(), newKnown[destination, attribution.Party](knownDestinations / 2)}
 }
 
 func (k *knownParties) match(m Matcher, host string, ip netip.Addr) *attribution.Party {
@@ -74,9 +96,9 @@ func (k *knownParties) match(m Matcher, host string, ip netip.Addr) *attribution
 	if host != "" {
 		hash ^= maphash.String(k.seed, host)
 	}
-	s := &k.slots[hash%partySlots]
-	if s.ip != ip || s.host != host {
-		*s = knownParty{host, ip, m.Match(host, ip)}
+	party, found := k.known.at(hash, destination{host, ip})
+	if !found {
+		*party = m.Match(host, ip)
 	}
-	return &s.party
+	return party
 }
