@@ -100,14 +100,17 @@ func eachExtension(s cryptobyte.String, numbers []uint16, read func(uint16, cryp
 		return numbers, false
 	}
 	whole := int(length) <= len(s)
-	for extensions := s[:min(int(length), len(s))]; !extensions.Empty(); {
-		var kind uint16
-		var data cryptobyte.String
-		if !extensions.ReadUint16(&kind) || !extensions.ReadUint16LengthPrefixed(&data) || len(numbers) >= mostExtensions {
+	for rest := s[:min(int(length), len(s))]; len(rest) > 0; { // spelt out: a hello has a dozen of them, and each call would cost as much as the rest
+		if len(rest) < 4 || len(numbers) >= mostExtensions {
+			return numbers, false
+		}
+		kind, end := uint16(rest[0])<<8|uint16(rest[1]), 4+int(rest[2])<<8+int(rest[3])
+		if len(rest) < end {
 			return numbers, false
 		}
 		numbers = append(numbers, kind)
-		read(kind, data)
+		read(kind, rest[4:end])
+		rest = rest[end:]
 	}
 	return numbers, whole
 }
