@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"netaudit/attribution/pystack/memory"
@@ -12,23 +13,23 @@ import (
 // A program in the kernel (attribution/kernel/hook) can record the stack of a thread while that thread calls connect(2): it cannot run meanwhile, so what is recorded is of one moment. WalkPlan tells
 // the program where to read, Recorded gives names to what it read.
 
-// Slot is what is recorded of one frame, innermost first.
+// Slot is what is recorded of one frame, innermost first: words of 8 bytes.
 const (
-	SlotSize   = 136 // bytes of a slot
-	SlotHead   = 8   // after the frame's address: its first bytes
-	SlotWords  = 96  // the code object's co_filename, co_name, then co_qualname and co_linetable (3.11+) or co_lnotab
-	SlotType   = 128 // type of the first argument, a cell looked through; 0 when it could not be read
-	HeadSize   = 88  // bytes of a frame at most
-	WordsSize  = 32  // bytes of a code object
-	oldHead    = 56  // to 3.10: f_back to f_globals
-	oldMore    = 24  // f_lasti to f_state
-	oldLocalAt = 80  // where the first local is put in the head
+	SlotCode    = 0
+	SlotGlobals = 8
+	SlotLasti   = 16
+	SlotState   = 24 // its lowest byte: f_executing, f_state, or owner
+	SlotLocal   = 32 // first local
+	SlotType    = 40 // type of the first local, a cell looked through; 0 when it could not be read
+	SlotHolder  = 48 // what refers to the code: the function (3.11+) or the frame
+	SlotSize    = 56
+	HeadSize    = 368 // bytes of a frame at most
 )
 
-// WalkPlan is where the threads and frames of a process lie: addresses and offsets in bytes, all of one interpreter version. The first argument's cell type is 0 when it is not known.
+// WalkPlan is where the threads and frames of a process lie: addresses and offsets in bytes, all of one interpreter version.
 type WalkPlan struct {
 	Interpreters uint64 // address of _PyRuntime.interpreters.head
-	Cell         uint64 // address of PyCell_Type
+	Cell         uint64 // address of PyCell_Type, 0 when it was not found
 	Tags         uint64 // bits of a reference that are no address (3.14)
 
 	InterpNext, ThreadsHead, ThreadNext uint32
@@ -37,11 +38,9 @@ type WalkPlan struct {
 	Top                                 uint32 // current_frame, frame or cframe of the thread state
 	CFrame                              uint32 // 3.11, 3.12: 1 + offset of current_frame in what Top leads to; else 0
 
-	Head            uint32 // how many bytes of a frame to read
-	MoreAt, LocalAt uint32 // to 3.10: offsets of f_lasti and of the first local, which lie far behind; else 0
-	Back, Code      uint32 // offsets in the head
-	Local           uint32 // of the first local in the head
-	Words           uint32 // offset of co_filename
+	Head                                     uint32 // how many bytes of a frame to read; the following are offsets in them
+	Back, Code, Globals, Lasti, State, Local uint32
+	Holder                                   uint32 // 1 + offset of the function; 0: the frame is the holder
 }
 
 // errNoPlan says that a layout does not fit into slots.
@@ -53,7 +52,8 @@ func (p *Process) Plan() (WalkPlan, error) {
 	w := WalkPlan{
 		Interpreters: p.rt.addr + l.interpretersHead, Cell: p.rt.cell,
 		InterpNext: uint32(l.interpNext), ThreadsHead: uint32(l.threadsHead), ThreadNext: uint32(l.tsNext), ThreadID: uint32(l.tsNativeID),
-		Top: uint32(l.tsCurrentFrame), Head: uint32(l.fLocals) + 8, Back: uint32(l.fBack), Code: uint32(l.fCode), Local: uint32(l.fLocals), Words: uint32(l.coFilename),
+		Top: uint32(l.tsCurrentFrame), Head: uint32(l.fLocals) + 8, Back: uint32(l.fBack), Code: uint32(l.fCode), Globals: uint32(l.fGlobals),
+		Lasti: uint32(l.fLasti), State: uint32(l.fOwner), Local: uint32(l.fLocals),
 	}
 	switch {
 	case l.tsFrame != 0:
@@ -61,54 +61,49 @@ func (p *Process) Plan() (WalkPlan, error) {
 	case l.tsCframe != 0:
 		w.Top, w.CFrame = uint32(l.tsCframe), uint32(l.cframeCurrent)+1
 	}
-	if l.minor <= 10 {
-		w.ThreadID, w.PthreadTID = uint32(l.tsThreadID), uint32(pthreadTID[runtime.GOARCH])
-		w.Head, w.MoreAt, w.LocalAt, w.Local = oldHead, uint32(l.fLasti), uint32(l.fLocals), oldLocalAt
+	switch {
+	case l.minor <= 10:
+		w.ThreadID, w.PthreadTID, w.State = uint32(l.tsThreadID), uint32(pthreadTID[runtime.GOARCH]), uint32(l.fState)
+	case l.minor == 11:
+		w.Holder = 1 // f_func is the first field
+	default:
+		w.Holder = 1 + 16 // f_funcobj
 	}
 	if l.minor >= 14 {
 		w.Tags = 3
 	}
-	if !l.fitsSlots() {
+	if w.Head > HeadSize || max(w.Back, w.Code, w.Globals, w.Lasti, w.State)+8 > w.Head {
 		return w, fmt.Errorf("CPython %s: %w", p.rt.version, errNoPlan)
 	}
 	return w, nil
 }
 
-// fitsSlots says whether frames and code objects have what is recorded where it is looked for.
-func (l *layout) fitsSlots() bool {
-	head := l.fLocals + 8
-	if l.minor <= 10 {
-		return max(l.fBack, l.fCode, l.fGlobals)+8 <= oldHead && l.fState-l.fLasti < oldMore && l.coName == l.coFilename+8 && l.coLines == l.coFilename+16
-	}
-	return head <= HeadSize && max(l.fBack, l.fCode, l.fGlobals, l.fLasti)+8 <= head && l.fOwner < head &&
-		l.coName == l.coFilename+8 && l.coQualname == l.coFilename+16 && l.coLines == l.coFilename+24
-}
-
 // slotFrame is one decoded slot.
 type slotFrame struct {
 	rawFrame
-	filename, name, lines, typ uint64
+	typ, holder uint64
 }
 
 // decode takes a slot apart. skip says that it is no frame of Python code.
-func (l *layout) decode(slot []byte) (f slotFrame, skip bool, err error) {
-	head := slot[SlotHead : SlotHead+HeadSize]
-	f.addr = le64(slot, 0)
-	f.code, f.globals = le64(head, int(l.fCode)), le64(head, int(l.fGlobals))
-	f.filename, f.name, f.typ = le64(slot, SlotWords), le64(slot, SlotWords+8), le64(slot, SlotType)
+func (l *layout) decode(slot []byte, innermost bool) (f slotFrame, skip bool, err error) {
+	f.code, f.globals, f.lasti = le64(slot, SlotCode), le64(slot, SlotGlobals), le64(slot, SlotLasti)
+	f.arg0, f.typ, f.holder = le64(slot, SlotLocal), le64(slot, SlotType), le64(slot, SlotHolder)
+	state := slot[SlotState]
 	if l.minor <= 10 {
-		f.lines, f.lasti, f.arg0 = le64(slot, SlotWords+16), uint64(le32(head, oldHead)), le64(head, oldLocalAt)
-		if !executing(l.minor, head[oldHead+l.fState-l.fLasti]) {
+		if f.lasti &= 0xffffffff; !executing(l.minor, state) {
 			return f, false, fmt.Errorf("a frame that does not execute: %w", errImplausible)
 		}
 		return f, false, nil
 	}
-	f.name, f.lines, f.lasti = le64(slot, SlotWords+16), le64(slot, SlotWords+24), le64(head, int(l.fLasti))
-	f.arg0 = le64(head, int(l.fLocals))
-	skip = head[l.fOwner] >= 3
+	skip = state >= 3
 	if l.minor >= 14 {
-		f.code &^= 3
-		skip = skip || f.code == 0
+		f.code, f.holder = f.code&^3, f.holder&^3
+		if f.code == 0 && !skip {
+			if !innermost {
+				return f, false, fmt.Errorf("a cleared frame has called another: %w", errImplausible)
+			}
+			skip = true
+		}
 	}
 	return f, skip, nil
 }
@@ -118,28 +113,37 @@ func (l *layout) decode(slot []byte) (f slotFrame, skip bool, err error) {
 func (p *Process) Recorded(slots []byte) ([]Frame, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	frames := make([]Frame, 0, len(slots)/SlotSize)
-	for ; len(slots) >= SlotSize; slots = slots[SlotSize:] {
-		f, skip, err := p.rt.layout.decode(slots)
-		if err == nil && !skip {
-			var frame Frame
-			if frame, err = p.recordedFrame(f); err == nil {
-				frames = append(frames, frame)
-			}
-		}
-		switch {
-		case err == nil:
-		case gone(err):
+	list, err := p.rt.layout.decodeAll(slots)
+	if err != nil {
+		return nil, fmt.Errorf("naming a recorded stack of process %d: %w: %w", p.pid, ErrTorn, err)
+	}
+	frames := make([]Frame, len(list))
+	for i, f := range list {
+		if frames[i], err = p.recordedFrame(f, list); err != nil && gone(err) {
 			return nil, asPermission(p.pid, err)
-		default:
+		} else if err != nil {
 			return nil, fmt.Errorf("naming a recorded stack of process %d: %w: %w", p.pid, ErrTorn, err)
 		}
 	}
 	return frames, nil
 }
 
-func (p *Process) recordedFrame(f slotFrame) (Frame, error) {
-	c, err := p.recordedCode(f)
+func (l *layout) decodeAll(slots []byte) ([]slotFrame, error) {
+	var list []slotFrame
+	for ; len(slots) >= SlotSize; slots = slots[SlotSize:] {
+		f, skip, err := l.decode(slots, len(list) == 0)
+		if err != nil {
+			return nil, err
+		}
+		if !skip {
+			list = append(list, f)
+		}
+	}
+	return list, nil
+}
+
+func (p *Process) recordedFrame(f slotFrame, all []slotFrame) (Frame, error) {
+	c, err := p.recordedCode(f, all)
 	if err != nil {
 		return Frame{}, err
 	}
@@ -156,20 +160,66 @@ func (p *Process) recordedFrame(f slotFrame) (Frame, error) {
 	return out, nil
 }
 
-// recordedCode is the code object that the slot saw: remembered, or read now and still with the same words.
-func (p *Process) recordedCode(f slotFrame) (*code, error) {
-	same := func(h codeHead) bool { return h.filename == f.filename && h.name == f.name && h.lines == f.lines }
-	if c := p.codes[f.code]; c != nil && same(c.head) {
-		return c, nil
-	}
+// recordedCode is the code object of a slot. One that is remembered was there before the call, and what stands at its address now is compared with it. One that is seen for the first time counts only while something still has
+// it that must have had it during the call: else it could be another one that took the place of the recorded one.
+func (p *Process) recordedCode(f slotFrame, all []slotFrame) (*code, error) {
+	before := p.codes[f.code]
 	c, err := p.code(p.mem, f.code)
 	if err != nil {
 		return nil, fmt.Errorf("reading a code object: %w", err)
 	}
-	if !same(c.head) {
-		return nil, fmt.Errorf("a code object that is another one by now: %w", errImplausible)
+	if c != before && !p.stillHeld(f, c.function, all) {
+		delete(p.codes, f.code)
+		return nil, fmt.Errorf("a code object that may be another one by now: %w", errImplausible)
 	}
 	return c, nil
+}
+
+// stillHeld looks for what has the code of a frame: the frame's function (to 3.10 the frame), the function of this name in the frame's module, the class of the first argument, or the code of another function of the stack, in
+// which it was defined.
+func (p *Process) stillHeld(f slotFrame, function string, all []slotFrame) bool {
+	l := &p.rt.layout
+	if hasCode(p.mem, f.holder, f.code) {
+		return true
+	}
+	if keys, err := memory.Uint64(p.mem, f.globals+dictKeys); err == nil {
+		if global, err := l.dictFind(p.mem, keys, function, maxAttributes); err == nil && global != 0 && hasCode(p.mem, global, f.code) {
+			return true
+		}
+	}
+	if f.typ != 0 && p.ownerOf(f.typ, f.code, function) != "" {
+		return true
+	}
+	return slices.ContainsFunc(all, func(outer slotFrame) bool { return l.hasConstant(p.mem, outer.code, f.code) })
+}
+
+// maxConstants bounds the constants of a code object that are searched.
+const maxConstants = 4096
+
+// hasConstant says whether an object is among the constants of a code object (co_consts).
+func (l *layout) hasConstant(r memory.Reader, code, object uint64) bool {
+	at := uint64(24)
+	if l.minor <= 10 {
+		at = 56
+	}
+	tuple, err := memory.Uint64(r, code+at)
+	if err != nil {
+		return false
+	}
+	size, err := memory.Uint64(r, tuple+tupleSize)
+	if err != nil || size > maxConstants {
+		return false
+	}
+	items := make([]byte, 8*size)
+	if r.ReadAt(tuple+l.tupleItems(), items) != nil {
+		return false
+	}
+	for off := 0; off < len(items); off += 8 {
+		if le64(items, off) == object {
+			return true
+		}
+	}
+	return false
 }
 
 // nameArgument fills in the first argument's type and the class that has the method. Types live longer than the objects: one that cannot be read leaves both empty.

@@ -31,13 +31,13 @@ import (
 
 // Sizes of the maps.
 const (
-	ringSize    = 16 << 20 // bytes: 900 calls with a stack, 100,000 without
+	ringSize    = 16 << 20 // bytes: 7,000 calls with a stack, 100,000 without
 	mostPlans   = 16384    // processes
 	mostPending = 8192     // UDP sockets between connect and their first datagram
 	mostTalks   = 8192     // destinations of UDP sockets without a peer
 )
 
-// drainEvery is how often the ring is emptied when nobody asks: often enough for 18,000 calls with a stack a second.
+// drainEvery is how often the ring is emptied when nobody asks and it does not fill.
 const drainEvery = 50 * time.Millisecond
 
 // Stats counts since the start.
@@ -119,6 +119,7 @@ func (h *Hook) createMaps() (err error) {
 		{&h.objects.plans, ebpf.MapSpec{Name: "netaudit_plans", Type: ebpf.Hash, KeySize: 4, ValueSize: planSize, MaxEntries: mostPlans, Flags: unix.BPF_F_NO_PREALLOC}},
 		{&h.objects.ring, ebpf.MapSpec{Name: "netaudit_calls", Type: ebpf.RingBuf, MaxEntries: ringSize}},
 		{&h.objects.lost, ebpf.MapSpec{Name: "netaudit_lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}},
+		{&h.objects.scratch, ebpf.MapSpec{Name: "netaudit_walk", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: scratchSize, MaxEntries: 1}},
 		{&h.objects.pending, ebpf.MapSpec{Name: "netaudit_pend", Type: ebpf.LRUHash, KeySize: 8, ValueSize: 8, MaxEntries: mostPending}},
 		{&h.objects.talks, ebpf.MapSpec{Name: "netaudit_talks", Type: ebpf.LRUHash, KeySize: wordTalkEnd + 8 - wordTalk, ValueSize: 8, MaxEntries: mostTalks}},
 	} {
@@ -171,20 +172,28 @@ func (h *Hook) Close() error {
 	return errors.Join(errs...)
 }
 
-// Run empties the ring from time to time until ctx ends, so that calls that nobody asks for do not fill it.
-func (h *Hook) Run(ctx context.Context) {
-	tick := time.NewTicker(drainEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			h.mu.Lock()
-			h.drain()
-			h.mu.Unlock()
-		}
+// Run empties the ring until ctx ends, from time to time and when a quarter of it is full, so that calls that nobody asks for do not fill it.
+func (h *Hook) Run(ctx context.Context) error {
+	wake, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("wait for the ring: %w", err)
 	}
+	defer unix.Close(wake)
+	// Edge-triggered: only a wake-up counts, not that there is data.
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET}
+	if err := unix.EpollCtl(wake, unix.EPOLL_CTL_ADD, h.objects.ring.FD(), &event); err != nil {
+		return fmt.Errorf("wait for the ring: %w", err)
+	}
+	for ctx.Err() == nil {
+		var events [1]unix.EpollEvent
+		if _, err := unix.EpollWait(wake, events[:], int(drainEvery.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for the ring: %w", err)
+		}
+		h.mu.Lock()
+		h.drain()
+		h.mu.Unlock()
+	}
+	return nil
 }
 
 // Announce tells the programs where the Python stacks of a process are. The serial that it returns comes back in Call.Serial: only a stack with it was read by this plan.

@@ -47,6 +47,7 @@ const (
 	outcomeUnreadable = 2 // a frame could not be read
 	outcomeDeep       = 3 // all slots are used
 	outcomeWhole      = 4
+	outcomeBusy       = 5 // another call was being recorded on this processor
 )
 
 // The value of the map of plans.
@@ -65,13 +66,14 @@ const (
 	planTop          = 68
 	planCFrame       = 72
 	planHead         = 76
-	planMoreAt       = 80
-	planLocalAt      = 84
-	planBack         = 88
-	planCode         = 92
-	planLocal        = 96
-	planWords        = 100
-	planSize         = 104
+	planBack         = 80
+	planCode         = 84
+	planGlobals      = 88
+	planLasti        = 92
+	planState        = 96
+	planLocal        = 100
+	planHolder       = 104
+	planSize         = 112
 )
 
 // encodePlan is the value for the map of plans. dev and ino name the pid namespace of the process.
@@ -81,7 +83,7 @@ func encodePlan(serial uint64, w *pystack.WalkPlan, dev, ino uint64) []byte {
 		b = binary.NativeEndian.AppendUint64(b, v)
 	}
 	for _, v := range []uint32{
-		w.InterpNext, w.ThreadsHead, w.ThreadNext, w.ThreadID, w.PthreadTID, w.Top, w.CFrame, w.Head, w.MoreAt, w.LocalAt, w.Back, w.Code, w.Local, w.Words,
+		w.InterpNext, w.ThreadsHead, w.ThreadNext, w.ThreadID, w.PthreadTID, w.Top, w.CFrame, w.Head, w.Back, w.Code, w.Globals, w.Lasti, w.State, w.Local, w.Holder, 0,
 	} {
 		b = binary.NativeEndian.AppendUint32(b, v)
 	}

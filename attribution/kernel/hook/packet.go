@@ -43,7 +43,8 @@ func onPacket(o *objects) asm.Instructions {
 		p.add(asm.LoadMem(asm.R1, asm.RFP, wordCookie, asm.DWord), asm.StoreMem(record, offPacketCookie, asm.R1, asm.DWord))
 		p.add(asm.FnKtimeGetNs.Call(), asm.StoreMem(record, offTime, asm.R0, asm.DWord))
 		p.add(asm.Mov.Reg(asm.R1, ctx), asm.Mov.Imm(asm.R2, 0), asm.Mov.Reg(asm.R3, record), asm.Add.Imm(asm.R3, offPacket), asm.Mov.Imm(asm.R4, family.length+ports), asm.FnSkbLoadBytes.Call())
-		p.submit()
+		p.wakeUp(asm.R2)
+		p.add(asm.Mov.Reg(asm.R1, record), asm.FnRingbufSubmit.Call())
 		p.at(none)
 		p.allow()
 	}

@@ -1,6 +1,8 @@
 package hook
 
 import (
+	"fmt"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
@@ -27,12 +29,27 @@ const (
 	wordTalk    = -96 // key of the map of datagrams: 32 bytes
 	wordTalkEnd = -72
 	wordNow     = -104
+	wordStart   = -112 // address of what the window shows
+	wordLength  = -120 // of it
+	wordLocal   = -128 // first local of the frame before, and its type
+	wordType    = -136
 )
 
 // Bounds of the walk.
 const (
 	maxThreads = 512 // thread states that are looked at; the newest come first
 	maxFrames  = 128 // recorded of a stack; Odoo's are 40 to 80 deep
+	stateSize  = 256 // bytes of a thread state
+	pageSize   = 4096
+	windowSize = pageSize + pystack.HeadSize
+)
+
+// A scratch area: one a processor, for the time of one call. Programs do not leave their processor, but others may run on it in between: then those do without a stack.
+const (
+	scratchBusy   = 0 // u64
+	scratchRecord = 8
+	scratchWindow = scratchRecord + callSize + maxFrames*pystack.SlotSize
+	scratchSize   = scratchWindow + windowSize
 )
 
 // objects are the maps that the programs share.
@@ -41,14 +58,16 @@ type objects struct {
 	ring    *ebpf.Map
 	lost    *ebpf.Map // one counter: records for which the ring had no room
 	pending *ebpf.Map // cookie of a UDP socket whose caller was recorded and whose first datagram was not seen yet
+	scratch *ebpf.Map // one area a processor
 	talks   *ebpf.Map // cookie and destination of unconnected UDP → when its sender was recorded
 }
 
 // program collects instructions; labels are unique in it.
 type program struct {
 	asm.Instructions
-	o     *objects
-	label string // of the next instruction
+	o      *objects
+	label  string // of the next instruction
+	labels int    // that were made
 }
 
 func (p *program) add(list ...asm.Instruction) {
@@ -81,35 +100,58 @@ func (p *program) allow() {
 // reserve takes size bytes of the ring into record; without room it counts and goes to none.
 func (p *program) reserve(size int32, none string) {
 	p.add(asm.LoadMapPtr(asm.R1, p.o.ring.FD()), asm.Mov.Imm(asm.R2, size), asm.Mov.Imm(asm.R3, 0), asm.FnRingbufReserve.Call(), asm.Mov.Reg(record, asm.R0))
-	some := none + "_room"
-	p.add(asm.JNE.Imm(asm.R0, 0, some))
+	room := none + "_room"
+	p.add(asm.JNE.Imm(asm.R0, 0, room))
+	p.count()
+	p.add(asm.Ja.Label(none))
+	p.at(room)
+}
+
+// count counts a record that was lost.
+func (p *program) count() {
+	end := p.unique("counted")
 	p.add(asm.StoreImm(asm.RFP, wordKey, 0, asm.Word), asm.LoadMapPtr(asm.R1, p.o.lost.FD()))
 	p.stackAddr(asm.R2, wordKey)
-	p.add(asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, none), asm.Mov.Imm(asm.R1, 1), asm.AddAtomic.Mem(asm.R0, asm.R1, asm.DWord, 0), asm.Ja.Label(none))
-	p.at(some)
+	p.add(asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, end), asm.Mov.Imm(asm.R1, 1), asm.AddAtomic.Mem(asm.R0, asm.R1, asm.DWord, 0))
+	p.at(end)
 }
 
-// submit hands the record to the reader, which is not woken: it looks when it is asked something.
-func (p *program) submit() {
-	const noWakeup = 1 // BPF_RB_NO_WAKEUP
-	p.add(asm.Mov.Reg(asm.R1, record), asm.Mov.Imm(asm.R2, noWakeup), asm.FnRingbufSubmit.Call())
+// wakeUp loads the flags for handing a record over. The reader is only woken when a quarter of the ring is full: else it looks when it is asked something, and the caller does not pay for a wake-up.
+func (p *program) wakeUp(flags asm.Register) {
+	const availableData, noWakeup, forceWakeup = 0, 1, 2 // BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
+	quiet := p.unique("quiet")
+	p.add(asm.LoadMapPtr(asm.R1, p.o.ring.FD()), asm.Mov.Imm(asm.R2, availableData), asm.FnRingbufQuery.Call())
+	p.add(asm.Mov.Imm(flags, noWakeup), asm.JLT.Imm(asm.R0, ringSize/4, quiet), asm.Mov.Imm(flags, forceWakeup))
+	p.at(quiet)
 }
 
-// read copies size bytes of the calling process at [from+offset] to [to+at]. R0 is not 0 when they cannot be read; then they are zeros.
-func (p *program) read(to asm.Register, at int32, size int32, from asm.Register, offset int32) {
-	p.add(asm.Mov.Reg(asm.R3, from), asm.Add.Imm(asm.R3, offset), asm.Mov.Reg(asm.R1, to), asm.Add.Imm(asm.R1, at), asm.Mov.Imm(asm.R2, size), asm.FnProbeReadUser.Call())
+// exchange atomically swaps a register and the word at [dst+offset]. The library (0.22) leaves the kind of an atomic operation out when it encodes one, which makes it an addition, unless it stands in the constant too.
+func exchange(dst, src asm.Register, offset int16) asm.Instruction {
+	i := asm.Xchg.Mem(dst, src, asm.DWord, offset)
+	i.Constant = int64(asm.Xchg >> 8)
+	return i
 }
 
-// follow reads the pointer at [from + the plan's field] into the stack's value and into a register; a failed reading goes to failed.
-func (p *program) follow(to, from asm.Register, field int16, failed string) {
-	p.add(asm.LoadMem(asm.R3, plan, field, asm.Word), asm.Add.Reg(asm.R3, from))
-	p.fetch(to, failed)
+// unique makes a label.
+func (p *program) unique(name string) string {
+	p.labels++
+	return fmt.Sprintf("%s_%d", name, p.labels)
 }
 
-// fetch reads the pointer at R3.
+// load puts the word at [from + the plan's field] into a register. Fields beyond limit go to failed.
+func (p *program) load(to, from asm.Register, field int16, limit int32, failed string) {
+	p.add(asm.LoadMem(asm.R2, plan, field, asm.Word), asm.JGT.Imm(asm.R2, limit-8, failed), asm.Add.Reg(asm.R2, from), asm.LoadMem(to, asm.R2, 0, asm.DWord))
+}
+
+// fetch reads the pointer at the address in R3.
 func (p *program) fetch(to asm.Register, failed string) {
 	p.stackAddr(asm.R1, wordValue)
 	p.add(asm.Mov.Imm(asm.R2, 8), asm.FnProbeReadUser.Call(), asm.JNE.Imm(asm.R0, 0, failed), asm.LoadMem(to, asm.RFP, wordValue, asm.DWord))
+}
+
+// window is the address of the scratch area's window.
+func (p *program) window(to asm.Register) {
+	p.add(asm.Mov.Reg(to, record), asm.Add.Imm(to, scratchWindow-scratchRecord))
 }
 
 // onCall is the program for connect(2) and for sendmsg(2) of a socket without a peer: it records who calls, and the Python stack where a plan for the process is there.
@@ -127,16 +169,13 @@ func onCall(o *objects, v6, datagram, namespaces bool) asm.Instructions {
 	p.add(asm.LoadMapPtr(asm.R1, o.plans.FD()))
 	p.stackAddr(asm.R2, wordKey)
 	p.add(asm.FnMapLookupElem.Call(), asm.Mov.Reg(plan, asm.R0), asm.JNE.Imm(plan, 0, "planned"))
-
-	p.reserve(callSize, "end")
-	p.header(v6)
-	p.add(asm.Mov.Imm(asm.R5, 0), asm.StoreMem(record, offSerial, asm.R5, asm.DWord), asm.StoreImm(record, offOutcome, outcomeNoPlan, asm.Word))
-	p.submit()
-	p.at("end")
-	p.allow()
+	p.withoutStack(v6, "unplanned", outcomeNoPlan)
 
 	p.at("planned")
-	p.reserve(callSize+maxFrames*pystack.SlotSize, "end2")
+	p.add(asm.StoreImm(asm.RFP, wordKey, 0, asm.Word), asm.LoadMapPtr(asm.R1, p.o.scratch.FD()))
+	p.stackAddr(asm.R2, wordKey)
+	p.add(asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, "busy"), asm.Mov.Reg(record, asm.R0), asm.Add.Imm(record, scratchRecord))
+	p.add(asm.Mov.Imm(asm.R1, 1), exchange(asm.R0, asm.R1, scratchBusy), asm.JNE.Imm(asm.R1, 0, "busy"))
 	p.header(v6)
 	p.add(asm.LoadMem(asm.R1, plan, planSerial, asm.DWord), asm.StoreMem(record, offSerial, asm.R1, asm.DWord))
 	p.add(asm.StoreImm(record, offOutcome, outcomeNoThread, asm.Word))
@@ -146,10 +185,33 @@ func onCall(o *objects, v6, datagram, namespaces bool) asm.Instructions {
 	p.findThread()
 	p.recordFrames()
 	p.at("done")
-	p.submit()
-	p.at("end2")
+	p.output()
+	p.add(asm.Mov.Imm(asm.R1, 0), asm.StoreMem(record, scratchBusy-scratchRecord, asm.R1, asm.DWord))
 	p.allow()
+
+	p.at("busy")
+	p.withoutStack(v6, "busy", outcomeBusy)
 	return p.Instructions
+}
+
+// withoutStack records the caller alone and ends the program.
+func (p *program) withoutStack(v6 bool, name string, outcome int64) {
+	p.reserve(callSize, name+"_end")
+	p.header(v6)
+	p.add(asm.Mov.Imm(asm.R1, 0), asm.StoreMem(record, offSerial, asm.R1, asm.DWord), asm.StoreImm(record, offOutcome, outcome, asm.Word))
+	p.wakeUp(asm.R2)
+	p.add(asm.Mov.Reg(asm.R1, record), asm.FnRingbufSubmit.Call())
+	p.at(name + "_end")
+	p.allow()
+}
+
+// output copies the record and as many slots as it has from the scratch area into the ring; without room it counts.
+func (p *program) output() {
+	p.wakeUp(asm.R4)
+	p.add(asm.LoadMem(asm.R3, record, offFrames, asm.Word), asm.JGT.Imm(asm.R3, maxFrames, "copied"), asm.Mul.Imm(asm.R3, pystack.SlotSize), asm.Add.Imm(asm.R3, callSize))
+	p.add(asm.LoadMapPtr(asm.R1, p.o.ring.FD()), asm.Mov.Reg(asm.R2, record), asm.FnRingbufOutput.Call(), asm.JEq.Imm(asm.R0, 0, "copied"))
+	p.count()
+	p.at("copied")
 }
 
 // expectDatagram notes the cookie of a UDP socket, whose local port is not known before its first datagram.

@@ -37,8 +37,12 @@ def work_%d(self, depth):
             said.append((s.getsockname()[1], "work_%d", depth))
     WAYS[%d %% 3](depth, call)
 """
+def by_generator(n, f):
+    return through_generator(deep, n, f)
+def by_callback(n, f):
+    return through_callback(deep, n, f)
 said = []
-WAYS = [deep, lambda n, f: through_generator(deep, n, f), lambda n, f: through_callback(deep, n, f)]
+WAYS = [deep, by_generator, by_callback]
 for i in range(threads):
     exec(source % (i, i, i))
 def run(i):
@@ -62,7 +66,7 @@ type caller struct {
 	out *bufio.Reader
 }
 
-func startCaller(t *testing.T, cmd *exec.Cmd) caller {
+func startCaller(t testing.TB, cmd *exec.Cmd) caller {
 	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -83,7 +87,7 @@ func startCaller(t *testing.T, cmd *exec.Cmd) caller {
 	return c
 }
 
-func (c caller) line(t *testing.T) string {
+func (c caller) line(t testing.TB) string {
 	t.Helper()
 	line, err := c.out.ReadString('\n')
 	if err != nil {
@@ -92,7 +96,7 @@ func (c caller) line(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
-func (c caller) cue(t *testing.T) {
+func (c caller) cue(t testing.TB) {
 	t.Helper()
 	if _, err := c.in.Write([]byte("\n")); err != nil {
 		t.Fatal(err)
@@ -148,7 +152,7 @@ func TestEveryCallOfEveryPythonHasItsStack(t *testing.T) {
 	}
 }
 
-func announced(t *testing.T, h *Hook, pid int) *pystack.Process {
+func announced(t testing.TB, h *Hook, pid int) *pystack.Process {
 	t.Helper()
 	p, err := pystack.Open(pid)
 	if err != nil {

@@ -54,6 +54,8 @@ func parseCall(b []byte, when func(ns uint64) time.Time) (Call, error) {
 		c.Slots, c.Deep = bytes.Clone(b[callSize:callSize+frames*pystack.SlotSize]), outcome == outcomeDeep
 	case outcomeNoPlan:
 		c.Reason = "the process was not known yet"
+	case outcomeBusy:
+		c.Reason = "another call was being recorded on the same processor"
 	case outcomeNoThread:
 		c.Reason = "the calling thread was not among the interpreter's"
 	default:
