@@ -24,6 +24,7 @@ import (
 // The methods never block; they report false when the question could not be queued, and then done is not called.
 type Asker interface {
 	Ask(t attribution.Tuple, done func(attribution.Owner)) bool
+	AskUser(t attribution.Tuple, done func(attribution.Owner)) bool
 	AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool
 	AskServing(t attribution.Tuple, request string, over func() bool, done func(attribution.Owner)) bool
 }
@@ -200,7 +201,7 @@ func (r *Recorder) FlowActive(f *dissect.Flow) {
 	if c == nil || r.config.Asker == nil || !ok || inbound {
 		return
 	}
-	asked := r.config.Asker.Ask(tuple, func(o attribution.Owner) { r.laterUser(c, o) })
+	asked := r.config.Asker.AskUser(tuple, func(o attribution.Owner) { r.laterUser(c, o) })
 	if !asked {
 		r.notAsked.Add(1)
 	}

@@ -28,6 +28,10 @@ func (a *slowAsker) Ask(t attribution.Tuple, done func(attribution.Owner)) bool 
 	return true
 }
 
+func (a *slowAsker) AskUser(t attribution.Tuple, done func(attribution.Owner)) bool {
+	return a.Ask(t, done)
+}
+
 func (a *slowAsker) AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool {
 	a.inbound++
 	return a.Ask(t, done)

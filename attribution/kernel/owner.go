@@ -24,16 +24,21 @@ type Holders struct {
 // maxRecent bounds how many processes are tried before all others.
 const maxRecent = 32
 
-// Find returns who holds the socket in the namespace with the given inode (0: any). ok is false when nobody does who can be seen.
-func (h *Holders) Find(inode uint32, netns uint64) (holder Holder, ok bool) {
+// Find returns who holds the socket: those in likely are looked at after the latest and before all others. ok is false when nobody does who can be seen.
+func (h *Holders) Find(inode uint32, likely []int) (holder Holder, ok bool) {
 	if inode == 0 {
 		return Holder{}, false
 	}
 	link := "socket:[" + strconv.FormatUint(uint64(inode), 10) + "]"
 	h.mu.Lock()
-	recent := slices.Clone(h.recent)
+	first := append(slices.Clone(h.recent), likely...)
 	h.mu.Unlock()
-	for _, pid := range recent {
+	tried := make(map[int]bool, len(first))
+	for _, pid := range first {
+		if tried[pid] {
+			continue
+		}
+		tried[pid] = true
 		if fd, ok := findFD(pid, link); ok {
 			h.remember(pid)
 			return Holder{pid, fd}, true
@@ -46,7 +51,7 @@ func (h *Holders) Find(inode uint32, netns uint64) (holder Holder, ok bool) {
 	slices.Sort(pids)
 	slices.Reverse(pids) // young processes make more connections than old ones
 	for _, pid := range pids {
-		if slices.Contains(recent, pid) {
+		if tried[pid] {
 			continue
 		}
 		if fd, ok := findFD(pid, link); ok {
@@ -65,6 +70,11 @@ func (h *Holders) remember(pid int) {
 	}
 	h.recent = slices.Insert(h.recent, 0, pid)
 	h.recent = h.recent[:min(len(h.recent), maxRecent)]
+}
+
+// Holding finds the descriptor by which a process holds a socket.
+func Holding(pid int, inode uint32) (fd int, ok bool) {
+	return findFD(pid, "socket:["+strconv.FormatUint(uint64(inode), 10)+"]")
 }
 
 // findFD looks for a socket among a process's file descriptors, the highest numbers first: a new socket has a new number.

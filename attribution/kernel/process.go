@@ -83,6 +83,7 @@ type description struct {
 // mostDescriptions bounds the memory; when it is full it begins anew.
 const (
 	descriptionLife  = 5 * time.Second
+	identityLife     = 20 * time.Second // of a process that ended, after that
 	mostDescriptions = 4096
 )
 
@@ -105,6 +106,22 @@ func (d *Descriptions) Describe(pid int) (Process, error) {
 	}
 	d.known[pid] = description{p, time.Now().Add(descriptionLife)}
 	return p, nil
+}
+
+// At is the process that had this id at a moment that has just passed, given as the time since the host started. alive is false when it has ended since: then it is what was remembered of it, or the zero Process.
+func (d *Descriptions) At(pid int, uptime time.Duration) (p Process, alive bool) {
+	ticks := uint64(uptime/(time.Second/ticksPerSecond)) + 1
+	then := func(p Process) bool { return p.StartTick <= ticks }
+	p, err := d.Describe(pid)
+	if err == nil && then(p) {
+		return p, true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known, ok := d.known[pid]; ok && then(known.process) && time.Now().Before(known.until.Add(identityLife)) {
+		return known.process, false
+	}
+	return Process{}, false
 }
 
 // maxArgs bounds how many arguments of a command line are looked at.

@@ -39,6 +39,8 @@ const (
 
 // Diag is a sock_diag handle of one network namespace. Safe for concurrent use; lookups take turns.
 type Diag struct {
+	cookie uint64 // of the network namespace
+
 	mu  sync.Mutex
 	fd  int
 	seq uint32
@@ -65,8 +67,14 @@ func OpenDiag(path string) (*Diag, error) {
 	if err := unix.SetsockoptTimeval(d.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up sock_diag: %w", err), unix.Close(d.fd))
 	}
+	if d.cookie, err = unix.GetsockoptUint64(d.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE); err != nil {
+		d.cookie = 0 // before Linux 5.14
+	}
 	return d, nil
 }
+
+// NetNSCookie is the number by which BPF programs know the handle's network namespace; 0 when this kernel does not tell.
+func (d *Diag) NetNSCookie() uint64 { return d.cookie }
 
 // inNetNS runs f inside a namespace, on a thread that is thrown away.
 func inNetNS(path string, f func() error) error {

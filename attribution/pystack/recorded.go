@@ -248,3 +248,10 @@ func typeText(r memory.Reader, typ uint64) (string, error) {
 	}
 	return cString(r, ptr)
 }
+
+// Forked is the reader of a child that the process has just forked: it has the same memory, with the runtime at the same place, until it runs another program.
+func (p *Process) Forked(child int) *Process {
+	f := newProcess(child, memory.Process(child))
+	f.rt = p.rt
+	return f
+}

@@ -21,6 +21,7 @@ import (
 
 	"netaudit/attribution"
 	"netaudit/attribution/kernel"
+	"netaudit/attribution/kernel/hook"
 	"netaudit/attribution/odoo"
 )
 
@@ -29,10 +30,11 @@ type Config struct {
 	AddonsPaths []string     // extra addons directories; those of the processes are found
 	Logger      *slog.Logger // nil: slog.Default
 	Workers     int          // default 4: a worker sleeps most of the time
+	Hook        *hook.Hook   // calls that the kernel recorded; nil: threads are only searched for. Run does its work, its owner closes it after Run
 	Queue       int          // questions that wait at most, default 1024; as many again about accepted connections
 }
 
-// Resolver answers questions. Ask, AskInbound, AskServing and Stats are safe for concurrent use; Run is called once.
+// Resolver answers questions. Ask, AskUser, AskInbound, AskServing and Stats are safe for concurrent use; Run is called once.
 type Resolver struct {
 	config    Config
 	questions chan question // about connections
@@ -67,7 +69,8 @@ type question struct {
 type subject int
 
 const (
-	caller   subject = iota // who opened the connection, or uses it now
+	caller   subject = iota // who opened the connection
+	user                    // who uses it now
 	acceptor                // who accepted it
 	server                  // whose code answers the request that it carries
 )
@@ -91,6 +94,7 @@ func New(c Config) (*Resolver, error) {
 		c.Queue = 1024
 	}
 	r := &Resolver{config: c, questions: make(chan question, c.Queue), accepted: make(chan question, c.Queue), looks: rate.NewLimiter(lookRate, lookBurst)}
+	r.stacks.hook, r.stacks.log = c.Hook, c.Logger
 	r.stats.bySource = map[string]uint64{}
 	return r, nil
 }
@@ -104,6 +108,11 @@ func (r *Resolver) Run(ctx context.Context) error {
 	for range acceptedWorkers {
 		workers.Go(func() { r.work(ctx, r.accepted) })
 	}
+	var hookErr error
+	if r.config.Hook != nil {
+		workers.Go(func() { hookErr = r.config.Hook.Run(ctx) })
+		workers.Go(func() { r.announceAll(ctx) })
+	}
 	<-ctx.Done()
 	r.closing.Lock()
 	r.closed = true
@@ -111,7 +120,8 @@ func (r *Resolver) Run(ctx context.Context) error {
 	close(r.accepted)
 	r.closing.Unlock()
 	workers.Wait()
-	return errors.Join(r.diags.close(), r.stacks.close())
+	r.stacks.close()
+	return errors.Join(hookErr, r.diags.close())
 }
 
 func (r *Resolver) work(ctx context.Context, questions <-chan question) {
@@ -127,6 +137,11 @@ func (r *Resolver) work(ctx context.Context, questions <-chan question) {
 // done is called exactly once, from a worker.
 func (r *Resolver) Ask(t attribution.Tuple, done func(attribution.Owner)) bool {
 	return r.ask(r.questions, question{tuple: t, about: caller, asked: time.Now(), done: done})
+}
+
+// AskUser asks who uses a connection now, that was opened before: the thread that waits on it, which need not be the one that opened it. It behaves like Ask.
+func (r *Resolver) AskUser(t attribution.Tuple, done func(attribution.Owner)) bool {
+	return r.ask(r.questions, question{tuple: t, about: user, asked: time.Now(), done: done})
 }
 
 // AskInbound asks who serves an accepted connection: the process is named, no Python stack is claimed.
@@ -185,7 +200,10 @@ func unknown(reason string) attribution.Owner {
 
 // answer goes from socket to inode, process, thread, stack, addon, as far as there are witnesses.
 func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
-	if q.about != caller {
+	if o, ok := r.recorded(ctx, q); ok {
+		return o
+	}
+	if q.inbound() {
 		if a, ok := r.holding.get(q.tuple); ok {
 			w := &witness{r: r, q: q, socket: a.socket, holder: a.holder, process: a.process}
 			return w.testify(ctx)
@@ -195,7 +213,7 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	if err != nil {
 		return unknown(err.Error())
 	}
-	holder, ok := r.holders.Find(socket.Inode, q.tuple.NetNS)
+	holder, ok := r.holders.Find(socket.Inode, r.stacks.pids())
 	if !ok {
 		return unknown("no visible process holds the socket")
 	}
@@ -203,7 +221,7 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	if err != nil {
 		return unknown("the process ended")
 	}
-	if q.about != caller {
+	if q.inbound() {
 		r.holding.put(q.tuple, acceptance{socket, holder, p})
 	}
 	w := &witness{r: r, q: q, socket: socket, holder: holder, process: p}
@@ -217,13 +235,13 @@ func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error
 		return kernel.Socket{}, err
 	}
 	s, err := diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
-	for nap := firstNap; q.about != caller && q.waits(err) && (err != nil || s.Inode == 0) && pause(ctx, nap); nap = min(nap*longerNap/2, longestNap) {
+	for nap := firstNap; q.inbound() && q.waits(err) && (err != nil || s.Inode == 0) && pause(ctx, nap); nap = min(nap*longerNap/2, longestNap) {
 		s, err = diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
 	}
 	switch {
 	case err == nil && s.Inode != 0:
 		return s, nil
-	case err == nil && q.about != caller:
+	case err == nil && q.inbound():
 		return s, errors.New("nobody had accepted the connection, or it was closed already")
 	case err == nil:
 		return s, errors.New("the socket was closed before it could be looked up")
@@ -233,6 +251,9 @@ func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error
 		return s, fmt.Errorf("the kernel could not be asked: %w", err)
 	}
 }
+
+// inbound says whether the question is about a connection that this host accepted.
+func (q *question) inbound() bool { return q.about == acceptor || q.about == server }
 
 // waits says whether an accepted connection is still worth waiting for, after a lookup that ended with err: one that the kernel does not know will hardly come back.
 func (q *question) waits(err error) bool {

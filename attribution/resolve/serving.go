@@ -31,7 +31,7 @@ func (w *witness) serving(ctx context.Context, o attribution.Owner) attribution.
 	if !w.r.looks.Allow() {
 		return w.remembered(o, route, "more requests at a time than are looked at")
 	}
-	stacks, err := w.r.stacks.get(w.process)
+	stacks, _, err := w.r.stacks.get(w.process)
 	switch {
 	case errors.Is(err, pystack.ErrNotPython):
 		return o

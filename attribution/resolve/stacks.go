@@ -2,65 +2,136 @@ package resolve
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 
 	"netaudit/attribution/kernel"
+	"netaudit/attribution/kernel/hook"
 	"netaudit/attribution/pystack"
 )
 
-// stackCache keeps the stack readers of processes: finding a runtime costs a hundred times as much as reading a known stack.
+// stackCache keeps the stack readers of Python processes, which finding costs a hundred times as much as reading a known stack, and announces them to the kernel. Safe for concurrent use.
 type stackCache struct {
-	mu    sync.Mutex
-	known map[int]*reader
+	hook *hook.Hook // nil: the kernel records nothing
+	log  *slog.Logger
+
+	mu     sync.Mutex
+	known  map[int]*reader
+	others map[int]uint64 // start of processes that are no Python
 }
 
 // reader belongs to one process, known by pid and start time.
 type reader struct {
 	start   uint64
 	process *pystack.Process
-	err     error // why the process has no stacks to read
+	serial  uint64 // of what was announced of it, 0: nothing
 }
 
-// mostReaders bounds the cache; when it is full it begins anew.
-const mostReaders = 512
+// Bounds of the cache; what is full begins anew.
+const (
+	mostReaders = 4096
+	mostOthers  = 65536
+)
 
-func (c *stackCache) get(p kernel.Process) (*pystack.Process, error) {
+// get returns the process's reader, and the serial under which it was announced. Errors are those of pystack.Open.
+func (c *stackCache) get(p kernel.Process) (*pystack.Process, uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.known[p.PID]; r != nil && r.start == p.StartTick {
-		return r.process, r.err
+		return r.process, r.serial, nil
 	}
+	if start, ok := c.others[p.PID]; ok && start == p.StartTick {
+		return nil, 0, pystack.ErrNotPython
+	}
+	c.drop(p.PID) // of a process that is gone
+	process, err := pystack.Open(p.PID)
+	if errors.Is(err, pystack.ErrNotPython) {
+		if c.others == nil || len(c.others) >= mostOthers {
+			c.others = map[int]uint64{}
+		}
+		c.others[p.PID] = p.StartTick
+	}
+	if err != nil {
+		return nil, 0, err // others than this one may pass: a process that just begins has no runtime yet
+	}
+	r := &reader{start: p.StartTick, process: process}
+	c.add(p.PID, r)
+	return r.process, r.serial, nil
+}
+
+// forked gives a child the reader of its parent: it has the same memory until it runs another program. It says whether the parent is a known Python.
+func (c *stackCache) forked(parent int, child kernel.Process) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.known[parent]
+	if r == nil || c.known[child.PID] != nil && c.known[child.PID].start == child.StartTick {
+		return r != nil
+	}
+	c.drop(child.PID)
+	c.add(child.PID, &reader{start: child.StartTick, process: r.process.Forked(child.PID)})
+	return true
+}
+
+func (c *stackCache) add(pid int, r *reader) {
 	if c.known == nil {
 		c.known = map[int]*reader{}
 	}
-	if old := c.known[p.PID]; old != nil && old.process != nil {
-		_ = old.process.Close() // of a process that is gone
-	}
 	if len(c.known) >= mostReaders {
-		for pid, r := range c.known {
-			if r.process != nil {
-				_ = r.process.Close()
-			}
-			delete(c.known, pid)
+		for pid := range c.known {
+			c.drop(pid)
 		}
 	}
-	r := &reader{start: p.StartTick}
-	r.process, r.err = pystack.Open(p.PID)
-	if r.err == nil || errors.Is(r.err, pystack.ErrNotPython) {
-		c.known[p.PID] = r // other errors may pass: a process that just begins has no runtime yet
+	c.known[pid] = r
+	if c.hook == nil {
+		return
 	}
-	return r.process, r.err
+	plan, err := r.process.Plan()
+	if err == nil {
+		r.serial, err = c.hook.Announce(pid, plan)
+	}
+	if err != nil {
+		c.log.Warn("the kernel cannot record the stacks of a process", "pid", pid, "error", err)
+	}
 }
 
-func (c *stackCache) close() error {
+// forget is for a process that ended or runs another program now.
+func (c *stackCache) forget(pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var errs []error
-	for _, r := range c.known {
-		if r.process != nil {
-			errs = append(errs, r.process.Close())
+	delete(c.others, pid)
+	c.drop(pid)
+}
+
+func (c *stackCache) drop(pid int) {
+	r := c.known[pid]
+	if r == nil {
+		return
+	}
+	_ = r.process.Close() // it never fails
+	delete(c.known, pid)
+	if c.hook != nil && r.serial != 0 {
+		if err := c.hook.Forget(pid); err != nil {
+			c.log.Warn("what the kernel was told of a process could not be taken back", "pid", pid, "error", err)
 		}
 	}
-	c.known = nil
-	return errors.Join(errs...)
+}
+
+// pids lists the known Python processes.
+func (c *stackCache) pids() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]int, 0, len(c.known))
+	for pid := range c.known {
+		list = append(list, pid)
+	}
+	return list
+}
+
+func (c *stackCache) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for pid := range c.known {
+		c.drop(pid)
+	}
+	c.known, c.others = nil, nil
 }

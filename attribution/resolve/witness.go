@@ -39,7 +39,7 @@ func (w *witness) testify(ctx context.Context) attribution.Owner {
 	case server:
 		return w.serving(ctx, o)
 	}
-	stacks, err := w.r.stacks.get(w.process)
+	stacks, _, err := w.r.stacks.get(w.process)
 	switch {
 	case errors.Is(err, pystack.ErrNotPython):
 		return w.child(o)
@@ -211,7 +211,7 @@ func (w *witness) child(o attribution.Owner) attribution.Owner {
 		if err != nil || at.Parent <= 1 {
 			return o
 		}
-		stacks, err := w.r.stacks.get(parent)
+		stacks, _, err := w.r.stacks.get(parent)
 		if err != nil {
 			at = parent
 			continue

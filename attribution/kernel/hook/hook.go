@@ -58,6 +58,7 @@ type Hook struct {
 	reader    *ringbuf.Reader
 	record    ringbuf.Record
 	store     *store
+	lost      uint64
 	calls     uint64
 	stacks    uint64
 	malformed uint64
@@ -241,13 +242,21 @@ func (h *Hook) OfSocket(cookie uint64, proto uint8, remote netip.AddrPort) (*Cal
 	return c, c != nil
 }
 
-// drain reads all records. The caller holds the lock.
+// drain reads all records. When some were lost, what was kept is forgotten: a lost one could have been of a later connection between the same ends. The caller holds the lock.
 func (h *Hook) drain() {
-	if h.reader == nil || h.reader.AvailableBytes() == 0 {
+	if h.reader == nil {
 		return
 	}
-	now, mono := time.Now(), monotonic()
-	at := func(ns uint64) time.Time { return now.Add(time.Duration(int64(ns) - mono)).Round(0) }
+	var lost uint64
+	if err := h.objects.lost.Lookup(uint32(0), &lost); err != nil || lost != h.lost {
+		defer func() { h.store = newStore() }()
+	}
+	h.lost = lost
+	if h.reader.AvailableBytes() == 0 {
+		return
+	}
+	now, up := time.Now(), uptime()
+	at := func(ns uint64) time.Time { return now.Add(time.Duration(int64(ns) - up)).Round(0) }
 	for h.reader.ReadInto(&h.record) == nil { // its only errors are the deadline and a closed ring
 		h.take(h.record.RawSample, at)
 	}
@@ -282,10 +291,10 @@ func (h *Hook) take(b []byte, at func(uint64) time.Time) {
 	}
 }
 
-// monotonic is CLOCK_MONOTONIC in nanoseconds, the clock of the records.
-func monotonic() int64 {
+// uptime is CLOCK_BOOTTIME in nanoseconds, the clock of the records.
+func uptime() int64 {
 	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) != nil {
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
 		return 0
 	}
 	return t.Nano()
@@ -295,11 +304,6 @@ func monotonic() int64 {
 func (h *Hook) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Stats{Calls: h.calls, Stacks: h.stacks, Malformed: h.malformed}
-	if h.reader != nil {
-		if h.objects.lost.Lookup(uint32(0), &s.Lost) != nil {
-			s.Lost = 0
-		}
-	}
-	return s
+	h.drain()
+	return Stats{Calls: h.calls, Stacks: h.stacks, Lost: h.lost, Malformed: h.malformed}
 }

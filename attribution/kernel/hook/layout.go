@@ -16,7 +16,7 @@ const (
 const (
 	offKind     = 0  // u32
 	offFrames   = 4  // u32, slots that follow
-	offTime     = 8  // u64, CLOCK_MONOTONIC
+	offTime     = 8  // u64, CLOCK_BOOTTIME
 	offPID      = 16 // u64, process id << 32 | thread id
 	offUID      = 24 // u64, group id << 32 | user id
 	offCookie   = 32 // u64

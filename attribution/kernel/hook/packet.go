@@ -41,7 +41,7 @@ func onPacket(o *objects) asm.Instructions {
 		p.reserve(packetSize, none)
 		p.add(asm.StoreImm(record, offKind, kindPacket, asm.Word), asm.StoreImm(record, offLength, int64(family.length+ports), asm.Word))
 		p.add(asm.LoadMem(asm.R1, asm.RFP, wordCookie, asm.DWord), asm.StoreMem(record, offPacketCookie, asm.R1, asm.DWord))
-		p.add(asm.FnKtimeGetNs.Call(), asm.StoreMem(record, offTime, asm.R0, asm.DWord))
+		p.add(asm.FnKtimeGetBootNs.Call(), asm.StoreMem(record, offTime, asm.R0, asm.DWord))
 		p.add(asm.Mov.Reg(asm.R1, ctx), asm.Mov.Imm(asm.R2, 0), asm.Mov.Reg(asm.R3, record), asm.Add.Imm(asm.R3, offPacket), asm.Mov.Imm(asm.R4, family.length+ports), asm.FnSkbLoadBytes.Call())
 		p.wakeUp(asm.R2)
 		p.add(asm.Mov.Reg(asm.R1, record), asm.FnRingbufSubmit.Call())

@@ -267,7 +267,7 @@ func (p *program) header(v6 bool) {
 		family = 6
 	}
 	p.add(asm.StoreImm(record, offKind, kindCall, asm.Word), asm.StoreImm(record, offFrames, 0, asm.Word), asm.StoreImm(record, offFamily, family, asm.Word))
-	p.add(asm.FnKtimeGetNs.Call(), asm.StoreMem(record, offTime, asm.R0, asm.DWord))
+	p.add(asm.FnKtimeGetBootNs.Call(), asm.StoreMem(record, offTime, asm.R0, asm.DWord))
 	p.add(asm.LoadMem(asm.R1, asm.RFP, wordPIDTID, asm.DWord), asm.StoreMem(record, offPID, asm.R1, asm.DWord))
 	p.add(asm.FnGetCurrentUidGid.Call(), asm.StoreMem(record, offUID, asm.R0, asm.DWord))
 	p.add(asm.LoadMem(asm.R1, asm.RFP, wordCookie, asm.DWord), asm.StoreMem(record, offCookie, asm.R1, asm.DWord))

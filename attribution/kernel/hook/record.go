@@ -13,8 +13,9 @@ import (
 
 // Call is one call of connect(2), or of sendmsg(2) on a UDP socket without a peer, as the calling thread made it.
 type Call struct {
-	At       time.Time // when the call was made, before anything was sent
-	PID, TID int       // as the host sees them
+	At       time.Time     // when the call was made, before anything was sent
+	Uptime   time.Duration // the same since the host started, on the clock of process start times
+	PID, TID int           // as the host sees them
 	UID      uint32
 	Comm     string // of the calling thread
 	Cookie   uint64 // of the socket, the one that sock_diag gives too
@@ -28,7 +29,7 @@ type Call struct {
 	Reason string // why there are no slots, "" when there are
 }
 
-// parseCall reads a call's record. when turns a time of CLOCK_MONOTONIC into one of the day.
+// parseCall reads a call's record. when turns a time of CLOCK_BOOTTIME into one of the day.
 func parseCall(b []byte, when func(ns uint64) time.Time) (Call, error) {
 	if len(b) < callSize {
 		return Call{}, fmt.Errorf("a record of a call has %d bytes", len(b))
@@ -36,7 +37,7 @@ func parseCall(b []byte, when func(ns uint64) time.Time) (Call, error) {
 	at32 := func(off int) uint32 { return binary.NativeEndian.Uint32(b[off:]) }
 	at64 := func(off int) uint64 { return binary.NativeEndian.Uint64(b[off:]) }
 	c := Call{
-		At: when(at64(offTime)), PID: int(at64(offPID) >> 32), TID: int(uint32(at64(offPID))), UID: uint32(at64(offUID)),
+		At: when(at64(offTime)), Uptime: time.Duration(at64(offTime)), PID: int(at64(offPID) >> 32), TID: int(uint32(at64(offPID))), UID: uint32(at64(offUID)),
 		Cookie: at64(offCookie), NetNS: at64(offNetNS), Proto: uint8(at32(offProtocol)), Serial: at64(offSerial),
 	}
 	name, _, _ := bytes.Cut(b[offComm:offComm+commSize], []byte{0})

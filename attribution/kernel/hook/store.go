@@ -90,12 +90,12 @@ func (s *store) of(cookie uint64, proto uint8, remote netip.AddrPort) *Call {
 	const tcp = 6
 	list := s.byCookie[cookie]
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Remote == remote {
+		if list[i].Remote == remote && list[i].Proto == proto {
 			return list[i]
 		}
 	}
-	if len(list) > 0 && (proto == tcp || len(list) == 1) {
-		return list[len(list)-1]
+	if n := len(list); n > 0 && list[n-1].Proto == proto && (proto == tcp || n == 1) {
+		return list[n-1]
 	}
 	return nil
 }

@@ -1,0 +1,148 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"netaudit/attribution"
+	"netaudit/attribution/kernel"
+	"netaudit/attribution/kernel/hook"
+	"netaudit/attribution/odoo"
+	"netaudit/attribution/pystack"
+)
+
+// recorded answers who opened a connection from what the kernel recorded in the calling thread. ok is false when it recorded nothing of it: then the thread has to be searched for.
+func (r *Resolver) recorded(ctx context.Context, q question) (o attribution.Owner, ok bool) {
+	if r.config.Hook == nil || q.about != caller {
+		return o, false
+	}
+	call := r.call(q)
+	if call == nil {
+		return o, false
+	}
+	p, alive := r.processes.At(call.PID, call.Uptime)
+	if !alive {
+		return endedCaller(call, p), true
+	}
+	w := &witness{r: r, q: q, process: p}
+	return w.called(ctx, call), true
+}
+
+// call is what the kernel recorded: found by the first packet, else by the socket that sock_diag still knows.
+func (r *Resolver) call(q question) *hook.Call {
+	diag, err := r.diags.get(q.tuple.NetNS)
+	if err != nil || diag.NetNSCookie() == 0 {
+		return nil
+	}
+	if c, ok := r.config.Hook.Lookup(diag.NetNSCookie(), q.tuple.Proto, q.tuple.Local, q.tuple.Remote); ok {
+		return c
+	}
+	s, err := diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
+	if err != nil {
+		return nil
+	}
+	if c, ok := r.config.Hook.OfSocket(s.Cookie, q.tuple.Proto, q.tuple.Remote); ok {
+		return c
+	}
+	return nil
+}
+
+// endedCaller is what is known of a process that is gone: p is what it was when somebody looked, if anybody did.
+func endedCaller(c *hook.Call, p kernel.Process) attribution.Owner {
+	o := attribution.Owner{Process: &attribution.Process{PID: c.PID, UID: c.UID, Name: c.Comm, Role: odoo.RoleOther}}
+	if p.PID != 0 {
+		o.Process = &attribution.Process{PID: p.PID, Start: p.Start, Exe: p.Exe, UID: p.UID, Name: p.Name, Container: p.Container, NetNS: p.NetNS, Role: odoo.RoleOther}
+		if odoo.LooksLikeOdoo(p.Args) {
+			o.Process.Role = odoo.Role(p.Args, nil)
+		}
+	}
+	o.Evidence = attribution.Evidence{
+		Source: attribution.SourceProcess, Confidence: attribution.ConfidenceUnknown, TID: c.TID, Reason: "the process ended before its stack could be named",
+	}
+	return o
+}
+
+// called names the addon by the stack that was recorded. Where there is none the thread has to be caught as ever, but the process is certain.
+func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
+	o := attribution.Owner{Process: w.describe(w.process, nil)}
+	o.Evidence = attribution.Evidence{Source: attribution.SourceProcess, Confidence: attribution.ConfidenceExact, TID: c.TID}
+	if w.process.PID == ownPID {
+		o.Process.Role = odoo.RoleSelf
+		return o
+	}
+	stacks, serial, err := w.r.stacks.get(w.process)
+	switch {
+	case errors.Is(err, pystack.ErrNotPython):
+		return w.child(o)
+	case err != nil:
+		o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceUnknown, "stack not readable: "+err.Error()
+		return o
+	}
+	reason := c.Reason
+	if c.Slots != nil && c.Serial == serial {
+		frames, err := stacks.Recorded(c.Slots)
+		if err == nil {
+			return w.fromRecord(o, c, frames)
+		}
+		reason = err.Error()
+	}
+	return w.caughtInstead(ctx, o, reason)
+}
+
+func (w *witness) fromRecord(o attribution.Owner, c *hook.Call, frames []pystack.Frame) attribution.Owner {
+	o = w.fromThread(o, pystack.Thread{TID: c.TID, Frames: frames, Truncated: c.Deep})
+	o.Evidence.Source, o.Evidence.At = attribution.SourceKernel, c.At
+	if c.Deep && o.Addon != nil {
+		o.Evidence.Reason = "the stack is deeper than what is recorded: who else is behind the call is not known"
+	}
+	if o.Addon == nil && o.Process.Role == odoo.RoleOther {
+		return w.child(o) // a Python program may be somebody's child like any other
+	}
+	return o
+}
+
+// caughtInstead looks for the thread that waits on the socket. When that fails as well, the row says why the record did not do.
+func (w *witness) caughtInstead(ctx context.Context, o attribution.Owner, reason string) attribution.Owner {
+	unknown := o
+	unknown.Evidence.Confidence, unknown.Evidence.Reason = attribution.ConfidenceUnknown, reason
+	socket, err := w.r.socket(ctx, w.q)
+	if err != nil {
+		return unknown
+	}
+	fd, ok := kernel.Holding(w.process.PID, socket.Inode)
+	if !ok {
+		return unknown
+	}
+	w.socket, w.holder = socket, kernel.Holder{PID: w.process.PID, FD: fd}
+	return w.testify(ctx)
+}
+
+// announceAll tells the kernel of the Python processes that are there already.
+func (r *Resolver) announceAll(ctx context.Context) {
+	pids, err := kernel.Processes()
+	if err != nil {
+		r.config.Logger.Warn("processes that run already cannot be listed: their first calls are found the slow way", "error", err)
+		return
+	}
+	begun, found := time.Now(), 0
+	for _, pid := range pids {
+		if ctx.Err() != nil {
+			return
+		}
+		if r.meet(pid) {
+			found++
+		}
+	}
+	r.config.Logger.Info("told the kernel where the stacks of Python processes are", "python", found, "processes", len(pids), "took", time.Since(begun).Round(time.Millisecond))
+}
+
+// meet looks at a process for the first time; it says whether it is a Python that the kernel can be told of.
+func (r *Resolver) meet(pid int) bool {
+	p, err := r.processes.Describe(pid)
+	if err != nil {
+		return false // ended meanwhile
+	}
+	_, serial, err := r.stacks.get(p)
+	return err == nil && serial != 0
+}
