@@ -36,6 +36,19 @@ type options struct {
 	netaudit string  // path of the binary
 	scale    float64 // of the generated captures, against captureSizes
 	rounds   int
+	witness  string // of callers: kernel, thread, or both
+}
+
+// witnesses says whether the kernel records callers, in each of the runs.
+func (o options) witnesses() []bool {
+	switch o.witness {
+	case "kernel":
+		return []bool{true}
+	case "thread":
+		return []bool{false}
+	default:
+		return []bool{false, true}
+	}
 }
 
 func main() {
@@ -44,6 +57,7 @@ func main() {
 	jsonFile := flag.String("json", "", "also write the figures to this file")
 	flag.StringVar(&o.netaudit, "netaudit", "bin/netaudit", "the binary to measure")
 	flag.Float64Var(&o.scale, "scale", 1, "size of the generated captures: 1 is 1,200 MiB of bulk and of flows, 116 MiB of dns")
+	flag.StringVar(&o.witness, "witness", "both", "how callers are found: kernel, thread, or both in turn")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each command runs, alternating with its rival")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"netaudit/appliance/sandbox"
 	"netaudit/attribution"
+	"netaudit/attribution/kernel/hook"
 	"netaudit/attribution/resolve"
 	"netaudit/dissect"
 	"netaudit/tap"
@@ -26,14 +28,15 @@ import (
 
 // caller is a Python program with addons: every thread makes one call after the other, each through another addon, and writes down the truth: local port and addon.
 const caller = `
-import importlib, sys, threading
+import importlib, sys, threading, time
 threads, calls, ms, addons = map(int, sys.argv[1:])
 work = [importlib.import_module("odoo.addons.bench_%d.work" % k) for k in range(addons)]
 def run(first):
     for i in range(calls):
         k = (first + i) % addons
+        begun = time.perf_counter_ns()
         port = work[k].call(ms)
-        sys.stdout.write("%d bench_%d\n" % (port, k))  # one piece: print writes several, and threads would mix theirs
+        sys.stdout.write("%d bench_%d %d\n" % (port, k, time.perf_counter_ns() - begun))  # one piece: print writes several, and threads would mix theirs
 jobs = [threading.Thread(target=run, args=(t,)) for t in range(threads)]
 for j in jobs: j.start()
 for j in jobs: j.join()
@@ -44,6 +47,8 @@ const addonCode = `
 import socket
 def call(ms):
     with socket.create_connection(("203.0.113.10", 80), timeout=30) as s:
+        if ms == 0:
+            return s.getsockname()[1]
         s.sendall(b"GET /?ms=%d HTTP/1.1\r\nHost: bench.example\r\nConnection: close\r\n\r\n" % ms)
         while s.recv(65536):
             pass
@@ -53,45 +58,73 @@ def call(ms):
 // load is how much is called: connections = processes × threads × calls.
 type load struct {
 	processes, threads, calls, addons int
-	ms                                int           // after which the servers answer
+	ms                                int           // after which the servers answer; 0: nothing is asked, the connection is closed at once
 	delay                             time.Duration // of the link, one way
+	recorded                          bool          // by the kernel
 }
 
-// benchOwner measures the time from the capture time of a SYN to the answer who made the call, and compares answers with the truth that the callers wrote down themselves, for servers
-// that answer after 1 to 100 ms on a link without delay.
-func benchOwner(ctx context.Context, _ options) ([]figure, error) {
-	quiet, err := callAndAsk(ctx, load{processes: 1, threads: 1, calls: 200, addons: 1, ms: 5, delay: 5 * time.Millisecond})
-	if err != nil {
-		return nil, err
-	}
-	figures := []figure{
-		{What: fmt.Sprintf("SYN to owner, p50 of %d calls", quiet.seen()), Ours: quiet.percentile(0.5), Unit: "µs", Goal: "≤ 300"},
-		{What: "SYN to owner, p99", Ours: quiet.percentile(0.99), Unit: "µs", Goal: "≤ 2000"},
-	}
-	for _, ms := range []int{1, 5, 20, 100} {
-		r, err := callAndAsk(ctx, load{processes: 4, threads: 4, calls: 60, addons: 4, ms: ms})
+// benchOwner measures the time from the capture time of a SYN to the answer who made the call, and compares answers with the truth that the callers wrote down themselves, for connections that are
+// closed at once and for servers that answer after 1 to 100 ms, on a link without delay: with and without callers recorded by the kernel.
+func benchOwner(ctx context.Context, o options) ([]figure, error) {
+	var figures []figure
+	for _, recorded := range o.witnesses() {
+		name := "threads caught: "
+		if recorded {
+			name = "kernel records: "
+		}
+		quiet, err := callAndAsk(ctx, load{processes: 1, threads: 1, calls: 200, addons: 1, ms: 5, delay: 5 * time.Millisecond, recorded: recorded})
 		if err != nil {
 			return nil, err
 		}
-		goal := "≥ 99.9"
-		if ms < 5 {
-			goal = "≥ 95"
-		}
-		what := fmt.Sprintf("servers answer after %d ms, %d calls: ", ms, r.calls)
 		figures = append(figures,
-			figure{What: what + "addon right", Ours: 100 * float64(r.right) / float64(r.calls), Unit: "%", Goal: goal},
-			figure{What: what + "addon unknown", Ours: float64(r.unknown), Unit: "calls"},
-			figure{What: what + "addon WRONG", Ours: float64(r.wrong), Unit: "calls", Goal: "0"},
-			figure{What: what + "netaudit's CPU time a call", Ours: float64(r.cpu.Microseconds()) / float64(r.calls), Unit: "µs"},
+			figure{What: fmt.Sprintf("%sSYN to owner, p50 of %d calls", name, quiet.seen()), Ours: quiet.percentile(0.5), Unit: "µs", Goal: "≤ 300"},
+			figure{What: name + "SYN to owner, p99", Ours: quiet.percentile(0.99), Unit: "µs", Goal: "≤ 2000"},
 		)
+		for _, ms := range []int{0, 1, 5, 20, 100} {
+			calls := 60
+			if ms == 0 {
+				calls = 500
+			}
+			r, err := callAndAsk(ctx, load{processes: 4, threads: 4, calls: calls, addons: 4, ms: ms, recorded: recorded})
+			if err != nil {
+				return nil, err
+			}
+			figures = append(figures, r.figures(name, ms, recorded)...)
+		}
 	}
 	return figures, nil
+}
+
+// figures are the lines of one case.
+func (c *comparison) figures(name string, ms int, recorded bool) []figure {
+	what := fmt.Sprintf("%sanswer after %d ms, %d calls: ", name, ms, c.calls)
+	if ms == 0 {
+		what = fmt.Sprintf("%sclosed at once after %d µs, %d calls: ", name, c.length.Microseconds(), c.calls)
+	}
+	goal := "≥ 99.9"
+	switch {
+	case recorded:
+		goal = "≥ 99.99"
+	case ms == 0:
+		goal = ""
+	case ms < 5:
+		goal = "≥ 95"
+	}
+	return []figure{
+		{What: what + "addon right", Ours: 100 * float64(c.right) / float64(c.calls), Unit: "%", Goal: goal},
+		{What: what + "addon unknown", Ours: float64(c.unknown), Unit: "calls"},
+		{What: what + "addon WRONG", Ours: float64(c.wrong), Unit: "calls", Goal: "0"},
+		{What: what + "SYN to owner, p50", Ours: c.percentile(0.5), Unit: "µs"},
+		{What: what + "SYN to owner, p99", Ours: c.percentile(0.99), Unit: "µs"},
+		{What: what + "netaudit's CPU time a call", Ours: float64(c.cpu.Microseconds()) / float64(c.calls), Unit: "µs"},
+	}
 }
 
 // comparison is what came of a load.
 type comparison struct {
 	calls, right, unknown, wrong int
 	latencies                    []time.Duration // sorted
+	length                       time.Duration   // of a call, in the middle
 	cpu                          time.Duration   // of this process: capture, dissection, attribution, and the wire of the sandbox
 }
 
@@ -127,18 +160,19 @@ func callAndAsk(ctx context.Context, l load) (c comparison, err error) {
 		return c, err
 	}
 	c.compare(answers, truth)
+	c.length = middle(truth)
 	return c, nil
 }
 
 // compare counts. A call that was not seen is unknown too.
-func (c *comparison) compare(answers map[uint16]answer, truth map[uint16]string) {
+func (c *comparison) compare(answers map[uint16]answer, truth map[uint16]made) {
 	c.calls = len(truth)
-	for port, addon := range truth {
+	for port, m := range truth {
 		a, ok := answers[port]
 		switch {
 		case !ok || a.owner.Addon == nil:
 			c.unknown++
-		case a.owner.Addon.Name == addon:
+		case a.owner.Addon.Name == m.addon:
 			c.right++
 		default:
 			c.wrong++
@@ -215,8 +249,17 @@ func (*asker) HTTPBegan(*dissect.Flow, *dissect.HTTP)   {}
 func (*asker) HTTPRequest(*dissect.Flow, *dissect.HTTP) {}
 
 // measureOwners runs the callers under a capture; answers and truth are by local port.
-func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string, l load) (map[uint16]answer, map[uint16]string, error) {
-	resolver, err := resolve.New(resolve.Config{})
+func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string, l load) (map[uint16]answer, map[uint16]made, error) {
+	c := resolve.Config{Follow: true, Logger: slog.New(slog.DiscardHandler)}
+	if l.recorded {
+		h, err := hook.Open()
+		if err != nil {
+			return nil, nil, err
+		}
+		defer h.Close()
+		c.Hook = h
+	}
+	resolver, err := resolve.New(c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -258,20 +301,39 @@ func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string, l load
 	}
 }
 
+// made is what a caller wrote down of one call.
+type made struct {
+	addon string
+	took  time.Duration
+}
+
 // truthOf reads what the callers wrote. A port that was used twice says nothing and is left out.
-func truthOf(outputs []bytes.Buffer) map[uint16]string {
-	truth, twice := map[uint16]string{}, map[uint16]bool{}
+func truthOf(outputs []bytes.Buffer) map[uint16]made {
+	truth, twice := map[uint16]made{}, map[uint16]bool{}
 	for i := range outputs {
 		for line := range strings.Lines(outputs[i].String()) {
 			var port uint16
-			var addon string
-			if _, err := fmt.Sscan(line, &port, &addon); err != nil {
+			var m made
+			if _, err := fmt.Sscan(line, &port, &m.addon, &m.took); err != nil {
 				continue // the interpreter's own words
 			}
-			twice[port] = truth[port] != ""
-			truth[port] = addon
+			twice[port] = twice[port] || truth[port].addon != ""
+			truth[port] = m
 		}
 	}
-	maps.DeleteFunc(truth, func(port uint16, _ string) bool { return twice[port] })
+	maps.DeleteFunc(truth, func(port uint16, _ made) bool { return twice[port] })
 	return truth
+}
+
+// middle is the median of the calls' lengths.
+func middle(truth map[uint16]made) time.Duration {
+	var list []time.Duration
+	for _, m := range truth {
+		list = append(list, m.took)
+	}
+	if len(list) == 0 {
+		return 0
+	}
+	slices.Sort(list)
+	return list[len(list)/2]
 }

@@ -108,6 +108,13 @@ func (d *Descriptions) Describe(pid int) (Process, error) {
 	return p, nil
 }
 
+// Forget is for a process that runs another program now: what it was is no more true.
+func (d *Descriptions) Forget(pid int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.known, pid)
+}
+
 // At is the process that had this id at a moment that has just passed, given as the time since the host started. alive is false when it has ended since: then it is what was remembered of it, or the zero Process.
 func (d *Descriptions) At(pid int, uptime time.Duration) (p Process, alive bool) {
 	ticks := uint64(uptime/(time.Second/ticksPerSecond)) + 1

@@ -118,7 +118,7 @@ func (w *witness) caughtInstead(ctx context.Context, o attribution.Owner, reason
 	return w.testify(ctx)
 }
 
-// announceAll tells the kernel of the Python processes that are there already.
+// announceAll looks at all processes that are there, so that the kernel can be told where the stacks of the Pythons among them are.
 func (r *Resolver) announceAll(ctx context.Context) {
 	pids, err := kernel.Processes()
 	if err != nil {
@@ -134,15 +134,15 @@ func (r *Resolver) announceAll(ctx context.Context) {
 			found++
 		}
 	}
-	r.config.Logger.Info("told the kernel where the stacks of Python processes are", "python", found, "processes", len(pids), "took", time.Since(begun).Round(time.Millisecond))
+	r.config.Logger.Info("looked at the processes that run already", "python", found, "processes", len(pids), "took", time.Since(begun).Round(time.Millisecond))
 }
 
-// meet looks at a process for the first time; it says whether it is a Python that the kernel can be told of.
+// meet looks at a process for the first time; it says whether it is a Python.
 func (r *Resolver) meet(pid int) bool {
 	p, err := r.processes.Describe(pid)
 	if err != nil {
 		return false // ended meanwhile
 	}
-	_, serial, err := r.stacks.get(p)
-	return err == nil && serial != 0
+	_, _, err = r.stacks.get(p)
+	return err == nil
 }

@@ -30,6 +30,7 @@ type Config struct {
 	AddonsPaths []string     // extra addons directories; those of the processes are found
 	Logger      *slog.Logger // nil: slog.Default
 	Workers     int          // default 4: a worker sleeps most of the time
+	Follow      bool         // meet processes when they begin, not when they call: for a Resolver that runs for long
 	Hook        *hook.Hook   // calls that the kernel recorded; nil: threads are only searched for. Run does its work, its owner closes it after Run
 	Queue       int          // questions that wait at most, default 1024; as many again about accepted connections
 }
@@ -48,6 +49,8 @@ type Resolver struct {
 	looks     *rate.Limiter
 	holding   acceptedBy
 	diags     diagCache
+
+	background sync.WaitGroup // looks at processes that have just begun
 
 	closing sync.RWMutex // held for reading while a question is queued
 	closed  bool
@@ -78,6 +81,8 @@ const (
 // Stats counts answers since the start.
 type Stats struct {
 	Asked, QueueFull uint64
+	EventsLost       uint64 // how often the kernel told of processes faster than could be read; all were looked at anew then
+	Hook             hook.Stats
 	BySource         map[string]uint64
 	P50, P99         time.Duration // from question to answer, of the latest answers
 }
@@ -108,10 +113,12 @@ func (r *Resolver) Run(ctx context.Context) error {
 	for range acceptedWorkers {
 		workers.Go(func() { r.work(ctx, r.accepted) })
 	}
-	var hookErr error
+	var hookErr, eventsErr error
 	if r.config.Hook != nil {
 		workers.Go(func() { hookErr = r.config.Hook.Run(ctx) })
-		workers.Go(func() { r.announceAll(ctx) })
+	}
+	if r.config.Follow {
+		workers.Go(func() { eventsErr = r.followProcesses(ctx) })
 	}
 	<-ctx.Done()
 	r.closing.Lock()
@@ -120,8 +127,9 @@ func (r *Resolver) Run(ctx context.Context) error {
 	close(r.accepted)
 	r.closing.Unlock()
 	workers.Wait()
+	r.background.Wait()
 	r.stacks.close()
-	return errors.Join(hookErr, r.diags.close())
+	return errors.Join(hookErr, eventsErr, r.diags.close())
 }
 
 func (r *Resolver) work(ctx context.Context, questions <-chan question) {
@@ -173,7 +181,13 @@ func (r *Resolver) ask(questions chan<- question, q question) bool {
 }
 
 // Stats returns the counters.
-func (r *Resolver) Stats() Stats { return r.stats.snapshot() }
+func (r *Resolver) Stats() Stats {
+	s := r.stats.snapshot()
+	if r.config.Hook != nil {
+		s.Hook = r.config.Hook.Stats()
+	}
+	return s
+}
 
 // acceptedWorkers is how many accepted connections are looked at at the same time; nearly all of them wait.
 const acceptedWorkers = 32
@@ -319,7 +333,7 @@ func (c *diagCache) close() error {
 
 // statistics count answers; the latest latencies are kept for the percentiles.
 type statistics struct {
-	asked, full atomic.Uint64
+	asked, full, eventsLost atomic.Uint64
 
 	mu       sync.Mutex
 	bySource map[string]uint64
@@ -338,7 +352,7 @@ func (s *statistics) add(o attribution.Owner) {
 func (s *statistics) snapshot() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Stats{Asked: s.asked.Load(), QueueFull: s.full.Load(), BySource: map[string]uint64{}}
+	out := Stats{Asked: s.asked.Load(), QueueFull: s.full.Load(), EventsLost: s.eventsLost.Load(), BySource: map[string]uint64{}}
 	for k, v := range s.bySource {
 		out.BySource[k] = v
 	}

@@ -59,17 +59,16 @@ func (c *stackCache) get(p kernel.Process) (*pystack.Process, uint64, error) {
 	return r.process, r.serial, nil
 }
 
-// forked gives a child the reader of its parent: it has the same memory until it runs another program. It says whether the parent is a known Python.
-func (c *stackCache) forked(parent int, child kernel.Process) bool {
+// forked gives a child the reader of its parent: it has the same memory until it runs another program.
+func (c *stackCache) forked(parent int, child kernel.Process) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.known[parent]
 	if r == nil || c.known[child.PID] != nil && c.known[child.PID].start == child.StartTick {
-		return r != nil
+		return
 	}
 	c.drop(child.PID)
 	c.add(child.PID, &reader{start: child.StartTick, process: r.process.Forked(child.PID)})
-	return true
 }
 
 func (c *stackCache) add(pid int, r *reader) {
@@ -92,6 +91,20 @@ func (c *stackCache) add(pid int, r *reader) {
 	if err != nil {
 		c.log.Warn("the kernel cannot record the stacks of a process", "pid", pid, "error", err)
 	}
+}
+
+// has says whether a process is a known Python.
+func (c *stackCache) has(pid int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known[pid] != nil
+}
+
+// reconsider forgets that a process was no Python.
+func (c *stackCache) reconsider(pid int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.others, pid)
 }
 
 // forget is for a process that ended or runs another program now.
