@@ -15,6 +15,7 @@ import (
 
 	"netaudit/api"
 	"netaudit/appliance/recorder"
+	"netaudit/attribution/kernel/hook"
 	"netaudit/attribution/party"
 	"netaudit/attribution/resolve"
 	"netaudit/dissect"
@@ -33,6 +34,7 @@ type Appliance struct {
 	log       *slog.Logger
 	parties   *party.Catalogue
 	resolver  *resolve.Resolver // nil at a mirror port: no processes can be seen
+	hook      *hook.Hook        // nil: the kernel records no callers
 	ledger    *ledger.Ledger
 	verifier  *api.Verifier
 	addresses *addressBook
@@ -88,9 +90,9 @@ func watch(ctx context.Context, c Config, log *slog.Logger, ready func(Access)) 
 	}
 	a.verifier = api.NewVerifier(a.ledger)
 	if err := a.wire(sources); err != nil {
-		return errors.Join(err, a.ledger.Close())
+		return errors.Join(err, a.closeHook(), a.ledger.Close())
 	}
-	return errors.Join(a.serveAndWatch(ctx, ready), a.closeLedger())
+	return errors.Join(a.serveAndWatch(ctx, ready), a.closeHook(), a.closeLedger())
 }
 
 func (a *Appliance) closeLedger() error {
@@ -120,7 +122,8 @@ func (a *Appliance) wire(sources []liveSource) error {
 		return err
 	}
 	if a.config.Install != InstallMirror {
-		a.resolver, err = resolve.New(resolve.Config{AddonsPaths: a.config.AddonsPaths, Logger: a.log})
+		a.openHook()
+		a.resolver, err = resolve.New(resolve.Config{AddonsPaths: a.config.AddonsPaths, Logger: a.log, Follow: true, Hook: a.hook})
 		if err != nil {
 			return fmt.Errorf("prepare attribution: %w", err)
 		}

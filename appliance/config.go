@@ -34,6 +34,7 @@ type Config struct {
 	Capture       string   `yaml:"capture"`        // immediate (every packet at once) or ring (busy ports: cheaper, some milliseconds later)
 	Workers       int      `yaml:"workers"`        // goroutines that share each interface's flows; more than one needs capture: ring
 	Nice          int      `yaml:"nice"`           // how far netaudit stands back when processors are short, 0 to 19; not at a mirror port
+	KernelHook    bool     `yaml:"kernel_hook"`    // let the kernel record who calls (BPF); false, or a kernel that cannot: the calling thread is searched for
 	Redaction     string   `yaml:"redaction"`      // standard, or strict: also paths, internal names, client addresses and user agents become keyed hashes
 	AddonsPaths   []string `yaml:"addons_paths"`   // extra addons directories; those of running Odoo processes are found
 	PartyFiles    []string `yaml:"party_files"`    // extend or override the built-in catalogue of parties
@@ -62,7 +63,7 @@ const DefaultListen = "127.0.0.1:8460"
 
 // DefaultConfig returns the configuration of an untouched installation.
 func DefaultConfig() Config {
-	c := Config{Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, Redaction: RedactionStandard, Origins: map[string]string{}}
+	c := Config{Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, KernelHook: true, Redaction: RedactionStandard, Origins: map[string]string{}}
 	var variable string
 	if c.State, variable = defaultState(); variable != "" {
 		c.Origins["state"] = "$" + variable

@@ -28,6 +28,7 @@ type pulse struct {
 // counts are totals since start, over all watchers.
 type counts struct {
 	packets, bytes, flows, unattributed, notAsked, malformed, clockSteps uint64
+	callersLost                                                          uint64 // records of callers for which the kernel's ring had no room
 }
 
 func newPulse(a *Appliance) *pulse {
@@ -95,7 +96,13 @@ func (p *pulse) beat() {
 	h.Packets, h.Bytes = int64(total.packets-p.before.packets), int64(total.bytes-p.before.bytes)
 	h.Flows = int64(total.flows - p.before.flows)
 	h.Unattributed = int64(total.unattributed - p.before.unattributed)
+	if p.a.hook != nil {
+		total.callersLost = p.a.hook.Stats().Lost
+	}
 	h.QueueDropped = int64(total.notAsked - p.before.notAsked)
+	if overflow := h.QueueDropped + int64(total.callersLost-p.before.callersLost); overflow > 0 {
+		p.a.emit(gapEvent("queue_overflow", "", p.last, now, overflow))
+	}
 	p.a.emit(ledger.Event{
 		V: 1, Kind: "heartbeat", Start: p.last.UnixNano(), End: now.UnixNano(),
 		DurationUS: now.Sub(p.last).Microseconds(), Heartbeat: h,

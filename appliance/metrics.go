@@ -20,6 +20,8 @@ var (
 	clockSteps     = prometheus.NewDesc("netaudit_clock_steps_total", "Packets whose time lay more than 100 ms before an earlier one's.", nil, nil)
 	unattributed   = prometheus.NewDesc("netaudit_unattributed_total", "Outbound flows whose owner stayed unknown.", nil, nil)
 	notAsked       = prometheus.NewDesc("netaudit_attribution_queue_full_total", "Owners that were never asked for because the queue was full.", nil, nil)
+	callersTotal   = prometheus.NewDesc("netaudit_kernel_callers_total", "Calls whose caller the kernel recorded.", nil, nil)
+	callersLost    = prometheus.NewDesc("netaudit_kernel_callers_lost_total", "Records of callers for which the kernel's ring had no room.", nil, nil)
 	rowsTotal      = prometheus.NewDesc("netaudit_ledger_rows_total", "Sealed rows.", nil, nil)
 )
 
@@ -36,7 +38,7 @@ func (a *Appliance) metrics() http.Handler {
 // Describe implements prometheus.Collector.
 func (meter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		packetsTotal, bytesTotal, droppedTotal, freezesTotal, interfaceUp, flowsTotal, evictedTotal, malformedTotal, clockSteps, unattributed, notAsked, rowsTotal,
+		packetsTotal, bytesTotal, droppedTotal, freezesTotal, interfaceUp, flowsTotal, evictedTotal, malformedTotal, clockSteps, unattributed, notAsked, callersTotal, callersLost, rowsTotal,
 	} {
 		ch <- d
 	}
@@ -94,5 +96,10 @@ func (m meter) Collect(ch chan<- prometheus.Metric) {
 	count(clockSteps, float64(steps))
 	count(unattributed, float64(unknown))
 	count(notAsked, float64(never))
+	if m.a.hook != nil {
+		s := m.a.hook.Stats()
+		count(callersTotal, float64(s.Calls))
+		count(callersLost, float64(s.Lost))
+	}
 	count(rowsTotal, float64(m.a.ledger.Size()))
 }

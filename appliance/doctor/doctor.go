@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netaudit/attribution/kernel/hook"
 	"netaudit/tap"
 )
 
@@ -45,7 +46,7 @@ func Examine(ctx context.Context, state string) []Check {
 	list = append(list, capture(ctx))
 	list = append(list, pythons(ctx)...)
 	list = append(list, stateDirectory(state))
-	list = append(list, kernelWitness())
+	list = append(list, kernelHook())
 	for i := range list {
 		list[i].Word = list[i].Status.String()
 	}
@@ -153,10 +154,17 @@ func stateDirectory(dir string) Check {
 	return c
 }
 
-// kernelWitness says whether the kernel could name the calling thread itself (BPF at connect).
-func kernelWitness() Check {
-	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
-		return Check{Topic: "kernel hook", Detail: "no BTF in this kernel: callers are found by the socket they wait on"}
+// kernelHook attaches the programs that record callers, and takes them out again.
+func kernelHook() Check {
+	h, err := hook.Open()
+	if err == nil {
+		err = h.Close()
 	}
-	return Check{Topic: "kernel hook", Detail: "BTF is there; this version finds callers by the socket they wait on"}
+	if err != nil {
+		return Check{
+			Topic: "kernel hook", Status: Warning, Detail: err.Error() + "; callers are found by the socket they wait on, which misses calls shorter than a millisecond",
+			Fix: "run with sudo on the host itself, not in a container, on Linux 5.14 or later",
+		}
+	}
+	return Check{Topic: "kernel hook", Detail: "the kernel records who calls, with the Python stack (tried)"}
 }

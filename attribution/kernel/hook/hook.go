@@ -66,9 +66,9 @@ type Hook struct {
 
 // Open attaches the programs. An error says in one sentence why this host does not let it; all else goes on without.
 func Open() (*Hook, error) {
-	h, err := open()
-	if err != nil {
-		return nil, fmt.Errorf("the kernel records no callers here: %w", explain(err))
+	h := &Hook{store: newStore()}
+	if err := h.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("the kernel records no callers here: %w", explain(err)), h.Close())
 	}
 	return h, nil
 }
@@ -85,31 +85,25 @@ func explain(err error) error {
 	}
 }
 
-func open() (h *Hook, err error) {
+func (h *Hook) open() error {
 	group, err := rootGroup()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h = &Hook{store: newStore()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, h.Close())
-		}
-	}()
 	if err := h.createMaps(); err != nil {
-		return nil, err
+		return err
 	}
 	if h.reader, err = ringbuf.NewReader(h.objects.ring); err != nil {
-		return nil, fmt.Errorf("map the ring: %w", err)
+		return fmt.Errorf("map the ring: %w", err)
 	}
 	h.reader.SetDeadline(time.Unix(1, 0)) // reading never waits
 	h.close = append(h.close, h.reader.Close)
 	directory, err := os.Open(group)
 	if err != nil {
-		return nil, fmt.Errorf("open the cgroup v2 hierarchy: %w", err)
+		return fmt.Errorf("open the cgroup v2 hierarchy: %w", err)
 	}
 	defer directory.Close()
-	return h, h.attach(int(directory.Fd()))
+	return h.attach(int(directory.Fd()))
 }
 
 func (h *Hook) createMaps() (err error) {
