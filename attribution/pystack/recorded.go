@@ -117,9 +117,10 @@ func (p *Process) Recorded(slots []byte) ([]Frame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming a recorded stack of process %d: %w: %w", p.pid, ErrTorn, err)
 	}
+	view := p.gatherRecorded(list)
 	frames := make([]Frame, len(list))
 	for i, f := range list {
-		if frames[i], err = p.recordedFrame(f, list); err != nil && gone(err) {
+		if frames[i], err = p.recordedFrame(view, f, list); err != nil && gone(err) {
 			return nil, asPermission(p.pid, err)
 		} else if err != nil {
 			return nil, fmt.Errorf("naming a recorded stack of process %d: %w: %w", p.pid, ErrTorn, err)
@@ -142,8 +143,34 @@ func (l *layout) decodeAll(slots []byte) ([]slotFrame, error) {
 	return list, nil
 }
 
-func (p *Process) recordedFrame(f slotFrame, all []slotFrame) (Frame, error) {
-	c, err := p.recordedCode(f, all)
+// gatherRecorded copies at once what the frames refer to, then the names of the types.
+func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
+	view := &memory.Overlay{Below: p.mem}
+	pieces := memory.Pieces{}
+	for _, f := range list {
+		pieces.Add(f.code, p.rt.layout.codeSize())
+		pieces.Add(f.globals+dictKeys, 8)
+		if m, ok := p.modules[f.globals]; ok {
+			pieces.Add(m.witness, 8)
+		}
+		if f.typ != 0 {
+			pieces.Add(f.typ+typeName, 8)
+		}
+	}
+	view.Gather(pieces)
+	pieces = memory.Pieces{}
+	for _, f := range list {
+		if name, err := memory.Uint64(view, f.typ+typeName); f.typ != 0 && err == nil { // most end in the second piece
+			pieces.Add(name, namePiece-name%namePiece)
+			pieces.Add(name-name%namePiece+namePiece, namePiece)
+		}
+	}
+	view.Gather(pieces)
+	return view
+}
+
+func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, all []slotFrame) (Frame, error) {
+	c, err := p.recordedCode(view, f, all)
 	if err != nil {
 		return Frame{}, err
 	}
@@ -151,20 +178,20 @@ func (p *Process) recordedFrame(f slotFrame, all []slotFrame) (Frame, error) {
 	if out.Line, err = p.line(f.rawFrame, c); err != nil {
 		return Frame{}, err
 	}
-	if out.Module, err = p.module(p.mem, f.globals); err != nil {
+	if out.Module, err = p.module(view, f.globals); err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
 	if c.head.argcount > 0 {
-		p.nameArgument(&out, f)
+		p.nameArgument(view, &out, f)
 	}
 	return out, nil
 }
 
 // recordedCode is the code object of a slot. One that is remembered was there before the call, and what stands at its address now is compared with it. One that is seen for the first time counts only while something still has
 // it that must have had it during the call: else it could be another one that took the place of the recorded one.
-func (p *Process) recordedCode(f slotFrame, all []slotFrame) (*code, error) {
+func (p *Process) recordedCode(view *memory.Overlay, f slotFrame, all []slotFrame) (*code, error) {
 	before := p.codes[f.code]
-	c, err := p.code(p.mem, f.code)
+	c, err := p.code(view, f.code)
 	if err != nil {
 		return nil, fmt.Errorf("reading a code object: %w", err)
 	}
@@ -183,7 +210,7 @@ func (p *Process) stillHeld(f slotFrame, function string, all []slotFrame) bool 
 		return true
 	}
 	if keys, err := memory.Uint64(p.mem, f.globals+dictKeys); err == nil {
-		if global, err := l.dictFind(p.mem, keys, function, maxAttributes); err == nil && global != 0 && hasCode(p.mem, global, f.code) {
+		if _, global, err := l.dictFind(p.mem, keys, function, maxAttributes); err == nil && global != 0 && hasCode(p.mem, global, f.code) {
 			return true
 		}
 	}
@@ -223,7 +250,7 @@ func (l *layout) hasConstant(r memory.Reader, code, object uint64) bool {
 }
 
 // nameArgument fills in the first argument's type and the class that has the method. Types live longer than the objects: one that cannot be read leaves both empty.
-func (p *Process) nameArgument(out *Frame, f slotFrame) {
+func (p *Process) nameArgument(view *memory.Overlay, out *Frame, f slotFrame) {
 	if p.rt.layout.minor >= 14 && f.arg0&3 == 3 {
 		out.Arg0Type = "int"
 		return
@@ -231,7 +258,7 @@ func (p *Process) nameArgument(out *Frame, f slotFrame) {
 	if f.typ == 0 {
 		return
 	}
-	name, err := typeText(p.mem, f.typ)
+	name, err := typeText(view, f.typ)
 	if err != nil {
 		return
 	}
