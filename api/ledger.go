@@ -39,6 +39,7 @@ func (in *WindowInput) window() (from, to time.Time, err error) {
 type verifyBody struct {
 	Status     string    `json:"status" enum:"intact,tampered,cannot_tell"`
 	Size       uint64    `json:"size"`
+	From       uint64    `json:"from" doc:"The first row that was read: above 0 when only rows since the last verification were"`
 	Where      string    `json:"where,omitempty"`
 	Detail     string    `json:"detail,omitempty"`
 	Checked    []string  `json:"checked"`
@@ -118,13 +119,21 @@ func (s *server) traffic(ctx context.Context, in *trafficInput) (*struct{ Body t
 	return &struct{ Body trafficBody }{trafficBody{groups}}, nil
 }
 
-func (s *server) verify(ctx context.Context, _ *struct{}) (*struct{ Body verifyBody }, error) {
-	v, err := s.o.Verifier.Verify(ctx)
+type verifyInput struct {
+	SinceLast bool `query:"since_last" doc:"Only the rows that came since the last verification"`
+}
+
+func (s *server) verify(ctx context.Context, in *verifyInput) (*struct{ Body verifyBody }, error) {
+	verify := s.o.Verifier.Verify
+	if in.SinceLast {
+		verify = s.o.Verifier.VerifyNew
+	}
+	v, err := verify(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := verifyBody{
-		Status: v.Status.String(), Size: v.Size, Checked: v.Checked, NotChecked: v.NotChecked, At: v.At.UTC(), ElapsedMS: v.Elapsed.Milliseconds(),
+		Status: v.Status.String(), Size: v.Size, From: v.From, Checked: v.Checked, NotChecked: v.NotChecked, At: v.At.UTC(), ElapsedMS: v.Elapsed.Milliseconds(),
 	}
 	if d := v.Damage; d != nil {
 		out.Where, out.Detail = Place(d), d.Detail

@@ -185,7 +185,7 @@ func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) (err 
 	group.Go(func() error { a.retain(watching); return nil })
 	group.Go(func() error { return serveHTTP(watching, listener, handler) })
 	group.Go(func() error { return a.ledgerFailure(watching) })
-	group.Go(func() error { a.verifier.Run(watching, verifyEvery, a.log); return nil })
+	group.Go(func() error { a.verifier.Run(watching, a.log); return nil })
 	ready(access)
 	err = group.Wait()
 	stopResolving()
@@ -194,9 +194,6 @@ func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) (err 
 	a.emit(lifecycleEvent("stop", "netaudit stopped; what happens from here on is not seen.", time.Now()))
 	return err
 }
-
-// verifyEvery is how often the running appliance recomputes its whole log by itself.
-const verifyEvery = time.Hour
 
 // announceStart writes what the ledger's reader needs to know about the beginning: recovery, downtime, start.
 func (a *Appliance) announceStart() {

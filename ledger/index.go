@@ -246,55 +246,34 @@ func (l *Ledger) eachEvent(ctx context.Context, from uint64, yield func(*Event) 
 	return errors.Join(err, failure)
 }
 
-// RebuildIndex makes the index anew from the rows that are there. The ledger must not be written meanwhile.
-func (l *Ledger) RebuildIndex(ctx context.Context) error {
-	if err := l.db.DropPrefix([]byte{tableIndex}, []byte{tableOldIndex}); err != nil {
-		return fmt.Errorf("remove the old index: %w", err)
-	}
-	batch := l.db.NewWriteBatch() // a crash leaves half of it and no mark that it is complete: then it is made anew
-	defer batch.Cancel()
-	block, changed := &openBlock{}, map[string]bitmap{}
-	flush := func() error {
-		for key, b := range changed {
-			if err := batch.Set([]byte(key), b.bytes()); err != nil {
-				return err
-			}
-		}
-		clear(changed)
-		return nil
-	}
-	err := l.eachEvent(ctx, 0, func(e *Event) error {
-		if e.Seq/blockRows != block.number {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		block.add(dayAt(e.Logged), e, changed)
-		return nil
-	})
-	if err == nil {
-		err = errors.Join(flush(), batch.Flush())
-	}
-	if err != nil {
-		return fmt.Errorf("index the rows: %w", err)
-	}
-	return l.db.Update(func(txn *badger.Txn) error { return txn.Set(metaKey(indexMark), []byte{1}) })
-}
-
 // indexMark is the name of the mark that the index is complete.
 const indexMark = "index"
 
-// ensureIndex makes the index of a log from before there was this one.
-func (l *Ledger) ensureIndex() error {
-	err := l.db.View(func(txn *badger.Txn) error {
-		_, err := txn.Get(metaKey(indexMark))
-		return err
+// RebuildIndex makes the index anew from the rows that are there. The ledger must not be written meanwhile.
+func (l *Ledger) RebuildIndex(ctx context.Context) error {
+	return l.rebuild(indexMark, func(batch *badger.WriteBatch) error {
+		if err := l.db.DropPrefix([]byte{tableIndex}, []byte{tableOldIndex}); err != nil {
+			return fmt.Errorf("remove the old index: %w", err)
+		}
+		block, changed := &openBlock{}, map[string]bitmap{}
+		flush := func() error {
+			for key, b := range changed {
+				if err := batch.Set([]byte(key), b.bytes()); err != nil {
+					return err
+				}
+			}
+			clear(changed)
+			return nil
+		}
+		err := l.eachEvent(ctx, 0, func(e *Event) error {
+			if e.Seq/blockRows != block.number {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			block.add(dayAt(e.Logged), e, changed)
+			return nil
+		})
+		return errors.Join(err, flush())
 	})
-	if !errors.Is(err, badger.ErrKeyNotFound) {
-		return err
-	}
-	if l.Size() > 0 {
-		l.log.Info("indexing the rows of the log once; searching needs it", "rows", l.Size())
-	}
-	return l.RebuildIndex(context.Background())
 }

@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Create   bool             // make the ledger if there is none
 	Continue bool             // keep a damaged ledger aside and begin a new log that records the break, instead of failing
+	Reindex  bool             // make index and sums anew
 	ReadOnly bool             // no rows can be appended, nothing on disk changes
 	Origin   string           // name of a new log; default netaudit/<host>-<8 hex>
 	Logger   *slog.Logger     // nil: slog.Default

@@ -272,7 +272,7 @@ func TestOneByteInTheAnchorIsFoundAndNamed(t *testing.T) {
 		if err := os.WriteFile(anchorPath(dir), bad, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		v, err := verifyHere(t.Context(), dir, func(uint64, uint64) {})
+		v, err := verifyHere(t.Context(), dir, false, func(uint64, uint64) {})
 		if err != nil || v.Status != Tampered || !strings.Contains(v.Damage.Where, "anchor") {
 			t.Errorf("byte %d of the anchor: %v %+v %v", at, v.Status, v.Damage, err)
 		}

@@ -210,6 +210,11 @@ func (l *Ledger) minimum() uint64 {
 	return 0
 }
 
+// droppedDay says whether retention took a day's rows away.
+func droppedDay(dropped []dayRange, day uint32) bool {
+	return slices.ContainsFunc(dropped, func(d dayRange) bool { return d.day == day })
+}
+
 // withheldBy is the day whose retention took a row away.
 func withheldBy(dropped []dayRange, seq uint64) (dayRange, bool) {
 	day, ok := dayOf(dropped, seq)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"time"
 
@@ -214,51 +215,83 @@ func (l *Ledger) Rollups(ctx context.Context, from, to time.Time, yield func(Rol
 	return errors.Join(err, ctx.Err())
 }
 
-// RebuildRollups makes the sums anew from the rows that are there; sums of hours whose rows retention took away are kept. The ledger must not be written meanwhile.
+// rollupsMark is the name of the mark that the sums are complete.
+const rollupsMark = "rollups"
+
+// RebuildRollups makes the sums anew from the rows that are there; sums of days whose rows retention took away are kept. The ledger must not be written meanwhile.
 func (l *Ledger) RebuildRollups(ctx context.Context) error {
-	hour := &hourSums{}
-	var failure error
-	flush := func() error {
-		return l.db.Update(func(txn *badger.Txn) error {
+	return l.rebuild(rollupsMark, func(batch *badger.WriteBatch) error {
+		if err := l.forgetRollups(batch); err != nil {
+			return err
+		}
+		hour := &hourSums{}
+		flush := func() error {
 			for key, sum := range hour.sums {
-				if err := txn.Set([]byte(key), sum.bytes()); err != nil {
+				if err := batch.Set([]byte(key), sum.bytes()); err != nil {
 					return err
 				}
 			}
 			return nil
-		})
-	}
-	err := l.Rows(ctx, 0, func(row Row) bool {
-		e, err := ParseEvent(row.JSON)
-		if err != nil {
-			failure = err
-			return false
 		}
-		if e.Logged/nanosPerHour != hour.hour {
-			if failure = flush(); failure != nil {
-				return false
+		err := l.eachEvent(ctx, 0, func(e *Event) error {
+			if e.Logged/nanosPerHour != hour.hour {
+				if err := flush(); err != nil {
+					return err
+				}
 			}
-		}
-		hour.add(&e)
-		return true
+			hour.add(e)
+			return nil
+		})
+		return errors.Join(err, flush())
 	})
-	if err := errors.Join(err, failure, flush()); err != nil {
-		return fmt.Errorf("add up the rows: %w", err)
-	}
-	return l.db.Update(func(txn *badger.Txn) error { return txn.Set(metaKey("rollups"), []byte{1}) })
 }
 
-// ensureRollups makes the sums of a log from before there were any.
-func (l *Ledger) ensureRollups() error {
+// forgetRollups deletes the sums of hours whose rows are there.
+func (l *Ledger) forgetRollups(batch *badger.WriteBatch) error {
+	dropped := l.state.Load().dropped
+	var failure error
 	err := l.db.View(func(txn *badger.Txn) error {
-		_, err := txn.Get(metaKey("rollups"))
+		return eachRollup(txn, 0, math.MaxInt64, func(key []byte, r Rollup) bool {
+			if !droppedDay(dropped, uint32(r.Hour/24)) {
+				failure = batch.Delete(key)
+			}
+			return failure == nil
+		})
+	})
+	return errors.Join(err, failure)
+}
+
+// rebuild makes a derived table anew. The mark that it is complete is away meanwhile: after a crash it is made again.
+func (l *Ledger) rebuild(mark string, fill func(*badger.WriteBatch) error) error {
+	if err := l.db.Update(func(txn *badger.Txn) error { return txn.Delete(metaKey(mark)) }); err != nil {
+		return fmt.Errorf("take away the mark of the %s: %w", mark, err)
+	}
+	batch := l.db.NewWriteBatch()
+	defer batch.Cancel()
+	err := fill(batch)
+	if err == nil {
+		err = batch.Flush()
+	}
+	if err == nil {
+		err = l.db.Update(func(txn *badger.Txn) error { return txn.Set(metaKey(mark), []byte{1}) })
+	}
+	if err != nil {
+		return fmt.Errorf("make the %s anew: %w", mark, err)
+	}
+	return nil
+}
+
+// ensure makes a derived table of a log that has none yet, or when that is wanted.
+func (l *Ledger) ensure(mark string, make func(context.Context) error) error {
+	err := l.db.View(func(txn *badger.Txn) error {
+		_, err := txn.Get(metaKey(mark))
 		return err
 	})
-	if !errors.Is(err, badger.ErrKeyNotFound) {
+	if !errors.Is(err, badger.ErrKeyNotFound) && !l.options.Reindex {
 		return err
 	}
 	if l.Size() > 0 {
-		l.log.Info("adding up the rows of the log once; reports need it", "rows", l.Size())
+		l.log.Info("reading all rows once to make the "+mark, "rows", l.Size())
 	}
-	return l.RebuildRollups(context.Background())
+	return make(context.Background())
 }

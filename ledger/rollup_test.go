@@ -207,7 +207,7 @@ func TestLogFromBeforeThereWereSumsGetsThemOnce(t *testing.T) {
 	want := rollupsOf(t, l)
 	closeLedger(t, l)
 	change(t, dir, func(db *badger.DB) error {
-		return errors.Join(db.DropPrefix([]byte{tableRollup}), db.Update(func(txn *badger.Txn) error { return txn.Delete(metaKey("rollups")) }))
+		return errors.Join(db.DropPrefix([]byte{tableRollup}), db.Update(func(txn *badger.Txn) error { return txn.Delete(metaKey(rollupsMark)) }))
 	})
 	if v := verify(t, dir); v.Status != Intact || strings.Contains(strings.Join(v.Checked, " "), "sums") {
 		t.Errorf("%v, %q, damage %+v", v.Status, v.Checked, v.Damage)

@@ -83,7 +83,7 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	if err := l.finishDrops(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(l.ensureRollups(), l.ensureIndex()); err != nil {
+	if err := errors.Join(l.ensure(rollupsMark, l.RebuildRollups), l.ensure(indexMark, l.RebuildIndex)); err != nil {
 		return nil, err
 	}
 	if s.block, err = l.loadBlock(context.Background(), size); err != nil {

@@ -74,24 +74,6 @@ func (l *Ledger) Verify(ctx context.Context, progress Progress) (Verification, e
 	return l.verifyFrom(ctx, start{}, progress)
 }
 
-// verifyFrom verifies the rows from a place on that was verified before. Retention may take rows away meanwhile; then what was found says nothing, and it begins anew.
-func (l *Ledger) verifyFrom(ctx context.Context, from start, progress Progress) (v Verification, err error) {
-	begin := time.Now()
-	for {
-		dropped := len(l.state.Load().dropped)
-		seals, sealsErr := checkSeals(l.dir, l.id, 0) // before the checkpoint: no seal speaks of more rows than it
-		anchor := l.Checkpoint()
-		err := l.db.View(func(txn *badger.Txn) error {
-			v = newVerifier(l.id, anchor, from, progress).run(ctx, txn, seals, sealsErr)
-			return nil
-		})
-		if err = errors.Join(err, ctx.Err()); err != nil || v.Status == Intact || len(l.state.Load().dropped) == dropped {
-			v.Elapsed = time.Since(begin)
-			return v, err
-		}
-	}
-}
-
 // start is where a verification begins: every row before was verified, and tree and chain were then like this. The zero value is the beginning of the log.
 type start struct {
 	size  uint64
@@ -171,7 +153,7 @@ func (v *verifier) look(txn *badger.Txn) (err error) {
 		return err == nil
 	}
 	whole := v.from.size == 0 // otherwise hours and days are not all there
-	v.summed, v.indexed = whole && has("rollups"), whole && has(indexMark)
+	v.summed, v.indexed = whole && has(rollupsMark), whole && has(indexMark)
 	v.ahead = v.pace != nil || len(v.days) > 0 && v.days[len(v.days)-1].last+1 > v.anchor.Size
 	return nil
 }
@@ -199,17 +181,17 @@ func (v *verifier) sayChecked(out *Verification, withheld uint64, seals int) {
 		say("%d rows are withheld: rows of the log say that retention took their content away. Their hashes are there, and tree and chain include them.", withheld)
 	}
 	if seals > 0 {
-		what := "rows and tree were then as they are now"
-		if v.from.size > 0 {
-			what = "rows and tree were then as they are now where that was read again"
+		if v.from.size == 0 {
+			say("There is a signed seal for each of the %d days that are over, each follows from the one before, and rows and tree were then as they are now.", seals)
+		} else {
+			say("There is a signed seal for each of the %d days that are over, and each follows from the one before.", seals)
 		}
-		say("There is a signed seal for each of the %d days that are over, each follows from the one before, and %s.", seals, what)
 		out.NotChecked = append([]string{notCheckedCodes}, notChecked...)
 	}
 	if v.from.size > 0 {
 		out.NotChecked = append([]string{
 			fmt.Sprintf("Rows below %d: they were verified earlier and not read again. Whoever changed one since is found by verifying everything.", v.from.size),
-			"The hourly sums and the index.",
+			"Whether the hourly sums and the index are those of the rows.",
 		}, out.NotChecked...)
 	}
 }

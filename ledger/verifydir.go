@@ -21,6 +21,9 @@ import (
 // probeVariable tells a child process which directory to verify.
 const probeVariable = "NETAUDIT_LEDGER_PROBE"
 
+// sinceMark stands before the directory when only what came since the earlier verification is to be verified.
+const sinceMark = "since-last:"
+
 // probing says that this program answers to probeVariable.
 var probing atomic.Bool
 
@@ -36,7 +39,8 @@ func MaybeProbe() {
 		return
 	}
 	out := json.NewEncoder(os.Stdout)
-	v, err := verifyHere(context.Background(), dir, func(done, total uint64) {
+	dir, since := strings.CutPrefix(dir, sinceMark)
+	v, err := verifyHere(context.Background(), dir, since, func(done, total uint64) {
 		_ = out.Encode(probeMessage{Done: done, Total: total}) // a parent that went away needs no progress
 	})
 	m := probeMessage{Result: &v}
@@ -58,7 +62,16 @@ type probeMessage struct {
 
 // VerifyDir verifies the ledger in a state directory without changing anything. A ledger that is in use, cannot be read, or is none gives
 // CannotTell with the reason; one whose store cannot be opened although its anchor speaks of rows is Tampered.
-func VerifyDir(ctx context.Context, dir string, progress func(done, total uint64)) (Verification, error) {
+func VerifyDir(ctx context.Context, dir string, progress Progress) (Verification, error) {
+	return verifyDir(ctx, dir, false, progress)
+}
+
+// VerifyDirSince is VerifyDir for the rows that came since the newest verification that is recorded in the directory; for all when there is none. Where the log's secret key can be read, it records its own result.
+func VerifyDirSince(ctx context.Context, dir string, progress Progress) (Verification, error) {
+	return verifyDir(ctx, dir, true, progress)
+}
+
+func verifyDir(ctx context.Context, dir string, since bool, progress Progress) (Verification, error) {
 	begin := time.Now()
 	if progress == nil {
 		progress = func(uint64, uint64) {}
@@ -67,13 +80,16 @@ func VerifyDir(ctx context.Context, dir string, progress func(done, total uint64
 	if probing.Load() && os.Getenv(probeVariable) == "" {
 		verify = verifyInChild
 	}
-	v, err := verify(ctx, dir, progress)
+	v, err := verify(ctx, dir, since, progress)
 	v.Elapsed = time.Since(begin)
 	return v, err
 }
 
 // verifyInChild runs this program again with probeVariable set.
-func verifyInChild(ctx context.Context, dir string, progress func(done, total uint64)) (Verification, error) {
+func verifyInChild(ctx context.Context, dir string, since bool, progress Progress) (Verification, error) {
+	if since {
+		dir = sinceMark + dir
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return Verification{}, fmt.Errorf("find this program: %w", err)
@@ -106,7 +122,7 @@ func verifyInChild(ctx context.Context, dir string, progress func(done, total ui
 	}}, nil
 }
 
-func readProbe(out io.Reader, progress func(done, total uint64)) (*probeMessage, error) {
+func readProbe(out io.Reader, progress Progress) (*probeMessage, error) {
 	in := bufio.NewScanner(out)
 	in.Buffer(nil, 1<<20)
 	for in.Scan() {
@@ -123,7 +139,7 @@ func readProbe(out io.Reader, progress func(done, total uint64)) (*probeMessage,
 }
 
 // verifyHere verifies in this process.
-func verifyHere(ctx context.Context, dir string, progress func(done, total uint64)) (Verification, error) {
+func verifyHere(ctx context.Context, dir string, since bool, progress Progress) (Verification, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return cannotTell("", err.Error()), nil
 	}
@@ -148,15 +164,35 @@ func verifyHere(ctx context.Context, dir string, progress func(done, total uint6
 		v.Origin, v.Size, v.Root = id.origin, anchor.Size, anchor.Root
 		return v, nil
 	}
-	v := verifyOpened(ctx, dir, db.DB, id, anchor, progress)
+	var from start
+	if since {
+		if from, err = remembered(dir, id); err != nil {
+			from = start{} // everything
+		}
+	}
+	v := verifyOpened(ctx, dir, db.DB, id, anchor, from, progress)
 	if err := db.Close(); err != nil {
 		return v, fmt.Errorf("close the store: %w", err)
+	}
+	if since && v.Status == Intact {
+		v.rememberHere(dir, id)
 	}
 	return v, ctx.Err()
 }
 
+// rememberHere records a verification from outside the appliance, as far as rights allow.
+func (v *Verification) rememberHere(dir string, id *identity) {
+	var err error
+	if id.signer, err = loadSigner(dir, "keys/checkpoint", id.verifier); err == nil {
+		err = remember(dir, id, v)
+	}
+	if err != nil {
+		v.Checked = append(v.Checked, fmt.Sprintf("This verification could not be recorded (%v): the next one begins where this one did.", err))
+	}
+}
+
 // verifyOpened also compares the store's own checkpoint with the anchor.
-func verifyOpened(ctx context.Context, dir string, db *badger.DB, id *identity, anchor Checkpoint, progress func(done, total uint64)) Verification {
+func verifyOpened(ctx context.Context, dir string, db *badger.DB, id *identity, anchor Checkpoint, from start, progress Progress) Verification {
 	l := &Ledger{dir: dir, id: id, options: Options{ReadOnly: true, Clock: time.Now}}
 	var ahead uint64
 	var newest uint32
@@ -179,7 +215,7 @@ func verifyOpened(ctx context.Context, dir string, db *badger.DB, id *identity, 
 	seals, sealsErr := checkSeals(dir, id, newest)
 	var v Verification
 	err := db.View(func(txn *badger.Txn) error {
-		v = newVerifier(id, anchor, start{}, progress).run(ctx, txn, seals, sealsErr)
+		v = newVerifier(id, anchor, from, progress).run(ctx, txn, seals, sealsErr)
 		return nil
 	})
 	if err != nil {

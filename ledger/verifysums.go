@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -67,9 +66,7 @@ func (c *sumsCheck) join(txn *badger.Txn, s *sumsOfRows) error {
 }
 
 // withheld says whether retention took rows of an hour away: its sums cannot be compared any more.
-func (c *sumsCheck) withheld(hour int64) bool {
-	return slices.ContainsFunc(c.dropped, func(d dayRange) bool { return int64(d.day) == hour/24 })
-}
+func (c *sumsCheck) withheld(hour int64) bool { return droppedDay(c.dropped, uint32(hour/24)) }
 
 // end compares the last hour, if all of it was verified, and looks for sums of hours without rows.
 func (c *sumsCheck) end(txn *badger.Txn) error {

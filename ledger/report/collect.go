@@ -99,6 +99,10 @@ func (c *collector) add(e *ledger.Event) {
 		}
 	case "gap":
 		c.gapRow(e)
+	case "finding":
+		if e.Rule == "A1" { // the self-check found damage
+			c.fire("A1", e.Seq)
+		}
 	case "lifecycle":
 		if e.Rule == "recovered" {
 			c.fire("T8", e.Seq)

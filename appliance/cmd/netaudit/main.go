@@ -30,6 +30,7 @@ type commands struct {
 	Replay     replayCommand             `cmd:"" help:"Turn capture files into events on standard output, or into a ledger."`
 	Report     reportCommand             `cmd:"" help:"Show the Trust Report in the terminal."`
 	Verify     verifyCommand             `cmd:"" help:"Check a ledger: is every row intact?"`
+	Reindex    reindexCommand            `cmd:"" help:"Make the index and the hourly sums of a ledger anew."`
 	Export     exportCommand             `cmd:"" help:"Write what others can check without netaudit."`
 	Seal       sealCommand               `cmd:"" help:"List and check the daily seals."`
 	Stacks     stacksCommand             `cmd:"" help:"Show the Python stacks of a running process, from outside."`
