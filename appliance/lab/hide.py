@@ -2,11 +2,13 @@
 
     hide.py ADDON_DIRECTORY
 
-What is left of secret.py, forged.py and blame.py is marshalled code; the sources go away.
+What is left of secret.py, forged.py, blame.py and lie.py is marshalled code, and of compiled.py a shared object that Cython made; the sources go away.
 """
 import marshal
 import pathlib
+import subprocess
 import sys
+import sysconfig
 
 addon = pathlib.Path(sys.argv[1])
 source = (addon / "models" / "secret.py").read_text()
@@ -16,5 +18,10 @@ forged = compile((addon / "models" / "forged.py").read_text(), "/usr/lib/python3
 (addon / "models" / "forged.bin").write_bytes(marshal.dumps(forged))
 blame = compile((addon / "models" / "blame.py").read_text(), "/opt/addons/partner_tools/models/tools.py", "exec")
 (addon / "models" / "blame.bin").write_bytes(marshal.dumps(blame))
-for name in ("secret.py", "forged.py", "blame.py"):
+lie = compile((addon / "models" / "lie.py").read_text(), "/opt/addons/partner_tools/models/tools.py", "exec")
+(addon / "models" / "lie.bin").write_bytes(marshal.dumps(lie))
+subprocess.run(["cython3", "-3", "compiled.py"], cwd=addon / "models", check=True)
+include = sysconfig.get_path("include")
+subprocess.run(["cc", "-w", "-O2", "-shared", "-fPIC", "-I" + include, "-o", "compiled.so", "compiled.c"], cwd=addon / "models", check=True)
+for name in ("secret.py", "forged.py", "blame.py", "lie.py", "compiled.py", "compiled.c"):
     (addon / "models" / name).unlink()

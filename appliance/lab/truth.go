@@ -45,8 +45,15 @@ var sources = []source{
 	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", "nobody can know"},
 	{"code without source", "mit.hidden.without_source", []string{"nosource"}, "mit_hidden", "", ""},
 	{"code in forged globals", "mit.hidden.forged.forged", []string{"forged"}, "mit_hidden", "", ""},
-	{"code that blames another addon", "mit.hidden.forged.blame", []string{"blame"}, "", "", "two witnesses contradict"},
+	{"code that blames another addon", "mit.hidden.forged.blame", []string{"blame"}, "mit_hidden", "", ""},
 	{"code without a module", "mit.hidden.forged.nameless", []string{"nameless"}, "mit_hidden", "", ""},
+	{"code and class that blame another addon", "mit.hidden.liar.lie", []string{"lie"}, "", "", "both witnesses lie"},
+	{"class that says _module itself", "mit.hidden.own.call", []string{"own"}, "mit_hidden", "", ""},
+	{"compiled by Cython", "mit.hidden.compiled.call", []string{"compiled"}, "mit_hidden", "", ""},
+	{"urllib in a generator", "mit.hidden.own.generate", []string{"generator"}, "mit_hidden", "", ""},
+	{"connect through ctypes", "mit.hidden.own.by_ctypes", []string{"ctypes"}, "mit_hidden", "", ""},
+	{"greenlet with a function of the addon", "mit.hidden.own.greenlet", []string{"greenlet"}, "mit_hidden", "", ""},
+	{"greenlet with a library's function", "mit.hidden.own.greenlet_of_library", []string{"green"}, "", "", "nobody can know"},
 }
 
 // tally counts what was said about the calls, or the lookups, of one source.

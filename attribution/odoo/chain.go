@@ -16,6 +16,10 @@ type Frame struct {
 	Module   string
 	Arg0Type string // type of the first argument; for methods of models the model's name
 	Owner    string // module of the class that has the method, "" when unknown
+	Forged   bool   // Module is not believed: these are not the globals of the module that has that name
+
+	EntryMethod string   // in the dispatcher's frame: the method that it calls
+	EntryOwners []string // and the modules of the classes that have it, the one called first
 }
 
 // Step is one addon on the way from the call outwards.
@@ -43,8 +47,11 @@ func addonOfModule(module string) string {
 	return name
 }
 
-// AddonOf names the addon a frame belongs to: by its module (odoo.addons.X), then by its path under an addons directory.
+// AddonOf names the addon a frame belongs to: by its module (odoo.addons.X), then by its path under an addons directory. Code in forged globals may lie about its path as well: it belongs to none.
 func AddonOf(f Frame, addonsPaths []string) (name, dir string) {
+	if f.Forged {
+		return "", ""
+	}
 	name = addonOfModule(f.Module)
 	byPath, dir := addonByPath(f.File, addonsPaths)
 	if name == "" {
@@ -109,17 +116,35 @@ func Chain(frames []Frame, addonsPaths []string) []Step {
 	return steps
 }
 
-// Dispatched says that the framework called code between the frame at index i and the call: then what that code is stands on the frames in between, or nowhere. entry
-// is the model whose method was called, as far as the framework's own frame tells it.
-func Dispatched(frames []Frame, i int) (entry string, ok bool) {
+// Entry is what the framework called: a method of a model, and the addons whose classes have it, or a server action's code (then all is empty).
+type Entry struct {
+	Model, Method string
+	Addons        []string // the one whose class is called first
+}
+
+// Dispatched says that the framework called code between the frame at index i and the call: then what that code is stands on the frames in between, or nowhere.
+func Dispatched(frames []Frame, i int) (e Entry, ok bool) {
 	for _, f := range frames[:i] {
 		name := methodOf(f)
 		switch {
-		case name == "call_kw" && strings.HasPrefix(f.Module, "odoo."), name == "safe_eval" && f.Module == "odoo.tools.safe_eval":
-			return Model(f), true
+		case name == "call_kw" && strings.HasPrefix(f.Module, "odoo."):
+			e = Entry{Model: Model(f), Method: f.EntryMethod}
+			for _, module := range f.EntryOwners {
+				if addon := addonOfModule(module); addon != "" && !slices.Contains(e.Addons, addon) {
+					e.Addons = append(e.Addons, addon)
+				}
+			}
+			return e, true
+		case name == "safe_eval" && f.Module == "odoo.tools.safe_eval":
+			return e, true
 		}
 	}
-	return "", false
+	return e, false
+}
+
+// AddonOfFile names the addon whose directory a file lies in, and that directory.
+func AddonOfFile(path string, addonsPaths []string) (name, dir string) {
+	return addonByPath(path, addonsPaths)
 }
 
 // Conflicts are what the innermost addon's frames say of themselves against the classes that own them. rivals are two addons that each have one witness: then neither is named.
@@ -128,6 +153,9 @@ func Conflicts(frames []Frame, steps []Step, addonsPaths []string) (conflicts, r
 		return nil, nil
 	}
 	first := steps[0]
+	if claimed := addonOfModule(first.Frame.Module); first.Frame.Forged && claimed == first.Addon {
+		return []string{"code in globals that call themselves " + first.Frame.Module + " and are not that module's"}, []string{claimed}
+	}
 	if first.Disguised {
 		return []string{"code of " + first.Addon + " presents itself as " + presented(first.Frame)}, nil
 	}

@@ -188,7 +188,7 @@ func TestCodeThatBlamesAnotherAddonIsNotBelieved(t *testing.T) {
 func TestFrameworkThatCalledUnknownCodeDidNotMakeTheCall(t *testing.T) {
 	frames := hidden() // compiled code leaves no frame
 	steps := Chain(frames, nil)
-	if entry, ok := Dispatched(frames, steps[0].At); !ok || entry != "mit.hidden" {
+	if entry, ok := Dispatched(frames, steps[0].At); !ok || entry.Model != "mit.hidden" {
 		t.Errorf("entry %q, %v; want the model whose method was called", entry, ok)
 	}
 }

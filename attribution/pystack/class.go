@@ -8,13 +8,14 @@ import (
 
 // Offsets in PyTypeObject (cpython/object.h), PyDictObject and PyTupleObject that no version differs in; layoutgen checks them.
 const (
-	obType    = 8   // ob_type, of every object
-	typeName  = 24  // tp_name
-	typeDict  = 264 // tp_dict
-	typeMRO   = 344 // tp_mro
-	dictKeys  = 32  // ma_keys
-	tupleSize = 16  // ob_size
-	tupleData = 24  // ob_item, to 3.13: see tupleItems
+	obType     = 8   // ob_type, of every object
+	typeName   = 24  // tp_name
+	typeDict   = 264 // tp_dict
+	typeMRO    = 344 // tp_mro
+	dictKeys   = 32  // ma_keys
+	moduleDict = 16  // md_dict of a module
+	tupleSize  = 16  // ob_size
+	tupleData  = 24  // ob_item, to 3.13: see tupleItems
 )
 
 // objectHead is how much of a first argument is read, in bytes: its type, and what a cell refers to.
@@ -69,35 +70,47 @@ func (p *Process) ownerOf(typ, code uint64, method string) string {
 }
 
 func (p *Process) searchOwner(typ, code uint64, method string) string {
-	l := &p.rt.layout
+	for _, class := range p.classes(typ) {
+		function := p.rt.layout.attribute(p.mem, class, method)
+		if function != 0 && hasCode(p.mem, function, code) {
+			return p.classModule(class)
+		}
+	}
+	return ""
+}
+
+// classes is the method resolution order of a type, nil when it cannot be read.
+func (p *Process) classes(typ uint64) []uint64 {
 	mro, err := memory.Uint64(p.mem, typ+typeMRO)
 	if err != nil || mro == 0 {
-		return ""
+		return nil
 	}
 	size, err := memory.Uint64(p.mem, mro+tupleSize)
 	if err != nil || size > maxClasses {
+		return nil
+	}
+	items := make([]byte, 8*size)
+	if len(items) == 0 || p.mem.ReadAt(mro+p.rt.layout.tupleItems(), items) != nil {
+		return nil
+	}
+	list := make([]uint64, size)
+	for i := range list {
+		list[i] = le64(items, 8*i)
+	}
+	return list
+}
+
+// classModule is what a class calls its module, "" when that is no text.
+func (p *Process) classModule(class uint64) string {
+	module := p.rt.layout.attribute(p.mem, class, "__module__")
+	if module == 0 {
 		return ""
 	}
-	for i := range size {
-		class, err := memory.Uint64(p.mem, mro+l.tupleItems()+8*i)
-		if err != nil {
-			return ""
-		}
-		function := l.attribute(p.mem, class, method)
-		if function == 0 || !hasCode(p.mem, function, code) {
-			continue
-		}
-		module := l.attribute(p.mem, class, "__module__")
-		if module == 0 {
-			return ""
-		}
-		name, err := l.str(p.mem, module)
-		if err != nil {
-			return ""
-		}
-		return name
+	name, err := p.rt.layout.str(p.mem, module)
+	if err != nil {
+		return ""
 	}
-	return ""
+	return name
 }
 
 // attribute finds an entry of a class's own dictionary; 0 when there is none.

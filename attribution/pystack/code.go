@@ -81,35 +81,37 @@ type moduleName struct {
 	keys           uint64 // ma_keys
 	witness, value uint64 // the address of the word, and what it was: the reference to the name, or the number of entries when there is none
 	name           string
+	forged         bool
 }
 
-// module is the name under "__name__" in a dict of globals, "" when it has none.
-func (p *Process) module(r memory.Reader, globals uint64) (string, error) {
+// module is the name under "__name__" in a dict of globals, "" when it has none, and whether that name is forged.
+func (p *Process) module(r memory.Reader, globals uint64) (moduleName, error) {
 	keys, err := memory.Uint64(r, globals+dictKeys)
 	if err != nil {
-		return "", err
+		return moduleName{}, err
 	}
 	if m, ok := p.modules[globals]; ok && m.keys == keys {
 		if value, err := memory.Uint64(r, m.witness); err == nil && value == m.value {
-			return m.name, nil
+			return m, nil
 		}
 	}
 	m := moduleName{keys: keys}
 	l := &p.rt.layout
 	if m.witness, m.value, err = l.dictFind(r, keys, "__name__", maxEntries); err != nil {
-		return "", err
+		return m, err
 	}
 	if m.value == 0 {
 		m.witness = keys + l.dictCount()
 		if m.value, err = memory.Uint64(r, m.witness); err != nil {
-			return "", err
+			return m, err
 		}
 	} else if m.name, err = l.str(r, m.value); err != nil {
-		return "", err
+		return m, err
 	}
+	m.forged = p.forged(globals, m.value, m.name)
 	p.reserve(len(m.name))
 	p.modules[globals] = m
-	return m.name, nil
+	return m, nil
 }
 
 // reserve makes room for n bytes in the caches.

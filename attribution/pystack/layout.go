@@ -14,6 +14,7 @@ type layout struct {
 
 	interpretersHead, tstateCurrent  uint64 // _PyRuntimeState; tstate_current to 3.11
 	interpNext, threadsHead, gil     uint64 // PyInterpreterState; gil from 3.12
+	modules                          uint64 // imports.modules from 3.12
 	tsNext, tsFrame, tsCframe        uint64 // PyThreadState; frame to 3.10, cframe 3.11 and 3.12
 	tsCurrentFrame, tsThreadID       uint64 // current_frame from 3.13
 	tsNativeID, tsChunk              uint64 // from 3.11
@@ -30,43 +31,43 @@ type layout struct {
 // frameobject.h, cpython/code.h, cpython/unicodeobject.h. From 3.13 most are replaced by _Py_DebugOffsets at run time.
 var layouts = map[int]layout{
 	8: {
-		interpretersHead: 32, tstateCurrent: 1368, threadsHead: 8, tsNext: 8, tsFrame: 24, tsThreadID: 176,
+		interpretersHead: 32, modules: 56, tstateCurrent: 1368, threadsHead: 8, tsNext: 8, tsFrame: 24, tsThreadID: 176,
 		fBack: 24, fCode: 32, fGlobals: 48, fLasti: 104, fState: 116, fLocals: 360,
 		coFilename: 104, coName: 112, coFirstline: 40, coLines: 120, coArgcount: 16, asciiSize: 48, compactSize: 72,
 	},
 	9: {
-		interpretersHead: 32, tstateCurrent: 568, threadsHead: 8, tsNext: 8, tsFrame: 24, tsThreadID: 176,
+		interpretersHead: 32, modules: 856, tstateCurrent: 568, threadsHead: 8, tsNext: 8, tsFrame: 24, tsThreadID: 176,
 		fBack: 24, fCode: 32, fGlobals: 48, fLasti: 104, fState: 116, fLocals: 360,
 		coFilename: 104, coName: 112, coFirstline: 40, coLines: 120, coArgcount: 16, asciiSize: 48, compactSize: 72,
 	},
 	10: {
-		interpretersHead: 32, tstateCurrent: 568, threadsHead: 8, tsNext: 8, tsFrame: 24, tsThreadID: 176,
+		interpretersHead: 32, modules: 856, tstateCurrent: 568, threadsHead: 8, tsNext: 8, tsFrame: 24, tsThreadID: 176,
 		fBack: 24, fCode: 32, fGlobals: 48, fLasti: 96, fState: 108, fLocals: 352,
 		coFilename: 104, coName: 112, coFirstline: 40, coLines: 120, coArgcount: 16, asciiSize: 48, compactSize: 72,
 	},
 	11: {
-		interpretersHead: 40, tstateCurrent: 576, threadsHead: 16, tsNext: 8, tsCframe: 56, cframeCurrent: 8,
+		interpretersHead: 40, modules: 888, tstateCurrent: 576, threadsHead: 16, tsNext: 8, tsCframe: 56, cframeCurrent: 8,
 		tsThreadID: 152, tsNativeID: 160, tsChunk: 296,
 		fBack: 48, fCode: 32, fGlobals: 8, fLasti: 56, fOwner: 69, fLocals: 72,
 		coFilename: 112, coName: 120, coQualname: 128, coFirstline: 72, coLines: 136, coAdaptive: 184, coArgcount: 56,
 		asciiSize: 48, compactSize: 72,
 	},
 	12: {
-		interpretersHead: 40, threadsHead: 72, gil: 384, tsNext: 8, tsCframe: 56, cframeCurrent: 0,
+		interpretersHead: 40, modules: 944, threadsHead: 72, gil: 384, tsNext: 8, tsCframe: 56, cframeCurrent: 0,
 		tsThreadID: 136, tsNativeID: 144, tsChunk: 232,
 		fBack: 8, fCode: 0, fGlobals: 24, fLasti: 56, fOwner: 70, fLocals: 72,
 		coFilename: 112, coName: 120, coQualname: 128, coFirstline: 68, coLines: 136, coAdaptive: 192, coArgcount: 52,
 		asciiSize: 40, compactSize: 56,
 	},
 	13: {
-		interpretersHead: 632, interpNext: 7264, threadsHead: 7344, gil: 16, tsNext: 8, tsCurrentFrame: 72,
+		interpretersHead: 632, modules: 7656, interpNext: 7264, threadsHead: 7344, gil: 16, tsNext: 8, tsCurrentFrame: 72,
 		tsThreadID: 152, tsNativeID: 160, tsChunk: 232,
 		fBack: 8, fCode: 0, fGlobals: 24, fLasti: 56, fOwner: 70, fLocals: 72,
 		coFilename: 112, coName: 120, coQualname: 128, coFirstline: 68, coLines: 136, coAdaptive: 200, coArgcount: 52,
 		asciiSize: 40, compactSize: 56,
 	},
 	14: {
-		interpretersHead: 808, interpNext: 7272, threadsHead: 7344, gil: 16, tsNext: 8, tsCurrentFrame: 72,
+		interpretersHead: 808, modules: 7688, interpNext: 7272, threadsHead: 7344, gil: 16, tsNext: 8, tsCurrentFrame: 72,
 		tsThreadID: 152, tsNativeID: 160, tsChunk: 232,
 		fBack: 8, fCode: 0, fGlobals: 24, fLasti: 56, fOwner: 74, fLocals: 80,
 		coFilename: 112, coName: 120, coQualname: 128, coFirstline: 68, coLines: 136, coAdaptive: 208, coArgcount: 52,
@@ -106,6 +107,7 @@ var debugOffsets = []debugOffset{
 	{[2]uint64{40, 40}, func(l *layout) *uint64 { return &l.interpretersHead }},
 	{[2]uint64{64, 64}, func(l *layout) *uint64 { return &l.interpNext }},
 	{[2]uint64{72, 72}, func(l *layout) *uint64 { return &l.threadsHead }},
+	{[2]uint64{88, 96}, func(l *layout) *uint64 { return &l.modules }},
 	{[2]uint64{112, 120}, func(l *layout) *uint64 { return &l.gil }},
 	{[2]uint64{168, 192}, func(l *layout) *uint64 { return &l.tsNext }},
 	{[2]uint64{184, 208}, func(l *layout) *uint64 { return &l.tsCurrentFrame }},

@@ -41,6 +41,12 @@ type Frame struct {
 	// have. "" when the method stands in none of the type's classes.
 	OwnerModule string
 
+	// Forged says that the frame's globals call themselves a module of an Odoo addon and are not the globals of that module.
+	Forged bool
+
+	// Entry is the method that Odoo's dispatcher calls, in its frame only.
+	Entry Entry
+
 	// Client is whom a server's frame serves, see clientOf; the zero value in all other frames.
 	Client netip.AddrPort
 }

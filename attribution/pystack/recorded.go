@@ -178,9 +178,11 @@ func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, all []slotFra
 	if out.Line, err = p.line(f.rawFrame, c); err != nil {
 		return Frame{}, err
 	}
-	if out.Module, err = p.module(view, f.globals); err != nil {
+	module, err := p.module(view, f.globals)
+	if err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
+	out.Module, out.Forged = module.name, module.forged
 	if c.head.argcount > 0 {
 		p.nameArgument(view, &out, f)
 	}

@@ -249,10 +249,13 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	if out.Line, err = p.line(f, c); err != nil {
 		return Frame{}, err
 	}
-	if out.Module, err = p.module(r, f.globals); err != nil {
+	module, err := p.module(r, f.globals)
+	if err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
+	out.Module, out.Forged = module.name, module.forged
 	out.Client = p.clientOf(r, f, c.function, c.head.argcount)
+	out.Entry = p.entryOf(r, f, c.function, out.Module, c.head.argcount)
 	if c.head.argcount > 0 {
 		out.Arg0Type = p.arg0(r, f)
 		if strings.Contains(out.Arg0Type, ".") {

@@ -11,6 +11,7 @@ import (
 
 	"netaudit/attribution"
 	"netaudit/attribution/kernel"
+	"netaudit/attribution/native"
 	"netaudit/attribution/odoo"
 	"netaudit/attribution/pystack"
 )
@@ -22,6 +23,8 @@ type witness struct {
 	socket  kernel.Socket
 	holder  kernel.Holder
 	process kernel.Process
+
+	compiled []string // shared objects below the addons paths on the machine stack of the thread that was caught
 }
 
 // testify says who made the call, with the best evidence there is.
@@ -78,6 +81,11 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 	for nap := firstNap; ; nap = nap * longerNap / 2 {
 		if b, found := kernel.Waiting(w.holder.PID, w.holder.FD); found {
 			t, err := stacks.Thread(b.TID)
+			compiled, nativeErr := native.Objects(w.holder.PID, b.TID, w.addonsPaths())
+			if nativeErr != nil {
+				w.r.config.Logger.Debug("the machine stack was not read", "error", nativeErr)
+			}
+			w.compiled = compiled
 			if err == nil && w.holder.Holds(w.socket.Inode) && b.Still(w.holder.PID) {
 				return t, true, false
 			}
@@ -119,6 +127,7 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 	}
 	// One thread is proof only if all could be read and the socket still is there: a closed call's thread may have moved on.
 	if len(with) == 1 && err == nil && !gone {
+		w.compiled = nil // of another moment
 		o = w.fromThread(o, with[0])
 		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceHigh
 		if o.Addon != nil {
@@ -148,15 +157,20 @@ func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
 		o.Stack = append(o.Stack, attribution.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Addon: name})
 	}
 	steps := odoo.Chain(frames, paths)
+	compiled := w.compiledAddons(paths)
 	if len(steps) == 0 {
+		if len(compiled) > 0 {
+			o.Evidence.Reason, o.Evidence.Candidates = "no addon on the Python stack; compiled code of an addon on the machine stack", odoo.Names(compiled)
+		}
 		return
 	}
 	if entry, ok := odoo.Dispatched(frames, steps[0].At); ok {
-		o.Evidence.Reason = "the code that " + steps[0].Addon + " called shows no addon"
-		if entry != "" {
-			o.Evidence.Reason += "; it was called as a method of " + entry
-		}
-		o.Evidence.Candidates = odoo.Names(steps)
+		w.nameEntry(o, entry, steps, compiled)
+		return
+	}
+	if beside := strangers(compiled, steps); len(beside) > 0 {
+		o.Evidence.Reason = "compiled code of an addon that is not on the Python stack lies on the machine stack"
+		o.Evidence.Candidates = append([]string{steps[0].Addon}, beside...)
 		return
 	}
 	var rivals []string
@@ -165,14 +179,70 @@ func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
 		o.Evidence.Reason, o.Evidence.Candidates = "what the code says of itself contradicts its class", rivals
 		return
 	}
-	manifest := func(s odoo.Step) odoo.Manifest { return w.r.manifests.Read(rootOf(w.process), s.Path) }
 	first := steps[0]
-	m := manifest(first)
-	o.Addon = &attribution.Addon{
-		Name: first.Addon, Version: m.Version, Author: m.Author, License: m.License, Chain: odoo.Names(steps),
+	o.Addon = w.addon(steps)
+	o.Addon.CallSite, o.Addon.Model, o.Addon.Method = callSite(first), odoo.Model(first.Entry), odoo.Method(first.Entry)
+}
+
+// addon describes the innermost addon of a chain.
+func (w *witness) addon(steps []odoo.Step) *attribution.Addon {
+	manifest := func(s odoo.Step) odoo.Manifest { return w.r.manifests.Read(rootOf(w.process), s.Path) }
+	m := manifest(steps[0])
+	return &attribution.Addon{
+		Name: steps[0].Addon, Version: m.Version, Author: m.Author, License: m.License, Chain: odoo.Names(steps),
 		OnBehalfOf: odoo.OnBehalfOf(steps, func(s odoo.Step) bool { return manifest(s).Framework(s.Addon) }),
-		CallSite:   callSite(first), Model: odoo.Model(first.Entry), Method: odoo.Method(first.Entry),
 	}
+}
+
+// nameEntry is for code that leaves no frame of an addon between the framework and the call. Two witnesses together name it: the class that has the method which was called, and compiled code of
+// the same addon, and of no other, on the machine stack. The class alone only tells the entry: what its method called is not known.
+func (w *witness) nameEntry(o *attribution.Owner, entry odoo.Entry, steps, compiled []odoo.Step) {
+	if len(compiled) == 1 && slices.Contains(entry.Addons, compiled[0].Addon) {
+		o.Addon = w.addon(append(compiled, steps...))
+		o.Addon.Model, o.Addon.Method = entry.Model, entry.Method
+		o.Evidence.Confidence = attribution.ConfidenceHigh
+		o.Evidence.Reason = "compiled code: its class has the method that was called, and its shared object is on the machine stack"
+		return
+	}
+	for _, name := range slices.Concat(entry.Addons, odoo.Names(compiled)) {
+		if !slices.Contains(o.Evidence.Candidates, name) {
+			o.Evidence.Candidates = append(o.Evidence.Candidates, name)
+		}
+	}
+	switch {
+	case len(entry.Addons) > 0:
+		o.Evidence.Reason = fmt.Sprintf("only the entry point is known: method %s of %s, which %s has", entry.Method, entry.Model, strings.Join(entry.Addons, " and "))
+	case entry.Model != "":
+		o.Evidence.Reason = fmt.Sprintf("the code that %s called shows no addon; it was called as a method of %s", steps[0].Addon, entry.Model)
+	default:
+		o.Evidence.Reason = fmt.Sprintf("the code that %s called shows no addon", steps[0].Addon)
+	}
+	if o.Evidence.Candidates == nil {
+		o.Evidence.Candidates = odoo.Names(steps)
+	}
+}
+
+// compiledAddons are the addons whose compiled code lies on the machine stack.
+func (w *witness) compiledAddons(paths []string) []odoo.Step {
+	var steps []odoo.Step
+	for _, file := range w.compiled {
+		name, dir := odoo.AddonOfFile(file, paths)
+		if name != "" && !slices.ContainsFunc(steps, func(s odoo.Step) bool { return s.Addon == name }) {
+			steps = append(steps, odoo.Step{Addon: name, Path: dir})
+		}
+	}
+	return steps
+}
+
+// strangers are the compiled addons that are not on the chain.
+func strangers(compiled, steps []odoo.Step) []string {
+	var names []string
+	for _, name := range odoo.Names(compiled) {
+		if !slices.Contains(odoo.Names(steps), name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // callSite is file:line function, the file relative to the addons directory.
@@ -187,7 +257,10 @@ func callSite(s odoo.Step) string {
 func framesOf(t pystack.Thread) []odoo.Frame {
 	frames := make([]odoo.Frame, len(t.Frames))
 	for i, f := range t.Frames {
-		frames[i] = odoo.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Arg0Type: f.Arg0Type, Owner: f.OwnerModule}
+		frames[i] = odoo.Frame{
+			File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Arg0Type: f.Arg0Type, Owner: f.OwnerModule,
+			Forged: f.Forged, EntryMethod: f.Entry.Method, EntryOwners: f.Entry.Owners,
+		}
 	}
 	return frames
 }
@@ -253,7 +326,7 @@ func (w *witness) fromParent(o attribution.Owner, parent, direct kernel.Process,
 func (w *witness) orderedBy(o attribution.Owner, parent kernel.Process, t pystack.Thread, confidence string) attribution.Owner {
 	o.Stack = nil
 	named := *w
-	named.process = parent
+	named.process, named.compiled = parent, nil
 	named.nameAddon(&o, framesOf(t))
 	o.Evidence.Confidence, o.Evidence.TID = confidence, t.TID
 	return o

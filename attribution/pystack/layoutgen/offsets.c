@@ -34,7 +34,10 @@ int main(void) {
 #else
 	AT("threadsHead", PyInterpreterState, threads.head);
 #endif
-#if PY_VERSION_HEX >= 0x030C0000
+#if PY_VERSION_HEX < 0x030C0000
+	AT("modules", PyInterpreterState, modules);
+#else
+	AT("modules", PyInterpreterState, imports.modules);
 	AT("gil", PyInterpreterState, ceval.gil);
 	AT("gilHolder", struct _gil_runtime_state, last_holder);
 	AT("gilLocked", struct _gil_runtime_state, locked);

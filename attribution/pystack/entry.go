@@ -1,0 +1,98 @@
+package pystack
+
+import (
+	"strings"
+
+	"netaudit/attribution/pystack/memory"
+)
+
+// Entry is what Odoo's dispatcher was asked to call: call_kw(model, name, args, kwargs), in odoo.api to Odoo 18 and in odoo.service.model since.
+type Entry struct {
+	Method string
+	Owners []string // modules of the model's classes that have the method, the one that is called first; compiled classes too
+}
+
+// maxEntryOwners bounds the overrides of one method that are listed.
+const maxEntryOwners = 8
+
+// entryOf reads the entry of a dispatcher's frame; the zero value for all other frames, and when it cannot be read.
+func (p *Process) entryOf(r memory.Reader, f rawFrame, function, module string, arguments int32) Entry {
+	if arguments < 2 || function != "call_kw" || !strings.HasPrefix(module, "odoo.") {
+		return Entry{}
+	}
+	name, err := memory.Uint64(r, f.addr+p.rt.layout.fLocals+8)
+	if err != nil {
+		return Entry{}
+	}
+	if p.rt.layout.minor >= 14 {
+		name &^= 3
+	}
+	obj := p.firstArgument(r, f)
+	method, err := p.rt.layout.str(p.mem, name)
+	if err != nil || obj == 0 {
+		return Entry{}
+	}
+	typ, err := memory.Uint64(r, obj+obType)
+	if err != nil {
+		return Entry{Method: method}
+	}
+	e := Entry{Method: method}
+	for _, class := range p.classes(typ) {
+		dict, err := memory.Uint64(p.mem, class+typeDict)
+		if err != nil || dict == 0 {
+			continue
+		}
+		keys, err := memory.Uint64(p.mem, dict+dictKeys)
+		if err != nil {
+			continue
+		}
+		if value, err := p.rt.layout.lookup(p.mem, keys, name); err != nil || value == 0 {
+			continue
+		}
+		if owner := p.classModule(class); owner != "" && len(e.Owners) < maxEntryOwners {
+			e.Owners = append(e.Owners, owner)
+		}
+	}
+	return e
+}
+
+// forged says that globals which call themselves a module of an addon are not the globals of that module: sys.modules has another one under the name, or none. Globals of other names
+// are never called forged.
+func (p *Process) forged(globals, name uint64, module string) bool {
+	if !strings.HasPrefix(module, "odoo.addons.") && !strings.HasPrefix(module, "openerp.addons.") {
+		return false
+	}
+	l := &p.rt.layout
+	dict, err := p.follow(p.rt.addr+l.interpretersHead+8, l.modules) // interpreters.main
+	if err != nil {
+		return false
+	}
+	keys, err := memory.Uint64(p.mem, dict+dictKeys)
+	if err != nil {
+		return false
+	}
+	object, err := l.lookup(p.mem, keys, name)
+	if err == nil && object == 0 { // the name is another string object without a hash
+		_, object, err = l.dictFind(p.mem, keys, module, maxModules)
+	}
+	if err != nil {
+		return false
+	}
+	if object == 0 {
+		return true
+	}
+	theirs, err := memory.Uint64(p.mem, object+moduleDict)
+	return err == nil && theirs != globals
+}
+
+// maxModules bounds the search in sys.modules.
+const maxModules = 16384
+
+// follow reads a pointer, and the one at an offset in what it points to.
+func (p *Process) follow(addr, offset uint64) (uint64, error) {
+	to, err := memory.Uint64(p.mem, addr)
+	if err != nil {
+		return 0, err
+	}
+	return memory.Uint64(p.mem, to+offset)
+}
