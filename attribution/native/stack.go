@@ -24,10 +24,10 @@ type mapping struct {
 	path       string
 }
 
-// Objects lists the shared objects below the directories that have a return address on the stack of the thread, which has to wait in the kernel. Nil when there are none. The caller checks
+// Objects lists the shared objects that are wanted, by their path, and have a return address on the stack of the thread, which has to wait in the kernel. Nil when there are none. The caller checks
 // that the thread waited throughout.
-func Objects(pid, tid int, directories []string) ([]string, error) {
-	code, stacks, err := mappings(pid, directories)
+func Objects(pid, tid int, wanted func(path string) bool) ([]string, error) {
+	code, stacks, err := mappings(pid, wanted)
 	if err != nil || len(code) == 0 {
 		return nil, err
 	}
@@ -55,8 +55,8 @@ func Objects(pid, tid int, directories []string) ([]string, error) {
 	return found, nil
 }
 
-// mappings lists the executable mappings of shared objects below the directories, and all memory that may be a stack.
-func mappings(pid int, directories []string) (code, stacks []mapping, err error) {
+// mappings lists the executable mappings of wanted files, and all memory that may be a stack.
+func mappings(pid int, wanted func(path string) bool) (code, stacks []mapping, err error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the mappings of process %d: %w", pid, err)
@@ -80,7 +80,7 @@ func mappings(pid int, directories []string) (code, stacks []mapping, err error)
 		switch rights := fields[1]; {
 		case rights[0] == 'r' && rights[1] == 'w' && !strings.HasPrefix(m.path, "/"):
 			stacks = append(stacks, m)
-		case strings.Contains(rights, "x") && below(m.path, directories):
+		case strings.Contains(rights, "x") && m.path != "" && wanted(m.path):
 			code = append(code, m)
 		}
 	}
@@ -96,10 +96,6 @@ func span(text string) (m mapping, ok bool) {
 	m.start, err = strconv.ParseUint(low, 16, 64)
 	m.end, err2 = strconv.ParseUint(high, 16, 64)
 	return m, err == nil && err2 == nil && m.start < m.end
-}
-
-func below(path string, directories []string) bool {
-	return slices.ContainsFunc(directories, func(d string) bool { return d != "" && strings.HasPrefix(path, strings.TrimSuffix(d, "/")+"/") })
 }
 
 // stackPointer is the last but one word of proc_pid_syscall(5).

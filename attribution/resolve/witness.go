@@ -81,11 +81,7 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 	for nap := firstNap; ; nap = nap * longerNap / 2 {
 		if b, found := kernel.Waiting(w.holder.PID, w.holder.FD); found {
 			t, err := stacks.Thread(b.TID)
-			compiled, nativeErr := native.Objects(w.holder.PID, b.TID, w.addonsPaths())
-			if nativeErr != nil {
-				w.r.config.Logger.Debug("the machine stack was not read", "error", nativeErr)
-			}
-			w.compiled = compiled
+			w.compiled = w.compiledCode(b.TID)
 			if err == nil && w.holder.Holds(w.socket.Inode) && b.Still(w.holder.PID) {
 				return t, true, false
 			}
@@ -97,6 +93,19 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 			return t, false, false
 		}
 	}
+}
+
+// compiledCode lists the shared objects of addons on the machine stack of a thread.
+func (w *witness) compiledCode(tid int) []string {
+	paths := w.addonsPaths()
+	files, err := native.Objects(w.holder.PID, tid, func(path string) bool {
+		name, _ := odoo.AddonOfFile(path, paths)
+		return name != ""
+	})
+	if err != nil { // the thread does not wait any more: its stack is not believed either
+		w.r.config.Logger.Debug("reading a machine stack", "error", err)
+	}
+	return files
 }
 
 // fromThread names the addon by the stack of the thread that was caught.
