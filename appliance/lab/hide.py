@@ -20,7 +20,7 @@ blame = compile((addon / "models" / "blame.py").read_text(), "/opt/addons/partne
 (addon / "models" / "blame.bin").write_bytes(marshal.dumps(blame))
 lie = compile((addon / "models" / "lie.py").read_text(), "/opt/addons/partner_tools/models/tools.py", "exec")
 (addon / "models" / "lie.bin").write_bytes(marshal.dumps(lie))
-subprocess.run(["cython3", "-3", "compiled.py"], cwd=addon / "models", check=True)
+subprocess.run(["cython3", "-3", "--module-name", "odoo.addons.mit_hidden.models.compiled", "compiled.py"], cwd=addon / "models", check=True)
 include = sysconfig.get_path("include")
 subprocess.run(["cc", "-w", "-O2", "-shared", "-fPIC", "-I" + include, "-o", "compiled.so", "compiled.c"], cwd=addon / "models", check=True)
 for name in ("secret.py", "forged.py", "blame.py", "lie.py", "compiled.py", "compiled.c"):
