@@ -23,7 +23,7 @@ type Filter struct {
 	State     string `query:"state" doc:"update or closed"`
 	Direction string `query:"direction" doc:"outbound, inbound, local, transit"`
 	Channel   string `query:"channel" doc:"https, smtp, dns, …"`
-	Addon     string `query:"addon" doc:"Addon that made the call, or on whose behalf it was made"`
+	Addon     string `query:"addon" doc:"Addon that made the call, or on whose behalf it was made; a program in parentheses"`
 	Dest      string `query:"dest" doc:"Name or address of the destination"`
 	Party     string `query:"party" doc:"mit_bound, third_party or internal"`
 	Text      string `query:"q" doc:"Text anywhere in the row" maxLength:"200"`
@@ -38,7 +38,7 @@ func (f *Filter) Match(row []byte, e *ledger.Event) bool {
 	if f.Party != "" && (e.Party == nil || e.Party.Class != f.Party) {
 		return false
 	}
-	if f.Addon != "" && (e.Addon == nil || e.Addon.Name != f.Addon && e.Addon.OnBehalfOf != f.Addon) {
+	if f.Addon != "" && f.Addon != ledger.ModuleName(e) && (e.Addon == nil || e.Addon.OnBehalfOf != f.Addon) {
 		return false
 	}
 	if f.Dest != "" && (e.Dst == nil || e.Dst.Host != f.Dest && e.Dst.IP != f.Dest) {

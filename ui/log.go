@@ -7,7 +7,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"netaudit/api"
 	"netaudit/ledger"
 	"netaudit/ui/words"
 )
@@ -24,79 +23,99 @@ type chip struct{ Name, Value, Without string }
 type logContent struct {
 	Tabs       []tab
 	Chips      []chip
-	Filter     api.Filter
+	Query      logQuery
+	Kind       string // as the address says it
+	Columns    []column
+	Shown      []column
+	Others     []hidden // of the address, for forms that change only a part of it
 	Rows       []logRow
 	Size       uint64
 	Older      string // link, "" at the beginning of the log
 	Newest     string // link, "" on the first page
-	Unfinished bool   // the page was cut because too many rows were looked at
+	News       string // where to ask for newer rows, "" on other pages than the first
+	CSV, Lines string // links of exports
 	Lowest     uint64 // the oldest row that was looked at
+	Unfinished bool   // the page was cut because too many rows were looked at
+	Packets    bool
 }
 
+// hidden is a part of the address that a form keeps.
+type hidden struct{ Name, Value string }
+
+// logRow is one line of the table.
 type logRow struct {
 	Seq   uint64
 	Event *ledger.Event
+	Cells []cell
 }
 
-const (
-	rowsOnPage  = 50
-	mostScanned = 100_000 // rows that one page looks at
-)
+// cell is one column of a row. Span is more than one for rows that are no calls: what they say takes the place of the columns that they do not have.
+type cell struct {
+	Key   string
+	Class string
+	Span  int
+	Event *ledger.Event
+}
 
-// filterKeys are the query's names of the filters, in the order of their chips.
-var filterKeys = []string{"party", "direction", "channel", "addon", "dest", "state", "q"}
+// filterKeys are the address's names of the filters, in the order of their chips.
+var filterKeys = []string{"party", "direction", "channel", "addon", "dest", "state", "since", "until", "q"}
 
 func (p *pages) log(c *gin.Context) {
 	query := c.Request.URL.Query()
-	f := filterOf(query)
-	before := p.o.Ledger.Size()
-	if n, err := strconv.ParseUint(query.Get("before"), 10, 63); err == nil {
-		before = min(before, n)
+	if len(query["col"]) > 0 {
+		keepColumns(c, query)
+		return
 	}
-	content := logContent{Tabs: tabs(query), Chips: chips(p.words(c), query), Filter: f, Size: p.o.Ledger.Size(), Lowest: before}
-	content.Filter.Kind = query.Get("kind")
-	lookups := content.Filter.Kind == "" && f.Channel == "" && f.Dest == "" // … are left out: they have a tab of their own
-	scanned := 0
-	more := false
-	err := p.o.Ledger.RowsBackward(c.Request.Context(), before, func(row ledger.Row) bool {
-		if len(content.Rows) == rowsOnPage || scanned == mostScanned {
-			more, content.Unfinished = true, scanned == mostScanned
+	q := p.queryOf(c)
+	content := logContent{
+		Tabs: tabs(query), Chips: chips(p.words(c), query), Query: q, Kind: query.Get("kind"), Columns: p.columnsOf(c), Size: p.o.Ledger.Size(), Packets: p.packetsOnly(),
+		CSV: "/log/export.csv?" + with(query, "before", ""), Lines: "/log/export.ndjson?" + with(query, "before", ""),
+	}
+	content.Shown, content.Others = chosenColumns(content.Columns), others(query)
+	lowest, done, err := p.find(c.Request.Context(), &q, mostScanned, func(row ledger.Row, e *ledger.Event) bool {
+		if len(content.Rows) == rowsOnPage {
 			return false
 		}
-		scanned++
-		content.Lowest = row.Seq
-		e, err := ledger.ParseEvent(row.JSON)
-		if err == nil && f.Match(row.JSON, &e) && !(lookups && e.Channel == "dns") {
-			content.Rows = append(content.Rows, logRow{row.Seq, &e})
-		}
+		content.Rows = append(content.Rows, logRow{row.Seq, e, cells(content.Shown, e)})
 		return true
 	})
 	if err != nil {
 		p.failed(c, "read the log", err)
 		return
 	}
-	if more {
-		content.Older = "/log?" + with(query, "before", strconv.FormatUint(content.Lowest, 10))
+	content.Lowest = lowest
+	if !done {
+		content.Older = "/log?" + with(query, "before", strconv.FormatUint(lowest, 10))
+		content.Unfinished = len(content.Rows) < rowsOnPage
 	}
 	if query.Get("before") != "" {
 		content.Newest = "/log?" + with(query, "before", "")
+	} else if q.Until.IsZero() {
+		content.News = "/log/news?" + with(query, "after", strconv.FormatUint(content.Size, 10))
 	}
 	p.show(c, http.StatusOK, "log", "Audit Log", "log", content)
 }
 
-// filterOf reads the query. Without a kind the page shows calls: that is what readers come for.
-func filterOf(q url.Values) api.Filter {
-	f := api.Filter{
-		Kind: q.Get("kind"), State: q.Get("state"), Direction: q.Get("direction"), Channel: q.Get("channel"),
-		Addon: q.Get("addon"), Dest: q.Get("dest"), Party: q.Get("party"), Text: q.Get("q"),
+// cells are a row's columns. A row that is no call has its time, and says the rest in a sentence.
+func cells(shown []column, e *ledger.Event) []cell {
+	class := func(col column) string {
+		if col.Number {
+			return "n c-" + col.Key
+		}
+		return "c-" + col.Key
 	}
-	switch f.Kind {
-	case "":
-		f.Kind = "flow"
-	case "all":
-		f.Kind = ""
+	var out []cell
+	if e.Dst == nil {
+		rest := len(shown)
+		if rest > 0 && shown[0].Key == "time" {
+			out, rest = append(out, cell{"time", "c-time", 1, e}), rest-1
+		}
+		return append(out, cell{"summary", "c-summary", max(1, rest), e})
 	}
-	return f
+	for _, col := range shown {
+		out = append(out, cell{col.Key, class(col), 1, e})
+	}
+	return out
 }
 
 func tabs(q url.Values) []tab {
@@ -120,21 +139,37 @@ func chips(w *words.Words, q url.Values) []chip {
 	var list []chip
 	for _, key := range filterKeys {
 		if v := q.Get(key); v != "" {
-			list = append(list, chip{w.Text(filterLabels[key]), valueLabel(w, v), "/log?" + with(q, key, "", "before", "")})
+			list = append(list, chip{w.Text(filterLabels[key]), valueLabel(w, key, v), "/log?" + with(q, key, "", "before", "")})
 		}
 	}
 	return list
 }
 
 var filterLabels = map[string]string{
-	"party": "to|party", "direction": "direction", "channel": "channel", "addon": "addon", "dest": "destination", "state": "state", "q": "text",
+	"party": "to|party", "direction": "direction", "channel": "channel", "addon": "addon", "dest": "destination", "state": "state", "q": "text", "since": "since", "until": "until|time",
 }
 
-func valueLabel(w *words.Words, v string) string {
-	if label := partyLabel(w, v); label != "" {
-		return label
+// valueLabel says a filter's value; what rows may hold is said as they say it.
+func valueLabel(w *words.Words, key, v string) string {
+	switch key {
+	case "party":
+		if label := partyLabel(w, v); label != "" {
+			return label
+		}
+	case "direction", "state":
+		return w.Said(v)
 	}
 	return v
+}
+
+// others are the parts of the address that the form of columns keeps.
+func others(q url.Values) (list []hidden) {
+	for _, key := range append([]string{"kind"}, filterKeys...) {
+		if v := q.Get(key); v != "" {
+			list = append(list, hidden{key, v})
+		}
+	}
+	return list
 }
 
 // with returns the query with some keys set to other values; an empty value removes the key.

@@ -52,6 +52,9 @@ type pageKey struct{ name, language string }
 // pageNames are the templates that are pages.
 var pageNames = []string{"report", "log", "record", "groups", "traffic", "coverage", "verify", "glossary", "settings", "access", "login", "denied", "problem"}
 
+// pageScripts are the modules of single pages; every page has app.js.
+var pageScripts = map[string][]string{"log": {"log.js"}, "record": {"verify.js"}, "verify": {"verify.js"}}
+
 // frame is what every page has around its content.
 type frame struct {
 	Title, Active, Host, Version string
@@ -59,6 +62,7 @@ type frame struct {
 	Languages                    []languageLink
 	LoggedIn                     bool
 	Auditor, Admin               bool // of the reader
+	Scripts                      []string
 	Content                      any
 }
 
@@ -96,7 +100,7 @@ func newPages(o Options) (*pages, error) {
 	p := &pages{o: o, catalogue: catalogue, templates: map[pageKey]*template.Template{}}
 	for _, w := range catalogue.Languages {
 		for _, name := range pageNames {
-			t, err := template.New("layout.html").Funcs(functions(w)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+			t, err := template.New("layout.html").Funcs(functions(w)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/keys.html", "templates/"+name+".html")
 			if err != nil {
 				return nil, fmt.Errorf("read the page %s: %w", name, err)
 			}
@@ -126,6 +130,9 @@ func (p *pages) routes(r *gin.Engine, static fs.FS) {
 	inside := anybody.Group("/", p.need(api.RoleAuditor))
 	inside.GET("/", p.report)
 	inside.GET("/log", p.log)
+	inside.GET("/log/news", p.news)
+	inside.GET("/log/export.csv", p.exportCSV)
+	inside.GET("/log/export.ndjson", p.exportLines)
 	inside.GET("/log/:seq", p.record)
 	inside.GET("/log/:seq/row", p.rowBytes)
 	inside.GET("/modules", p.groups(report.ByModule, "Modules", "every addon and program that made a call, the most bytes first"))
@@ -146,7 +153,7 @@ func (p *pages) show(c *gin.Context, status int, name, title, active string, con
 	reader, known := p.o.Tokens.Reader(c.Request)
 	err := p.templates[pageKey{name, w.Tag}].Execute(&page, frame{
 		Title: w.Text(title, values...), Active: active, Host: p.o.Host, Version: p.o.Version, Language: w.Tag, Languages: p.languageLinks(c),
-		LoggedIn: known, Auditor: reader.Has(api.RoleAuditor), Admin: reader.Has(api.RoleAdmin), Content: content,
+		LoggedIn: known, Auditor: reader.Has(api.RoleAuditor), Admin: reader.Has(api.RoleAdmin), Scripts: pageScripts[name], Content: content,
 	})
 	if err != nil {
 		p.o.Logger.Error("a page could not be rendered", "page", name, "error", err)

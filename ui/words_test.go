@@ -228,7 +228,7 @@ var (
 	tags        = regexp.MustCompile(`(?s)<[^>]*>`)
 	shownInTags = regexp.MustCompile(`\b(title|aria-label|alt|placeholder)="([^"{]*[A-Za-z]{2}[^"{]*)"`)
 	letters     = regexp.MustCompile(`\p{L}{2}`)
-	properNames = regexp.MustCompile(`UTC|MIT Network Audit|netaudit|Community ID|HTTP|nsk1|0-99|Odoo|ALPN|\{\{.*?\}\}`)
+	properNames = regexp.MustCompile(`UTC|MIT Network Audit|netaudit|Community ID|HTTP|nsk1|0-99|Odoo|ALPN|Enter|Esc|\{\{.*?\}\}`)
 )
 
 func TestTemplatesSayNothingPastTheCatalogue(t *testing.T) {

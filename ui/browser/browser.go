@@ -75,7 +75,14 @@ type Window struct {
 // watch notes how much the page moves by itself, from its first moment on, and tells what the Content-Security-Policy refused.
 const watch = `
 globalThis.shifted = 0;
-new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) globalThis.shifted += e.value; }).observe({ type: "layout-shift", buffered: true });
+globalThis.shiftedWhat = [];
+new PerformanceObserver((list) => {
+  for (const e of list.getEntries()) {
+    if (e.hadRecentInput) continue;
+    globalThis.shifted += e.value;
+    for (const s of e.sources) globalThis.shiftedWhat.push((s.node?.nodeName ?? "") + "." + (s.node?.className ?? ""));
+  }
+}).observe({ type: "layout-shift", buffered: true });
 document.addEventListener("securitypolicyviolation", (e) => console.error("refused by the Content-Security-Policy:", e.violatedDirective, e.blockedURI, e.sourceFile, e.lineNumber));`
 
 // Open opens a window for a test. base is the site's address with a slash at the end. It is closed, and its failures are the test's, when the test ends.
@@ -216,13 +223,21 @@ func (w *Window) Traffic() (requests []string, bytes float64) {
 	return append([]string(nil), w.requests...), w.bytes
 }
 
-// Wait waits until an expression on the page is true.
+// Wait waits until an expression on the page is true, also when the page is another one by then.
 func (w *Window) Wait(expression string) {
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, stepTime)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(50*time.Millisecond))); err != nil {
-		w.T.Fatalf("waiting for %s: %v; the window is at %s", expression, err, w.where())
+	for {
+		yes, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
+		if err == nil && yes {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			w.T.Fatalf("waiting for %s: %v; the window is at %s", expression, err, w.where())
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 
@@ -242,6 +257,12 @@ func (w *Window) WithoutScripts() {
 	if _, err := chromedp.Call(w.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
 		w.T.Fatal(err)
 	}
+}
+
+// Shifts is how much the page moved by itself since it was opened, 0 for not at all, and what moved.
+func (w *Window) Shifts() (score float64, what string) {
+	w.T.Helper()
+	return Eval[float64](w, "globalThis.shifted"), Eval[string](w, `[...new Set(globalThis.shiftedWhat)].join(" ")`)
 }
 
 // PicturesTo is the folder for pictures that people look at, "" when nobody wants any.

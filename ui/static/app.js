@@ -1,20 +1,10 @@
 // Small conveniences; every page works without them.
-"use strict";
+import "./keys.js";
 
 // A click anywhere on a row of the log opens it; text can still be selected.
 document.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-href]");
   if (row && !event.target.closest("a") && !String(getSelection())) location.href = row.dataset.href;
-});
-
-// Keys: arrows go to the neighbouring row or page, "/" to the search.
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
-  const link = { ArrowLeft: 'a[rel="prev"]', ArrowRight: 'a[rel="next"]' }[event.key];
-  const target = link ? document.querySelector(link) : event.key === "/" ? document.querySelector("[data-search]") : null;
-  if (!target) return;
-  event.preventDefault();
-  link ? target.click() : target.focus();
 });
 
 // The Trust Report is a document too: the button appears only where it can do something.
