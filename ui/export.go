@@ -3,6 +3,7 @@ package ui
 import (
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"netaudit/api"
 	"netaudit/ledger"
 )
 
@@ -49,6 +51,8 @@ func (p *pages) exportCSV(c *gin.Context) {
 
 func (p *pages) export(c *gin.Context, media, suffix string, begin func() error, write func(ledger.Row, *ledger.Event) error, end func() error) {
 	q := p.queryOf(c)
+	reader, _ := p.o.Tokens.Reader(c.Request)
+	p.o.Access.Note(c.Request.Context(), c.Request, api.AccessExport, fmt.Sprintf("%q exported rows of the Audit Log (%s)", reader.Name, suffix))
 	c.Header("Content-Type", media)
 	c.Header("Content-Disposition", `attachment; filename="netaudit-log.`+suffix+`"`)
 	c.Status(http.StatusOK)

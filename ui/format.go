@@ -39,6 +39,12 @@ func functions(w *words.Words) template.FuncMap {
 		"result":   result,
 		"gap":      func(reason string) string { return gapReason(w, reason) },
 		"where":    where,
+		"caller":   func(name string) string { return callerName(w, name) },
+		"about":    func(id string) (template.HTML, error) { return about(w, id) },
+		"namedBy":  func(source string) template.HTML { return meaning(w, nameSources, source) },
+		"foundBy":  func(source string) template.HTML { return meaning(w, evidenceSources, source) },
+		"decided":  func(rule string) template.HTML { return partyReason(w, rule) },
+		"certain":  func(name string) string { return confidenceMeaning(w, name) },
 		"ids":      func(n any) template.HTML { return template.HTML(strconv.FormatInt(integer(n), 10)) }, // digits only: numbers that name something are not grouped
 		"join":     func(list []string) string { return strings.Join(list, ", ") },
 		"share":    func(part, whole int) string { return w.Percent(100 * float64(part) / float64(max(1, whole))) },
@@ -142,6 +148,19 @@ func gapReason(w *words.Words, reason string) string {
 		return w.Text(text)
 	}
 	return w.Text("not watched")
+}
+
+// callerName is a module's name for people.
+func callerName(w *words.Words, name string) string {
+	switch name {
+	case "":
+		return w.Text("nobody known")
+	case "(unknown)":
+		return w.Text("(unknown)")
+	case ledger.Others:
+		return w.Text("(others)")
+	}
+	return name
 }
 
 // where is the destination of a call, as links and tables show it.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"netaudit/api"
 	"netaudit/ledger"
@@ -25,6 +26,10 @@ type recordContent struct {
 	Size        uint64
 	Previous    string // links, "" at the ends
 	Next        string
+	Steps       []callerStep
+	Related     []link
+	Proof       string // C2SP tlog-proof under the newest checkpoint
+	Picture     *proofPicture
 }
 
 func (p *pages) record(c *gin.Context) {
@@ -57,8 +62,27 @@ func (p *pages) record(c *gin.Context) {
 	if seq+1 < content.Size {
 		content.Next = "/log/" + strconv.FormatUint(seq+1, 10)
 	}
+	content.Steps, content.Related = callerSteps(p.words(c), &e), related(p.words(c), &e)
+	if err := content.prove(p.o.Ledger, row); err != nil {
+		p.failed(c, "prove the row", err)
+		return
+	}
 	p.show(c, http.StatusOK, "record", "Row {n}", "log", content, seq)
 }
+
+// prove adds the proof and its picture.
+func (r *recordContent) prove(l *ledger.Ledger, row ledger.Row) error {
+	text, err := l.Proof(row.Seq)
+	if err != nil {
+		return err
+	}
+	r.Proof = string(text)
+	r.Picture, err = drawProof(text, tlog.Hash(row.Leaf))
+	return err
+}
+
+// Before is the number of the row before this one.
+func (r recordContent) Before() uint64 { return r.Seq - 1 }
 
 // rowBytes serves the row exactly as it is hashed, for checking its proof.
 func (p *pages) rowBytes(c *gin.Context) {

@@ -18,6 +18,7 @@ type window struct {
 	Key, Label string
 	Length     time.Duration
 	Chosen     bool
+	Link       string // where the links of a page keep more than the time
 }
 
 var windows = []window{

@@ -188,7 +188,7 @@ func saidByCode(t *testing.T) map[string]string {
 }
 
 // tablesOfTexts are variables whose values are all texts.
-var tablesOfTexts = []string{"partyLabels", "verdictWords", "gapReasons", "filterLabels", "confidences", "settingMeanings", "accessWords", "roleWords", "ruleAdvice"}
+var tablesOfTexts = []string{"partyLabels", "verdictWords", "gapReasons", "filterLabels", "confidences", "settingMeanings", "accessWords", "roleWords", "ruleAdvice", "nameSources", "evidenceSources", "partyRules"}
 
 func newTestPages(t *testing.T) *pages {
 	t.Helper()

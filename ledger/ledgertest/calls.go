@@ -134,7 +134,7 @@ func (i *Installation) tls(k *kind) *ledger.TLS {
 
 func (i *Installation) lookup(k *kind, at time.Time, flow string) ledger.Event {
 	resolver := *k
-	resolver.host, resolver.ip, resolver.port, resolver.channel, resolver.class, resolver.party, resolver.rule, resolver.conflict = "", "10.0.0.53", 53, "dns", "internal", "internal", "network:10.0.0.0/8", ""
+	resolver.host, resolver.ip, resolver.port, resolver.channel, resolver.class, resolver.party, resolver.rule, resolver.conflict = "", "10.0.0.53", 53, "dns", "internal", "internal", "internal/range:10.0.0.0/8", ""
 	resolver.direction = ""
 	e := i.envelope(&resolver, at, flow+"d")
 	latency := int64(800 + i.rnd.IntN(9000))

@@ -43,7 +43,7 @@ var (
 	}
 	fetchMail = kind{
 		addon: "mit_maildesk", version: "19.0.7.4.2", author: "MIT", license: "OPL-1", role: "odoo_cron", model: "maildesk.account", method: "fetch", library: imapLibrary, line: 241,
-		host: "imap.mail.example", ip: "203.0.113.21", port: 993, channel: "imap", class: "third_party", party: "mail.example", rule: "domain:mail.example", out: [2]int64{700, 1900}, in: [2]int64{2400, 180_000},
+		host: "imap.mail.example", ip: "203.0.113.21", port: 993, channel: "imap", class: "third_party", party: "mail.example", rule: "default/domain", out: [2]int64{700, 1900}, in: [2]int64{2400, 180_000},
 	}
 	warranty = kind{
 		addon: "mail", version: "19.0.1.19", author: "Odoo S.A.", license: "LGPL-3", role: "odoo_cron", model: "publisher_warranty.contract", method: "update_notification", library: requestsLibrary, line: 92,
@@ -51,13 +51,13 @@ var (
 	}
 	rates = kind{
 		addon: "currency_rates", version: "19.0.1.0.0", author: "OCA", license: "AGPL-3", role: "odoo_cron", model: "res.currency", method: "update_rates", library: urllibLibrary, line: 33,
-		host: "rates6.example", ip: "2001:db8:77::36", port: 443, channel: "https", class: "third_party", party: "rates6.example", rule: "domain:rates6.example", out: [2]int64{600, 700}, in: [2]int64{8200, 9100},
+		host: "rates6.example", ip: "2001:db8:77::36", port: 443, channel: "https", class: "third_party", party: "rates6.example", rule: "default/domain", out: [2]int64{600, 700}, in: [2]int64{8200, 9100},
 	}
 	apt = kind{
 		program: "apt-get", role: "other", host: "deb.debian.org", ip: "203.0.113.61", port: 443, channel: "https", class: "third_party", party: "Debian", rule: "debian/domain:debian.org", out: [2]int64{900, 1600}, in: [2]int64{90_000, 4_000_000},
 	}
 	ntp = kind{
-		program: "chronyd", role: "other", ip: "203.0.113.62", host: "ntp.debian.example", source: "dns", port: 123, channel: "ntp", class: "third_party", party: "debian.example", rule: "domain:debian.example", out: [2]int64{48, 48}, in: [2]int64{48, 48},
+		program: "chronyd", role: "other", ip: "203.0.113.62", host: "ntp.debian.example", source: "dns", port: 123, channel: "ntp", class: "third_party", party: "debian.example", rule: "default/domain", out: [2]int64{48, 48}, in: [2]int64{48, 48},
 	}
 	// What nobody told the customer about.
 	upload = kind{
@@ -72,7 +72,7 @@ func pool(variant string) (list []weighted, total int) {
 	list = []weighted{
 		{kind{
 			addon: "mit_maildesk", version: "19.0.7.4.2", author: "MIT", license: "OPL-1", role: "odoo_http", model: "maildesk.message", method: "send", library: smtpLibrary, line: 164,
-			host: "smtp.mail.example", ip: "203.0.113.20", port: 587, channel: "smtp", class: "third_party", party: "mail.example", rule: "domain:mail.example", out: [2]int64{4_000, 260_000}, in: [2]int64{4200, 5200},
+			host: "smtp.mail.example", ip: "203.0.113.20", port: 587, channel: "smtp", class: "third_party", party: "mail.example", rule: "default/domain", out: [2]int64{4_000, 260_000}, in: [2]int64{4200, 5200},
 		}, 24},
 		{kind{
 			addon: "mit_maildesk", version: "19.0.7.4.2", author: "MIT", license: "OPL-1", role: "odoo_http", model: "maildesk.message", method: "summarise", library: httpxLibrary, line: 301,
@@ -88,10 +88,10 @@ func pool(variant string) (list []weighted, total int) {
 		}, 10},
 		{kind{
 			addon: "partner_enrich", version: "19.0.1.0.2", author: "Odoo Partner AG", license: "OPL-1", role: "odoo_http", model: "res.partner", method: "enrich", library: requestsLibrary, line: 59,
-			host: "api.crm-data.example", ip: "203.0.113.31", port: 443, channel: "https", class: "third_party", party: "crm-data.example", rule: "domain:crm-data.example", out: [2]int64{1_600, 2_200}, in: [2]int64{5_000, 14_000},
+			host: "api.crm-data.example", ip: "203.0.113.31", port: 443, channel: "https", class: "third_party", party: "crm-data.example", rule: "default/domain", out: [2]int64{1_600, 2_200}, in: [2]int64{5_000, 14_000},
 		}, 7},
-		{kind{program: "postgres", role: "other", ip: "10.0.0.5", host: "db.customer.example", source: "dns", port: 5432, channel: "postgres", class: "internal", party: "internal", rule: "network:10.0.0.0/8", out: [2]int64{4_000, 90_000}, in: [2]int64{20_000, 900_000}}, 14},
-		{kind{program: "odoo-bin", role: "odoo_http", direction: "inbound", host: "", ip: "10.0.3.7", port: 8069, channel: "http", class: "internal", party: "internal", rule: "network:10.0.0.0/8", out: [2]int64{700, 3_000}, in: [2]int64{4_000, 220_000}}, 18},
+		{kind{program: "postgres", role: "other", ip: "10.0.0.5", host: "db.customer.example", source: "dns", port: 5432, channel: "postgres", class: "internal", party: "internal", rule: "internal/range:10.0.0.0/8", out: [2]int64{4_000, 90_000}, in: [2]int64{20_000, 900_000}}, 14},
+		{kind{program: "odoo-bin", role: "odoo_http", direction: "inbound", host: "", ip: "10.0.3.7", port: 8069, channel: "http", class: "internal", party: "internal", rule: "internal/range:10.0.0.0/8", out: [2]int64{700, 3_000}, in: [2]int64{4_000, 220_000}}, 18},
 	}
 	if variant == Hostile {
 		list = append(hostile(), list...)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -237,6 +238,28 @@ func (w *Window) Wait(expression string) {
 		case <-ctx.Done():
 			w.T.Fatalf("waiting for %s: %v; the window is at %s", expression, err, w.where())
 		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// keyCodes are those of the keys that are no character, as Windows numbers them; the protocol wants them.
+var keyCodes = map[string]int64{"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+
+// Press presses keys one after the other, each by its name (KeyboardEvent.key). A character is typed only where the page lets the key do what it usually does.
+func (w *Window) Press(keys ...string) {
+	w.T.Helper()
+	for _, key := range keys {
+		down := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key, WindowsVirtualKeyCode: keyCodes[key]}
+		switch {
+		case key == "Enter":
+			down.Text = "\r"
+		case keyCodes[key] == 0:
+			down.Text = key
+		}
+		for _, event := range []input.DispatchKeyEventParams{down, {Type: input.DispatchKeyEventTypeKeyUp, Key: key, WindowsVirtualKeyCode: keyCodes[key]}} {
+			if _, err := chromedp.Call(w.ctx, input.DispatchKeyEvent, event); err != nil {
+				w.T.Fatalf("press %s: %v", key, err)
+			}
 		}
 	}
 }

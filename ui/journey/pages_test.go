@@ -24,6 +24,8 @@ func pagesOf(t testing.TB, s *site) []place {
 		{"traffic", "traffic?range=7d"},
 		{"coverage", "coverage"},
 		{"verify", "verify"},
+		{"access", "access"},
+		{"settings", "settings"},
 		{"glossary", "glossary"},
 		{"problem", "log/999999999"},
 	}

@@ -127,7 +127,7 @@ func (s *site) open(t testing.TB) *browser.Window {
 func (s *site) enter(t testing.TB, path string) *browser.Window {
 	t.Helper()
 	w := s.open(t)
-	code, err := s.tokens.OneTimeLogin()
+	code, err := s.tokens.OneTimeLogin(api.Roles...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,12 +170,13 @@ async function checkConsistency(oldSize, oldRoot, newSize, newRoot, hashes) {
   if (second !== 0 || !equal(before, oldRoot) || !equal(after, newRoot)) throw new Tampered("these are not the rows that the checkpoint speaks of");
 }
 
-/** RFC 9162 section 2.1.3.2. */
+/** RFC 9162 section 2.1.3.2. Returns the hashes on the way from the leaf to the root. */
 async function checkInclusion(index, size, leaf, root, hashes) {
   if (index >= size) throw new Tampered(`row ${index} is not among the checkpoint's ${size} rows`);
   let at = index;
   let last = size - 1;
   let hash = leaf;
+  const way = [leaf];
   for (const h of hashes) {
     if (last === 0) throw new Tampered("there are too many hashes");
     if (at % 2 === 1 || at === last) {
@@ -185,11 +186,13 @@ async function checkInclusion(index, size, leaf, root, hashes) {
       hash = await node(hash, h);
     }
     [at, last] = [half(at), half(last)];
+    way.push(hash);
   }
   if (last !== 0 || !equal(hash, root)) throw new Tampered(`this is not what the log holds as row ${index}`);
+  return way;
 }
 
-/** Checks a C2SP tlog-proof of one row; returns {origin, index, size, hashes}. */
+/** Checks a C2SP tlog-proof of one row; returns {origin, index, size, way}: way are the hashes from the leaf to the tree head, in hex. */
 export async function checkProof(row, proof, vkey) {
   const whole = lines(proof, "the proof");
   const cut = whole.indexOf("\n\n");
@@ -197,8 +200,8 @@ export async function checkProof(row, proof, vkey) {
   if (cut < 0 || header !== "c2sp.org/tlog-proof@v1" || !index.startsWith("index ")) throw new Error("That is no C2SP tlog-proof.");
   const checkpoint = await openCheckpoint(encoder.encode(whole.slice(cut + 2)), await parseKey(vkey));
   const at = number(index.slice(6));
-  await checkInclusion(at, checkpoint.size, await leafHash(row), checkpoint.root, hashes.map(hashOf));
-  return { origin: checkpoint.origin, index: at, size: checkpoint.size, hashes: hashes.length };
+  const way = await checkInclusion(at, checkpoint.size, await leafHash(row), checkpoint.root, hashes.map(hashOf));
+  return { origin: checkpoint.origin, index: at, size: checkpoint.size, way: way.map(hex) };
 }
 
 // ---- seals -----------------------------------------------------------------------------------------------------------

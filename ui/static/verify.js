@@ -69,22 +69,26 @@ if (drop) {
   });
 }
 
+// The Record page has the proof in its text, and draws it: the nodes that the browser finds right are marked one after the other.
 const proofOut = document.querySelector("[data-proof]");
 if (proofOut && globalThis.crypto?.subtle) {
   const button = document.createElement("button");
   button.type = "button";
+  button.className = "primary";
+  button.dataset.checkProof = "";
   button.textContent = t("Check it in this browser");
-  proofOut.before(button);
+  document.querySelector(".actions-row").prepend(button, " ");
   button.addEventListener("click", async () => {
-    const { proof, row, key } = proofOut.dataset;
+    const nodes = [...document.querySelectorAll("svg.proof .node")];
+    for (const node of nodes) node.classList.remove("proved");
     try {
-      const [p, r] = await Promise.all([proof, row].map(async (url) => {
-        const answer = await fetch(url);
-        if (!answer.ok) throw new Error(t("The server answers {status}.", { status: answer.status }));
-        return new Uint8Array(await answer.arrayBuffer());
-      }));
-      const v = await checkProof(r, p, key);
-      say(proofOut, "good", t("Sound."), t("This row is number {n} of {size}: {hashes} hashes lead from it to the signed tree head.", { n: v.index, size: v.size, hashes: v.hashes }));
+      const answer = await fetch(proofOut.dataset.proof);
+      if (!answer.ok) throw new Error(t("The server answers {status}.", { status: answer.status }));
+      const row = new Uint8Array(await answer.arrayBuffer());
+      const proof = new TextEncoder().encode(document.querySelector("[data-proof-text]").textContent);
+      const v = await checkProof(row, proof, proofOut.dataset.key);
+      nodes.forEach((node, i) => node.classList.toggle("proved", node.dataset.hash === v.way[i]));
+      say(proofOut, "good", t("Sound."), t("This row is number {n} of {size}: {hashes} hashes lead from it to the signed tree head.", { n: v.index, size: v.size, hashes: v.way.length - 1 }));
     } catch (problem) {
       sayProblem(proofOut, problem);
     }
