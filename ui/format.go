@@ -39,6 +39,8 @@ func functions(w *words.Words) template.FuncMap {
 		"result":   result,
 		"gap":      func(reason string) string { return gapReason(w, reason) },
 		"where":    where,
+		"host":     hostOf,
+		"brief":    brief,
 		"caller":   func(name string) string { return callerName(w, name) },
 		"about":    func(id string) (template.HTML, error) { return about(w, id) },
 		"namedBy":  func(source string) template.HTML { return meaning(w, nameSources, source) },
@@ -148,6 +150,19 @@ func gapReason(w *words.Words, reason string) string {
 		return w.Text(text)
 	}
 	return w.Text("not watched")
+}
+
+// briefly is how many characters of a text a line of a table shows; the row's own page has the whole.
+const briefly = 120
+
+func brief(text string) string {
+	if len(text) <= briefly {
+		return text
+	}
+	if r := []rune(text); len(r) > briefly {
+		return string(r[:briefly-1]) + "…"
+	}
+	return text
 }
 
 // callerName is a module's name for people.
