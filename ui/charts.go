@@ -12,8 +12,8 @@ import (
 type bar struct {
 	report.Destination
 	Percent int
-	Spark   []spark
-	Width   int // of the spark's field
+	Spark   string // calls over time, as the path of a drawing
+	Width   int    // of the spark's field
 }
 
 // mostBars bounds the destinations of a panel; the Audit Log has all.
@@ -30,7 +30,7 @@ func bars(list []report.Destination, class string) (out []bar, more int) {
 			more++
 			continue
 		}
-		out = append(out, bar{d, percent(d.Out+d.In, largest), sparks(d.Series), len(d.Series)})
+		out = append(out, bar{d, percent(d.Out+d.In, largest), sparkPath(d.Series), len(d.Series)})
 	}
 	return out, more
 }
