@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"netaudit/attribution/pystack"
@@ -149,6 +150,25 @@ func TestEveryCallOfEveryPythonHasItsStack(t *testing.T) {
 				t.Errorf("%d calls, want %d", n, threads*rounds)
 			}
 		})
+	}
+}
+
+func TestThreadsOfAContainerAreFoundByTheirOwnNumbers(t *testing.T) {
+	h := attached(t)
+	server := instantServer(t)
+	cmd := exec.Command("/usr/bin/python3", "-c", calls, fmt.Sprint(server.Port()), "3", "5")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	c := startCaller(t, cmd)
+	p := announced(t, h, c.pid)
+	c.cue(t)
+	for line := c.line(t); line != "end"; line = c.line(t) {
+		var port uint16
+		var name string
+		var depth int
+		if _, err := fmt.Sscan(line, &port, &name, &depth); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		checkStack(t, h, p, netip.AddrPortFrom(server.Addr(), port), server, name, depth)
 	}
 }
 

@@ -1,0 +1,35 @@
+package hook
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"netaudit/attribution/pystack"
+)
+
+// FuzzRecords feeds records that no program of ours would write: nothing may panic, and no more may be believed than there is.
+func FuzzRecords(f *testing.F) {
+	call := make([]byte, callSize+2*pystack.SlotSize)
+	binary.NativeEndian.PutUint32(call[offKind:], kindCall)
+	binary.NativeEndian.PutUint32(call[offFrames:], 2)
+	binary.NativeEndian.PutUint32(call[offFamily:], 6)
+	binary.NativeEndian.PutUint32(call[offOutcome:], outcomeWhole)
+	f.Add(call)
+	binary.NativeEndian.PutUint32(call[offFrames:], 3)
+	f.Add(call)
+	packet := make([]byte, packetSize)
+	binary.NativeEndian.PutUint32(packet[offKind:], kindPacket)
+	binary.NativeEndian.PutUint32(packet[offLength:], 44)
+	f.Add(packet)
+	f.Add([]byte{kindPacket})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h := Hook{store: newStore()}
+		h.take(b, func(ns uint64) time.Time { return time.Unix(0, int64(ns)) })
+		for _, list := range h.store.byCookie {
+			if len(list[0].Slots) > len(b) || len(list[0].Slots)%pystack.SlotSize != 0 {
+				t.Errorf("%d bytes of slots from %d bytes", len(list[0].Slots), len(b))
+			}
+		}
+	})
+}
