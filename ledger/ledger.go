@@ -26,6 +26,8 @@ type Options struct {
 	MaxDelay time.Duration    // how long a row waits for company, default 250 ms
 	Queue    int              // rows that wait for the sequencer at most, default 8192
 	Clock    func() time.Time // nil: time.Now
+
+	fault func(step string, done bool) error // nil but in tests: lets a step of a commit fail, before it or although it is done
 }
 
 // Row is one sealed row.

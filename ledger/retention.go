@@ -143,7 +143,9 @@ func (s *sequencer) drop(d dayRange) error {
 	}
 	value := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.first), d.last)
 	value = append(value, last.Chain[:]...)
-	err = s.l.db.Update(func(txn *badger.Txn) error { return txn.Set(droppedKey(d.day), value) })
+	err = s.l.step("withhold", func() error {
+		return s.l.db.Update(func(txn *badger.Txn) error { return txn.Set(droppedKey(d.day), value) })
+	})
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (s *sequencer) drop(d dayRange) error {
 	state.dropped = append(slices.Clone(state.dropped), d)
 	slices.SortFunc(state.dropped, func(a, b dayRange) int { return int(a.day) - int(b.day) })
 	s.l.state.Store(&state)
-	return dropDay(s.l.db.DB, d.day)
+	return s.l.step("drop", func() error { return dropDay(s.l.db.DB, d.day) })
 }
 
 func dropDay(db *badger.DB, day uint32) error {

@@ -163,12 +163,12 @@ func (s *sequencer) sealDay(today uint32) error {
 		return err
 	}
 	// If we crash here, the day is not sealed: the next start does it.
-	if err := writeDurably(sealPath(s.l.dir, s.seals.Day), text, 0o644); err != nil {
+	if err := s.l.step("seal file", func() error { return writeDurably(sealPath(s.l.dir, s.seals.Day), text, 0o644) }); err != nil {
 		return err
 	}
 	// If we crash here, the next start finds the seal and only forgets the key.
 	s.seals.last, s.seals.previous = &seal, sha256.Sum256(text)
-	if err := s.seals.advance(s.l.dir); err != nil {
+	if err := s.l.step("seal key", func() error { return s.seals.advance(s.l.dir) }); err != nil {
 		return err
 	}
 	s.l.lastSeal.Store(s.seals.last)

@@ -301,3 +301,12 @@ func TestLogFromBeforeThereWereSealsGoesOn(t *testing.T) {
 		t.Errorf("a log whose seals were disowned: %v", v.Status)
 	}
 }
+
+// checkSealsOf checks the seals of a log with the owner's key.
+func checkSealsOf(t *testing.T, dir string, key proof.SealKey, want int) {
+	t.Helper()
+	texts, vkey := seals(t, dir)
+	if list, err := proof.CheckSeals(texts, vkey, &key); err != nil || len(list) != want {
+		t.Errorf("%d seals, %v; want %d", len(list), err, want)
+	}
+}

@@ -190,7 +190,7 @@ type sealedRow struct {
 // the store anew and decides by what is stored.
 func (s *sequencer) commit() error {
 	now := max(s.l.options.Clock().UnixNano(), s.logged) // a clock that steps back must not reopen a day
-	if err := s.sealDays(now); err != nil {
+	if err := s.l.step("seal", func() error { return s.sealDays(now) }); err != nil {
 		return err
 	}
 	rows, err := s.seal(now)
@@ -210,12 +210,16 @@ func (s *sequencer) commit() error {
 		return err
 	}
 	hour := s.hour.clone()
-	days, err := s.write(rows, g, signed, hour)
+	var days []dayRange
+	err = s.l.step("store", func() (err error) {
+		days, err = s.write(rows, g, signed, hour)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("commit rows %d to %d: %w", s.tree.size, g.size-1, err)
 	}
 	// If we crash here, the store holds more than the anchor says: recovery proves the difference and anchors it.
-	if err := writeDurably(anchorPath(s.l.dir), signed, 0o644); err != nil {
+	if err := s.l.step("anchor", func() error { return writeDurably(anchorPath(s.l.dir), signed, 0o644) }); err != nil {
 		return fmt.Errorf("anchor the checkpoint of %d rows: %w", g.size, err)
 	}
 	last := rows[len(rows)-1]

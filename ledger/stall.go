@@ -98,6 +98,21 @@ func (s *sequencer) countOverflow() {
 	}
 }
 
+// step does one step of a commit.
+func (l *Ledger) step(name string, do func() error) error {
+	fault := l.options.fault
+	if fault == nil {
+		return do()
+	}
+	if err := fault(name, false); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return fault(name, true)
+}
+
 // How long the sequencer waits before it tries again to write.
 const (
 	shortestWait = 50 * time.Millisecond
