@@ -52,6 +52,7 @@ ROUNDS ?= 1000
 soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1000), let each of its system calls fail, change every byte of a ledger, read busy stacks
 	NETAUDIT_KILL_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 2h -run TestKilledWriter ./ledger
 	NETAUDIT_FAULTS=100000 go test -count=1 -v -timeout 4h -run 'TestEverySystemCall|TestBreakIsRecorded' ./ledger
+	NETAUDIT_MACHINES=300 go test -count=1 -v -timeout 2h -run TestLedgerAgainstASlice ./ledger
 	NETAUDIT_TAMPER=all go test -count=1 -v -timeout 2h -run TestNoChangedByte ./ledger
 	NETAUDIT_SAMPLES=10000 go test -count=1 -v -timeout 2h -run TestBusyThreads ./attribution/pystack
 
