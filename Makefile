@@ -53,6 +53,7 @@ soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1
 	NETAUDIT_KILL_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 2h -run TestKilledWriter ./ledger
 	NETAUDIT_FAULTS=100000 go test -count=1 -v -timeout 4h -run 'TestEverySystemCall|TestBreakIsRecorded' ./ledger
 	NETAUDIT_MACHINES=300 go test -count=1 -v -timeout 2h -run TestLedgerAgainstASlice ./ledger
+	NETAUDIT_POWER_LOSSES=5000 go test -count=1 -v -timeout 2h -run TestPowerLoss ./ledger
 	NETAUDIT_TAMPER=all go test -count=1 -v -timeout 2h -run TestNoChangedByte ./ledger
 	NETAUDIT_SAMPLES=10000 go test -count=1 -v -timeout 2h -run TestBusyThreads ./attribution/pystack
 

@@ -58,7 +58,7 @@ func (s *server) registerLedger(a huma.API) {
 		OperationID: "get-checkpoint", Method: http.MethodGet, Path: "/api/v1/ledger/checkpoint", Summary: "Newest signed checkpoint",
 		Tags: []string{"ledger"}, Security: security, Errors: []int{401, 429}, Responses: text,
 	}, func(context.Context, *struct{}) (*textOutput, error) {
-		return &textOutput{"text/plain; charset=utf-8", s.o.Ledger.Checkpoint().Note}, nil
+		return &textOutput{"text/plain; charset=utf-8", s.o.Ledger.PublicCheckpoint().Note}, nil
 	})
 	huma.Register(a, huma.Operation{
 		OperationID: "verify-ledger", Method: http.MethodGet, Path: "/api/v1/ledger/verify", Summary: "Recompute every hash of the log now",
@@ -143,7 +143,7 @@ func (s *server) verify(ctx context.Context, in *verifyInput) (*struct{ Body ver
 
 // checkpointNote serves /checkpoint to stock C2SP clients. A checkpoint says how many rows there are and nothing of what they say.
 func (s *server) checkpointNote(c *gin.Context) {
-	newest := s.o.Ledger.Checkpoint()
+	newest := s.o.Ledger.PublicCheckpoint()
 	if reader, ok := s.o.Tokens.Reader(c.Request); ok {
 		s.o.Access.Exported(c.Request.Context(), c.Request, reader, "the newest tree head,", newest.Size)
 	}

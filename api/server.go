@@ -69,6 +69,7 @@ func New(o Options) (*gin.Engine, error) {
 	r.GET("/readyz", s.health)
 	r.GET("/checkpoint", s.checkpointNote)
 	r.GET("/tile/*path", s.tile)
+	s.registerWitness(r)
 	if o.Metrics != nil {
 		r.GET("/metrics", s.metrics)
 	}

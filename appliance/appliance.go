@@ -85,7 +85,7 @@ func watch(ctx context.Context, c Config, log *slog.Logger, ready func(Access)) 
 		return err
 	}
 	defer closeSources(sources, log)
-	if a.ledger, err = ledger.Open(c.State, ledger.Options{Create: true, Continue: true, Logger: log}); err != nil {
+	if a.ledger, err = ledger.Open(c.State, ledger.Options{Create: true, Continue: true, Logger: log, Witnesses: c.Witnesses}); err != nil {
 		return err
 	}
 	a.verifier = api.NewVerifier(a.ledger)

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 
 	"github.com/goccy/go-yaml"
+
+	"netaudit/ledger"
 )
 
 // Kinds of installation: they decide what a row can know.
@@ -42,6 +44,7 @@ type Config struct {
 	KeepMB        int      `yaml:"keep_mb"`        // the oldest days go when the store is larger than so many MiB; 0: no limit
 	LegalHold     []string `yaml:"legal_hold"`     // days that are kept whatever else is said: 2026-01-01/2026-03-31, or one day
 	LocalNetworks []string `yaml:"local_networks"` // networks that count as local besides this host's own addresses
+	Witnesses     []string `yaml:"witnesses"`      // public keys of those who hold the log's history outside and may cosign it
 	Acknowledged  []string `yaml:"acknowledged"`   // damaged logs before this one that are no alarm any more: their names, or where they are kept
 
 	Origins map[string]string `yaml:"-"` // by key: file:line, --flag or $VARIABLE; a key that is not there has its default
@@ -129,6 +132,9 @@ func (c *Config) Check() error {
 	}
 	if _, err := c.policy(); err != nil {
 		return err
+	}
+	if _, err := ledger.WitnessKeys(c.Witnesses); err != nil {
+		return fmt.Errorf("witnesses: %w", err)
 	}
 	_, err := c.localNetworks()
 	return err

@@ -29,6 +29,9 @@ var bundleReadme string
 // program in docs). The rows are the stored bytes. ErrNoRow when the log does not have them all.
 func (l *Ledger) WriteBundle(ctx context.Context, w io.Writer, first, count uint64) error {
 	c := l.Checkpoint()
+	if last := first + count; count > 0 && last > first && l.minimum() <= first { // seals behind a cosigned checkpoint, which say what retention took, would be missing
+		c = l.checkpointFor(last)
+	}
 	if count == 0 || first+count > c.Size || first+count < first {
 		return fmt.Errorf("rows %d to %d of %d: %w", first, first+count-1, c.Size, ErrNoRow)
 	}

@@ -42,7 +42,7 @@ func (h *history) holds(t *testing.T, l *Ledger) {
 
 // TestEveryStepOfACommitMayFail lets each step fail once, before it and although it is done. The ledger goes on by itself; every row is there exactly once.
 func TestEveryStepOfACommitMayFail(t *testing.T) {
-	for _, step := range []string{"seal", "seal file", "seal key", "store", "anchor", "withhold", "drop"} {
+	for _, step := range []string{"seal", "seal file", "seal key", "store", "directory", "anchor", "withhold", "drop"} {
 		for _, done := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, done %v", step, done), func(t *testing.T) {
 				armed, fired := false, 0

@@ -27,6 +27,8 @@ type Options struct {
 	Queue    int              // rows that wait for the sequencer at most, default 8192
 	Clock    func() time.Time // nil: time.Now
 
+	Witnesses []string // public keys (C2SP vkeys) of those whose cosignatures are taken
+
 	fault func(step string, done bool) error // nil but in tests: lets a step of a commit fail, before it or although it is done
 }
 
@@ -71,6 +73,8 @@ type Ledger struct {
 	failed   chan struct{} // closed when the sequencer gave up
 	stopping chan struct{} // closed by Close
 	stall    stall
+
+	witnesses witnesses
 
 	mu       sync.Mutex // guards closing against appending, and recovery
 	closing  bool
@@ -126,6 +130,9 @@ func (l *Ledger) start(open func() error) (s *sequencer, err error) {
 		}
 	}()
 	if err := open(); err != nil {
+		return nil, err
+	}
+	if err := l.openWitnesses(); err != nil {
 		return nil, err
 	}
 	if l.options.ReadOnly {

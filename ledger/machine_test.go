@@ -127,9 +127,7 @@ func (m *machine) turnClock(r *rapid.T) {
 // crash takes the files as they are at a moment: what a start after a power cut finds when every write reached the disk.
 func (m *machine) crash(r *rapid.T) {
 	image := filepath.Join(m.t.TempDir(), "image")
-	if err := os.CopyFS(image, os.DirFS(m.dir)); err != nil {
-		r.Fatal(err)
-	}
+	copyTo(m.t, m.dir, image)
 	m.close(r)
 	m.dir = image
 	m.open(r)

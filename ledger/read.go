@@ -168,9 +168,9 @@ func (l *Ledger) Since(t time.Time) uint64 {
 	return found
 }
 
-// Proof returns a C2SP tlog-proof (c2sp.org/tlog-proof@v1) that the row is in the log under the newest checkpoint.
+// Proof returns a C2SP tlog-proof (c2sp.org/tlog-proof@v1) that the row is in the log under the newest checkpoint that a witness cosigned, if it has the row, else under the newest.
 func (l *Ledger) Proof(seq uint64) ([]byte, error) {
-	c := l.Checkpoint()
+	c := l.checkpointFor(seq + 1)
 	if seq >= c.Size {
 		return nil, fmt.Errorf("row %d: %w", seq, ErrNoRow)
 	}

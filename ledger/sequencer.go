@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -41,6 +42,7 @@ type sequencer struct {
 	wait   []chan error
 	hour   *hourSums
 	block  *openBlock
+	synced time.Time  // when the store's directory had last changed before it was synced
 	doubt  bool       // after an error it is not known what is stored: the store must be opened anew before anything is written
 	seals  *sealState // nil for logs from before there were seals
 }
@@ -218,6 +220,9 @@ func (s *sequencer) commit() error {
 	if err != nil {
 		return fmt.Errorf("commit rows %d to %d: %w", s.tree.size, g.size-1, err)
 	}
+	if err := s.l.step("directory", s.syncStore); err != nil {
+		return err
+	}
 	// If we crash here, the store holds more than the anchor says: recovery proves the difference and anchors it.
 	if err := s.l.step("anchor", func() error { return writeDurably(anchorPath(s.l.dir), signed, 0o644) }); err != nil {
 		return fmt.Errorf("anchor the checkpoint of %d rows: %w", g.size, err)
@@ -229,6 +234,17 @@ func (s *sequencer) commit() error {
 	checkpoint := Checkpoint{Size: uint64(g.size), Root: g.root, Note: signed, Time: time.Unix(0, s.logged)}
 	s.l.state.Store(&published{checkpoint: checkpoint, days: days, dropped: s.l.state.Load().dropped})
 	return nil
+}
+
+// syncStore makes the names of new files of the store durable before anything in them is acknowledged: Badger v4.9.6 does not sync the directory when it begins a new write-ahead log.
+func (s *sequencer) syncStore() error {
+	path := badgerPath(s.l.dir)
+	info, err := os.Stat(path)
+	if err != nil || info.ModTime().Equal(s.synced) {
+		return err
+	}
+	s.synced = info.ModTime() // before the sync: what comes meanwhile is synced the next time
+	return syncDirectory(path)
 }
 
 // seal numbers, salts, encodes and hashes the next rows of the batch.

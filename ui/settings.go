@@ -34,6 +34,7 @@ var settingMeanings = map[string]string{
 	"keep_mb":        "Size in MiB from which the oldest days go; 0: no limit",
 	"legal_hold":     "Days that are kept whatever else is said",
 	"acknowledged":   "Damaged logs before this one that are no alarm any more",
+	"witnesses":      "Public keys of those who hold the log's history outside and may cosign it",
 	"local_networks": "Networks that count as local besides this host's own addresses",
 }
 

@@ -21,6 +21,7 @@ type Source interface {
 	Rollups(ctx context.Context, from, to time.Time, yield func(ledger.Rollup) bool) error
 	LastSeal() *proof.Seal
 	SealVerifierKey() string
+	Witnessed() []ledger.Witnessed
 }
 
 // Rules is what a verdict needs to know besides the rows.
@@ -61,6 +62,7 @@ type Report struct {
 	Attribution  Attribution   `json:"attribution"`
 	License      License       `json:"license"`
 	LastSeal     string        `json:"last_seal,omitempty"` // UTC day, 2026-11-23
+	Held         *Held         `json:"held_outside,omitempty"`
 	Destinations []Destination `json:"destinations"`
 	Modules      []Module      `json:"modules"`
 	Timeline     []Bucket      `json:"timeline"`
@@ -73,6 +75,13 @@ type Fresh struct {
 	Calls        int      `json:"calls"`
 	MIT          int      `json:"mit_bound"`
 	Destinations []string `json:"destinations"` // without a call in the window before; at most mostListed
+}
+
+// Held says how far the log's history is held outside, by whom and since when: a witness cosigned it.
+type Held struct {
+	Rows    uint64    `json:"rows"`
+	Witness string    `json:"witness"`
+	Time    time.Time `json:"time"`
 }
 
 // Finding is a rule that fired.
@@ -207,6 +216,9 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 		return Report{}, parseErr
 	}
 	c.report.Origin, c.report.Size = src.Origin(), src.Size()
+	if held := src.Witnessed(); len(held) > 0 {
+		c.report.Held = &Held{held[0].Size, held[0].Name, held[0].Time.UTC()}
+	}
 	if err := c.predecessor(ctx, src); err != nil {
 		return Report{}, fmt.Errorf("read the first row: %w", err)
 	}

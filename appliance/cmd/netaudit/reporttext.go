@@ -34,6 +34,9 @@ func printReport(w io.Writer, r report.Report) error {
 	}
 	fmt.Fprintf(&b, "  window       %s – %s\n", clock(r.From), clock(r.To))
 	fmt.Fprintf(&b, "  log          %s, %s rows\n", r.Origin, grouped(int64(r.Size)))
+	if r.Held != nil {
+		fmt.Fprintf(&b, "  held outside  up to row %d, by %s since %s\n", r.Held.Rows, printable(r.Held.Witness), r.Held.Time.Format(time.DateTime))
+	}
 	if r.LastSeal != "" {
 		fmt.Fprintf(&b, "  last seal    %s\n", r.LastSeal)
 	}
