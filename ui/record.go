@@ -105,6 +105,7 @@ type verifyContent struct {
 	Checked, NotChecked       []string
 	Size                      uint64
 	Milliseconds              int64
+	At                        time.Time
 	Note, Key                 string
 	SealKey, Today            string
 	Seals                     []sealedDay // newest first
@@ -136,16 +137,20 @@ func (p *pages) calendar() (days []sealedDay, more int) {
 	return days, len(texts) - len(days)
 }
 
-// verify recomputes the hashes of what came since the last verification before it answers.
+// verify recomputes the hashes of what came since the last verification before it answers; ?now recomputes all.
 func (p *pages) verify(c *gin.Context) {
-	v, err := p.o.Verifier.VerifyNew(c.Request.Context())
+	compute := p.o.Verifier.VerifyNew
+	if c.Query("now") != "" {
+		compute = p.o.Verifier.Verify
+	}
+	v, err := compute(c.Request.Context())
 	if err != nil {
 		p.failed(c, "verify the log", err)
 		return
 	}
 	content := verifyContent{
 		Word: "Intact", Class: "good", Origin: v.Origin, Root: hex.EncodeToString(v.Root[:]), Checked: v.Checked, NotChecked: v.NotChecked,
-		Size: v.Size, Milliseconds: v.Elapsed.Milliseconds(), Note: string(p.o.Ledger.Checkpoint().Note), Key: p.o.Ledger.VerifierKey(),
+		Size: v.Size, Milliseconds: v.Elapsed.Milliseconds(), At: v.At, Note: string(p.o.Ledger.Checkpoint().Note), Key: p.o.Ledger.VerifierKey(),
 	}
 	content.SealKey, content.Today = p.o.Ledger.SealVerifierKey(), time.Now().UTC().Format(time.DateOnly)
 	if content.SealKey != "" {

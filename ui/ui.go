@@ -163,12 +163,15 @@ func (p *pages) show(c *gin.Context, status int, name, title, active string, con
 	c.Data(status, "text/html; charset=utf-8", page.Bytes())
 }
 
-type problemContent struct{ Title, Detail string }
+type problemContent struct {
+	Title, Detail string
+	Missing       bool // what was asked for is not there; else something went wrong
+}
 
 // problem explains a mistake. Title and detail are English texts; the values are the detail's.
 func (p *pages) problem(c *gin.Context, status int, title, detail string, values ...any) {
 	w := p.words(c)
-	p.show(c, status, "problem", title, "", problemContent{w.Text(title), w.Text(detail, values...)})
+	p.show(c, status, "problem", title, "", problemContent{w.Text(title), w.Text(detail, values...), status == http.StatusNotFound})
 }
 
 // failed tells the reader that something could not be read, and the log why.

@@ -14,6 +14,14 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-print]")) globalThis.print();
 });
 
+// What takes a while says so.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-busy]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  link.textContent = link.dataset.busy;
+  link.setAttribute("aria-busy", "true");
+});
+
 // The Trust Report renews itself while somebody looks at it. Focus and scrolling stay where they are.
 const live = document.querySelector("[data-refresh]");
 if (live?.dataset.refresh) {
