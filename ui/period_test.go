@@ -63,6 +63,7 @@ func TestTimelineDrawsGapsWhereTheyWere(t *testing.T) {
 	from := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	at := func(hours float64) time.Time { return from.Add(time.Duration(hours * float64(time.Hour))) }
 	r := report.Report{From: from, To: at(24), Generated: at(18), Coverage: report.Coverage{Known: true, Awake: []report.Span{{From: at(6), To: at(9)}, {From: at(9.001), To: at(18)}}}}
+	r.Coverage.Percent = 66
 	line := drawTimeline(w, &r, at(6))
 	if len(line.Absent) != 2 || line.Absent[0].X != 0 || line.Absent[0].Width != timelineWidth/4 || line.Absent[1].X != timelineWidth*3/4 || line.Absent[1].Width != timelineWidth/4 {
 		t.Errorf("no log: %+v", line.Absent)

@@ -104,7 +104,8 @@ func (p *pages) report(c *gin.Context) {
 	content.Third, content.ThirdMore = bars(r.Destinations, "third_party")
 	content.Modules = r.Modules[:min(mostModules, len(r.Modules))]
 	content.MoreModules = len(r.Modules) - len(content.Modules)
-	content.First = r.Calls.Total == 0 && len(r.Modules) == 0 && !period.Custom() && time.Since(p.began()) < 24*time.Hour
+	began := p.began()
+	content.First = r.Calls.Total == 0 && len(r.Modules) == 0 && !period.Custom() && (began.IsZero() && r.Size == 0 || time.Since(began) < 24*time.Hour)
 	if !content.Packets {
 		if content.Picture, err = p.outwardPicture(c, period); err != nil {
 			p.failed(c, "add up the traffic", err)

@@ -71,7 +71,7 @@ func drawTimeline(w *words.Words, r *report.Report, began time.Time) (out timeli
 		out.Absent = append(out.Absent, block(r.Generated, end, "{from} to {end}: not yet"))
 		end = r.Generated
 	}
-	if r.Coverage.Known {
+	if r.Coverage.Known && r.Coverage.Percent < 100 {
 		for _, b := range blind(r.Coverage.Awake, begin, end) {
 			out.Blind = append(out.Blind, block(b.From, b.To, "{from} to {end}: not watched"))
 		}

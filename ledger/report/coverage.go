@@ -10,10 +10,10 @@ import (
 
 // Coverage says when the watcher was awake: silence is only proof if it was.
 type Coverage struct {
-	Percent  float64   `json:"percent"` // of the time since the log's first row in the window
+	Percent  float64   `json:"percent"` // of the window, or of what is left of it since the log's first row
 	Known    bool      `json:"known"`   // false: the rows come from capture files, or there are none
 	Dropped  int64     `json:"dropped"` // packets lost by kernel or interface
-	Begin    time.Time `json:"begin"`   // when the log's first row in the window was taken, or the window's begin
+	Begin    time.Time `json:"begin"`   // of the window, or when the log began within it
 	Awake    []Span    `json:"awake"`
 	Watching bool      `json:"watching"` // awake at the window's end
 }
@@ -29,7 +29,8 @@ const heartbeatGrace = 90 * time.Second
 
 type coverageCollector struct {
 	from, to time.Time
-	first    int64 // ingest time of the first row
+	first    int64 // ingest time of the first row in the window
+	older    bool  // the log has rows before the window
 	awake    []Span
 	blind    []Span
 	dropped  int64
@@ -68,8 +69,8 @@ func (c *coverageCollector) finish() Coverage {
 		out.Watching = true
 	}
 	begin := c.from
-	if first := time.Unix(0, c.first); first.After(begin) {
-		begin = first
+	if first := time.Unix(0, c.first); first.After(begin) && !c.older {
+		begin = first // there was no log before
 	}
 	out.Begin = begin.UTC()
 	out.Awake = subtract(merge(clip(c.awake, begin, c.to)), c.blind)

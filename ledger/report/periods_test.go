@@ -112,3 +112,22 @@ func TestFreshIsWhatTheReaderHasNotSeen(t *testing.T) {
 		t.Errorf("%+v", r.Destinations[0])
 	}
 }
+
+// TestSleepAtTheBeginOfAWindowIsNoCoverage: whoever looks at a day does not learn of its first half by starting netaudit at noon.
+func TestSleepAtTheBeginOfAWindowIsNoCoverage(t *testing.T) {
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	w, at := clocked(t, start)
+	beat := func(from, to time.Time) {
+		at(to)
+		w.add(ledger.Event{Kind: "heartbeat", Start: from.UnixNano(), End: to.UnixNano(), Heartbeat: &ledger.Heartbeat{}})
+	}
+	beat(start, start.Add(time.Hour))
+	beat(start.Add(18*time.Hour), start.Add(24*time.Hour))
+	r := w.over(start.Add(12*time.Hour), start.Add(24*time.Hour+time.Second), 0)
+	if p := r.Coverage.Percent; p < 49.9 || p > 50.1 || !r.Coverage.Begin.Equal(start.Add(12*time.Hour)) {
+		t.Errorf("%.2f %% of a window whose first half nobody watched, from %s", p, r.Coverage.Begin)
+	}
+	if p := w.over(start.Add(-12*time.Hour), start.Add(time.Hour+time.Minute), 0).Coverage; p.Percent < 99 || !p.Begin.Equal(start.Add(time.Hour)) { // the log began in it
+		t.Errorf("%+v", p)
+	}
+}

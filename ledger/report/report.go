@@ -193,6 +193,7 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 	}
 	c := newCollector(from, to, r)
 	first := src.Since(from)
+	c.coverage.older = first > 0
 	if err := c.baseline(ctx, src, first); err != nil {
 		return Report{}, err
 	}
