@@ -1,6 +1,8 @@
 package tls
 
 import (
+	stdtls "crypto/tls"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -50,6 +52,21 @@ func TestKnownFingerprintsAreThoseThatWereComputed(t *testing.T) {
 	}
 	if _, ja4 := p.Client(hellos[0], 'q'); ja4 != hellos[0].JA4('q') {
 		t.Errorf("over QUIC %s, want %s", ja4, hellos[0].JA4('q'))
+	}
+}
+
+// TestCipherNamesAreThoseOfCryptoTLS: the registry was copied from another program's.
+func TestCipherNamesAreThoseOfCryptoTLS(t *testing.T) {
+	for _, s := range slices.Concat(stdtls.CipherSuites(), stdtls.InsecureCipherSuites()) {
+		if got := CipherName(s.ID); got != s.Name {
+			t.Errorf("%#04x is %s, want %s", s.ID, got, s.Name)
+		}
+	}
+	if n := len(suites()); n < 340 {
+		t.Errorf("%d suites, want all of the registry", n)
+	}
+	if got := CipherName(0x4a4a); got != "0x4A4A" {
+		t.Errorf("unknown: %s", got)
 	}
 }
 

@@ -1,0 +1,109 @@
+package appliance
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"netaudit/attribution/party"
+	"netaudit/ledger"
+)
+
+// captures are real clients and servers on the wire; the scripts beside them say which.
+func captures(t *testing.T) []string {
+	t.Helper()
+	list, err := filepath.Glob("../tap/testdata/captures/*.pcap*")
+	if err != nil || len(list) < 19 {
+		t.Fatalf("captures: %v, error %v; want at least 19", list, err)
+	}
+	return list
+}
+
+// replayed returns the events of one capture.
+func replayed(t *testing.T, path string) []ledger.Event {
+	t.Helper()
+	parties, err := party.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []ledger.Event
+	r := &Replay{Parties: parties, Emit: func(e ledger.Event) {
+		if line := e.AppendJSON(nil); !json.Valid(line) {
+			t.Errorf("no JSON: %s", line)
+		}
+		events = append(events, e)
+	}}
+	if err := r.Run(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+func closed(e ledger.Event) bool { return e.Kind == "flow" && e.State == "closed" }
+
+// TestNothingSecretLeavesTheParsers: the captured clients send the word in queries, bodies, header values, credentials and mail addresses.
+func TestNothingSecretLeavesTheParsers(t *testing.T) {
+	for _, path := range captures(t) {
+		for _, e := range replayed(t, path) {
+			if line := e.AppendJSON(nil); strings.Contains(string(line), "secret") {
+				t.Errorf("%s: %s", filepath.Base(path), line)
+			}
+		}
+	}
+}
+
+// TestEveryCapturedProtocolIsRecognised names what each capture of services.sh is there for.
+func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
+	for file, want := range map[string][]string{
+		"mail.pcap":      {"smtp quit 2", "smtp tls 0", "imap quit 1", "imap tls 0", "pop3 quit 1", "pop3 tls 0"},
+		"databases.pcap": {"postgres p******* t********", "postgres over TLS", "mysql s********* s*********", "mysql over TLS", "redis"},
+		"ldap.pcap":      {"ldap", "ldap over TLS"},
+		"ssh.pcap":       {"ssh  "},
+		"web.pcap":       {"http 1.1", "http 1.1", "websocket 1.1", "http 2"},
+		"ech.pcap":       {"https public.example hidden"},
+		"dtls.pcap":      {"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de"},
+		"vxlan.pcap":     {"http 1.1 in vxlan:42"},
+	} {
+		t.Run(file, func(t *testing.T) {
+			var got []string
+			for _, e := range replayed(t, filepath.Join("../tap/testdata/captures", file)) {
+				if text := summary(e); text != "" {
+					got = append(got, text)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func summary(e ledger.Event) string {
+	text := e.Channel
+	switch {
+	case !closed(e) || e.Channel == "dns" || e.Channel == "icmp" || e.Channel == "udp":
+		return ""
+	case e.Mail != nil:
+		text += fmt.Sprintf(" %s %d", e.Mail.State, e.Mail.Messages)
+	case e.TLS != nil && e.TLS.StartTLS != "":
+		text += " over TLS"
+	case e.TLS != nil:
+		text += " " + e.TLS.SNI
+		if e.TLS.ECH {
+			text += " hidden"
+		}
+	case e.Service != nil:
+		text += " " + e.Service.User + " " + e.Service.Database
+	case e.HTTP != nil:
+		text += " " + e.HTTP.Version
+	}
+	if e.Tunnel != "" {
+		text += " in " + e.Tunnel
+	}
+	return text
+}

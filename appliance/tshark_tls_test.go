@@ -1,0 +1,193 @@
+package appliance
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"netaudit/dissect/tls"
+	"netaudit/ledger"
+)
+
+const (
+	clientHello        = "1"
+	serverHello        = "2"
+	helloVerifyRequest = "3"
+	helloRetry         = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
+)
+
+// hello says that the packet holds a handshake message of a type, over TLS, DTLS or QUIC.
+func (f frame) hello(kind string) bool {
+	return slices.Contains(f["tls.handshake.type"], kind) || slices.Contains(f["dtls.handshake.type"], kind)
+}
+
+func (f frame) retry() bool {
+	return slices.ContainsFunc(f["tls.handshake.random"], func(r string) bool { return strings.ReplaceAll(r, ":", "") == helloRetry })
+}
+
+func clientPort(e ledger.Event) string { return strconv.Itoa(e.Src.Port) }
+
+// tlsComparisons are about handshakes.
+var tlsComparisons = []comparison{
+	{
+		name: "ClientHellos", once: true,
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || e.TLS.JA3 == "" {
+				return nil
+			}
+			return one(clientPort(e) + " " + e.TLS.SNI + " " + e.TLS.JA3)
+		},
+		theirs: func(f frame) []string {
+			if !f.hello(clientHello) {
+				return nil
+			}
+			from, _ := f.ports()
+			return one(from + " " + f.first("tls.handshake.extensions_server_name", "dtls.handshake.extensions_server_name") + " " + f.first("tls.handshake.ja3", "dtls.handshake.ja3"))
+		},
+	},
+	{
+		name: "ServerHellos",
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || e.TLS.JA3S == "" {
+				return nil
+			}
+			return one(clientPort(e) + " " + e.TLS.JA3S + " " + e.TLS.Cipher + " " + e.TLS.Version)
+		},
+		theirs: func(f frame) []string {
+			if !f.hello(serverHello) || f.retry() {
+				return nil
+			}
+			_, to := f.ports()
+			cipher, version := number(f.first("tls.handshake.ciphersuite", "dtls.handshake.ciphersuite")), number(f.first("tls.handshake.extensions.supported_version", "tls.handshake.version", "dtls.handshake.version"))
+			return one(to + " " + f.first("tls.handshake.ja3s", "dtls.handshake.ja3s") + " " + tls.CipherName(cipher) + " " + tls.VersionName(version))
+		},
+	},
+	{
+		name: "application protocols", once: true, // the client's first offer; up to 1.2 the server's choice takes its place
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || e.TLS.Version != "1.3" || e.TLS.ALPN == "" || e.TLS.JA3 == "" {
+				return nil
+			}
+			return one(clientPort(e) + " " + e.TLS.ALPN)
+		},
+		theirs: func(f frame) []string {
+			if !f.hello(clientHello) || !f.has("tls.handshake.extensions_alpn_str") || f.first("tls.handshake.extensions.supported_version") == "" || !slices.Contains(f["tls.handshake.extensions.supported_version"], "0x0304") {
+				return nil
+			}
+			from, _ := f.ports()
+			return one(from + " " + f.first("tls.handshake.extensions_alpn_str"))
+		},
+	},
+	{
+		name: "early data", once: true,
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || !e.TLS.EarlyData {
+				return nil
+			}
+			return one(clientPort(e))
+		},
+		theirs: func(f frame) []string {
+			const earlyData = "42"
+			if !f.hello(clientHello) || !slices.Contains(f["tls.handshake.extension.type"], earlyData) {
+				return nil
+			}
+			from, _ := f.ports()
+			return one(from)
+		},
+	},
+	{
+		name: "Encrypted Client Hellos", once: true,
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || !e.TLS.ECH {
+				return nil
+			}
+			return one(clientPort(e))
+		},
+		theirs: func(f frame) []string {
+			const encryptedClientHello = "65037"
+			if !f.hello(clientHello) || !slices.Contains(f["tls.handshake.extension.type"], encryptedClientHello) {
+				return nil
+			}
+			from, _ := f.ports()
+			return one(from)
+		},
+	},
+	{
+		name: "key exchange groups", once: true,
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || e.TLS.Version != "1.3" || e.TLS.Group == "" {
+				return nil
+			}
+			return one(clientPort(e) + " " + e.TLS.Group)
+		},
+		theirs: func(f frame) []string {
+			if !f.hello(serverHello) || !f.has("tls.handshake.extensions_key_share_group") || f.retry() {
+				return nil
+			}
+			_, to := f.ports()
+			return one(to + " " + tls.GroupName(number(f.first("tls.handshake.extensions_key_share_group"))))
+		},
+	},
+	{
+		name: "hellos that were asked for again", once: true,
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || !e.TLS.Retry {
+				return nil
+			}
+			return one(clientPort(e))
+		},
+		theirs: func(f frame) []string {
+			if !f.retry() && !slices.Contains(f["dtls.handshake.type"], helloVerifyRequest) {
+				return nil
+			}
+			_, to := f.ports()
+			return one(to)
+		},
+	},
+	{
+		name: "certificates", once: true,
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || e.TLS.Cert == nil || len(e.TLS.Cert.SAN) == 0 || e.TLS.Version[0] == 'd' {
+				return nil
+			}
+			return one(clientPort(e) + " " + strings.Join(e.TLS.Cert.SAN, ",") + " " + time.Unix(0, e.TLS.Cert.NotAfter).UTC().Format(time.DateTime))
+		},
+		theirs: func(f frame) []string {
+			_, to := f.ports()
+			if !slices.Contains(f["tls.handshake.type"], "11") || !f.has("x509ce.dNSName") || f.has("tls.handshake.sig_hash_alg") {
+				return nil
+			}
+			const notAfter = 1 // behind notBefore
+			if len(f["x509af.utcTime"]) <= notAfter {
+				return nil
+			}
+			end, err := time.Parse("2006-01-02 15:04:05", strings.TrimSuffix(f["x509af.utcTime"][notAfter], " (UTC)"))
+			if err != nil {
+				return one(to + " " + err.Error())
+			}
+			return one(to + " " + strings.Join(f["x509ce.dNSName"], ",") + " " + end.Format(time.DateTime))
+		},
+	},
+	{
+		name: "alerts of handshakes",
+		ours: func(e ledger.Event) []string {
+			if !closed(e) || e.TLS == nil || e.TLS.Alert == "" || strings.HasSuffix(e.TLS.Alert, "close_notify") || strings.HasSuffix(e.TLS.Alert, " encrypted") {
+				return nil
+			}
+			return one(clientPort(e) + " " + e.TLS.Alert)
+		},
+		theirs: func(f frame) []string {
+			const fatal = "2"
+			if !slices.Contains(f["tls.alert_message.level"], fatal) {
+				return nil
+			}
+			client, other := f.ports()
+			who := "client "
+			if n, _ := strconv.Atoi(client); n < 32768 {
+				client, who = other, "server "
+			}
+			return one(client + " " + who + tls.AlertName(uint8(number(f.first("tls.alert_message.desc")))))
+		},
+	},
+}
