@@ -66,11 +66,17 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 		"ech.pcap":       {"https public.example hidden"},
 		"dtls.pcap":      {"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de"},
 		"vxlan.pcap":     {"http 1.1 in vxlan:42"},
+		"ftp.pcap":       {"ftp", "ftp over TLS"},
+		"xmpp.pcap":      {"xmpp over TLS"},
+		"quic2.pcap": {
+			"quic v2.partner.example", "quic negotiated.partner.example", "quic retry.partner.example", "quic early.partner.example", "quic early.partner.example resumed early",
+			"doq dns.partner.example", "quic refused.partner.example server no_application_protocol",
+		},
 	} {
 		t.Run(file, func(t *testing.T) {
 			var got []string
 			for _, e := range replayed(t, filepath.Join("../tap/testdata/captures", file)) {
-				if text := summary(e); text != "" {
+				if text := summary(e); text != "" && !strings.HasPrefix(text, "tcp") && text != "tls " && !strings.HasPrefix(text, "tls  ") { // tcp and tls: the data connections of FTP
 					got = append(got, text)
 				}
 			}
@@ -94,8 +100,13 @@ func summary(e ledger.Event) string {
 		text += " over TLS"
 	case e.TLS != nil:
 		text += " " + e.TLS.SNI
-		if e.TLS.ECH {
-			text += " hidden"
+		for _, also := range []struct {
+			is   bool
+			text string
+		}{{e.TLS.ECH, "hidden"}, {e.TLS.Resumed, "resumed"}, {e.TLS.EarlyData, "early"}, {e.TLS.Alert != "", e.TLS.Alert}} {
+			if also.is {
+				text += " " + also.text
+			}
 		}
 	case e.Service != nil:
 		text += " " + e.Service.User + " " + e.Service.Database

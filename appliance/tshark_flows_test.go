@@ -36,7 +36,7 @@ var flowComparisons = []comparison{
 		},
 		theirs: func(f frame) []string {
 			n, _ := strconv.Atoi(f.last("tcp.len"))
-			if n == 0 || f.tuple() == "" || f.has("tcp.analysis.retransmission", "tcp.analysis.spurious_retransmission", "tcp.analysis.fast_retransmission", "tcp.analysis.keep_alive") {
+			if n == 0 || f.tuple() == "" || f.has("tcp.analysis.keep_alive") || f.again() {
 				return nil
 			}
 			return slices.Repeat(one(f.tuple()), n)
@@ -51,7 +51,7 @@ var flowComparisons = []comparison{
 			return slices.Repeat(one(tupleOf(e)), int(e.Retransmits))
 		},
 		theirs: func(f frame) []string {
-			if f.tuple() == "" || !f.has("tcp.analysis.retransmission", "tcp.analysis.spurious_retransmission", "tcp.analysis.fast_retransmission") {
+			if f.tuple() == "" || !f.again() {
 				return nil
 			}
 			return one(f.tuple())
@@ -60,7 +60,7 @@ var flowComparisons = []comparison{
 	{
 		name: "round trips of handshakes",
 		ours: func(e ledger.Event) []string {
-			if !closed(e) || e.TCPState == "" || e.RTTUS == 0 {
+			if !closed(e) || e.TCPState == "" || e.RTTUS == 0 || strings.HasPrefix(e.History, "Sh") && e.DurationUS > 1e6 && e.Retransmits > 0 {
 				return nil
 			}
 			return one(fmt.Sprintf("%s %d", tupleOf(e), e.RTTUS))
@@ -72,7 +72,8 @@ var flowComparisons = []comparison{
 				return nil
 			}
 			seconds, _ := strconv.ParseFloat(rtt, 64)
-			if us := int64(seconds*1e6 + 0.0001); us > 0 {
+			const another = 1e6 // the SYN was sent again: tshark counts from the first, we from the one that was answered
+			if us := int64(seconds*1e6 + 0.0001); us > 0 && us < another {
 				return one(fmt.Sprintf("%s %d", f.tuple(), us))
 			}
 			return nil
@@ -109,7 +110,7 @@ var flowComparisons = []comparison{
 			if f.tuple() == "" || !f.has("vlan.id") {
 				return nil
 			}
-			return one(fmt.Sprint(f.tuple(), f["vlan.id"]))
+			return one(fmt.Sprint(f.tuple(), slices.Concat(f["ieee8021ad.id"], f["vlan.id"])))
 		},
 	},
 	{
@@ -127,6 +128,11 @@ var flowComparisons = []comparison{
 			return nil
 		},
 	},
+}
+
+// again says that tshark takes the segment for one that was sent before. What it calls out of order is that too: the captures were made where the sender is.
+func (f frame) again() bool {
+	return f.has("tcp.analysis.retransmission", "tcp.analysis.spurious_retransmission", "tcp.analysis.fast_retransmission", "tcp.analysis.out_of_order")
 }
 
 // tunnel writes the encapsulations of a packet as our rows do, from the chain of protocols and the fields that identify them.

@@ -13,14 +13,14 @@ import (
 // messageComparisons are about requests and answers inside conversations.
 var messageComparisons = []comparison{
 	{
-		name: "DNS transactions",
+		name: "DNS transactions", // but for multicast, where tshark lists what answers add too
 		ours: func(e ledger.Event) []string {
-			if e.Kind != "dns" || e.DNS.RCode == "" {
+			if e.Kind != "dns" || e.DNS.RCode == "" || e.Dst.Port == multicastDNS {
 				return nil
 			}
 			answers := slices.Clone(e.DNS.Answers)
-			if e.DNS.Type == "TXT" || e.DNS.Type == "HTTPS" || e.DNS.Type == "SOA" {
-				answers = nil // tshark has other texts for them
+			if slices.Contains(otherTexts, e.DNS.Type) {
+				answers = nil
 			}
 			for i, a := range answers {
 				answers[i] = a[strings.LastIndexByte(a, ' ')+1:]
@@ -29,7 +29,7 @@ var messageComparisons = []comparison{
 			return one(fmt.Sprintf("%04x %s %s %s %s", e.DNS.ID, e.DNS.Name, e.DNS.Type, e.DNS.RCode, strings.Join(answers, ",")))
 		},
 		theirs: func(f frame) []string {
-			if !f.answer() {
+			if !f.answer() || f.last("udp.dstport") == strconv.Itoa(multicastDNS) {
 				return nil
 			}
 			var answers []string
@@ -37,6 +37,9 @@ var messageComparisons = []comparison{
 				for _, a := range f[field] {
 					answers = append(answers, strings.ToLower(a))
 				}
+			}
+			if slices.Contains(otherTexts, dns.TypeName(number(f.first("dns.qry.type")))) {
+				answers = nil
 			}
 			slices.Sort(answers)
 			code, _ := strconv.Atoi(f.first("dns.flags.rcode"))
@@ -63,7 +66,7 @@ var messageComparisons = []comparison{
 				ttl, _ := strconv.ParseUint(text, 10, 32)
 				least = min(least, ttl)
 			}
-			return one(fmt.Sprintf("%s %s %d", strings.TrimPrefix(f.first("dns.id"), "0x"), strings.ToLower(f.first("dns.qry.name")), least))
+			return one(fmt.Sprintf("%s %s %d", strings.TrimPrefix(f.first("dns.id"), "0x"), strings.ToLower(f.first("dns.qry.name", "dns.resp.name")), least)) // multicast answers have no question
 		},
 	},
 	{
@@ -147,6 +150,11 @@ var messageComparisons = []comparison{
 		},
 	},
 }
+
+const multicastDNS = 5353
+
+// otherTexts are the types of records for which tshark has other texts than zone files.
+var otherTexts = []string{"TXT", "HTTPS", "SOA"}
 
 // answer says that the packet is a DNS response of its own, not one that an ICMP message quotes.
 func (f frame) answer() bool {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"netaudit/ledger"
@@ -24,7 +25,7 @@ type frame map[string][]string
 var tsharkFields = []string{
 	"frame.number", "frame.protocols", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport", "tcp.len", "tcp.flags",
 	"tcp.analysis.retransmission", "tcp.analysis.fast_retransmission", "tcp.analysis.spurious_retransmission", "tcp.analysis.out_of_order", "tcp.analysis.keep_alive", "tcp.analysis.ack_rtt", "tcp.analysis.lost_segment",
-	"vlan.id", "vxlan.vni", "gre.key", "erspan.spanid", "geneve.vni", "gtp.teid", "mpls.label", "pppoe.session_id", "l2tp.tunnel", "l2tp.session",
+	"ieee8021ad.id", "vlan.id", "vxlan.vni", "gre.key", "erspan.spanid", "geneve.vni", "gtp.teid", "mpls.label", "pppoe.session_id", "l2tp.tunnel", "l2tp.session",
 	"icmp.type", "icmp.code", "icmpv6.type", "icmpv6.code",
 	"tls.handshake.type", "tls.handshake.random", "tls.handshake.version", "tls.handshake.ciphersuite", "tls.handshake.extensions_server_name", "tls.handshake.extensions_alpn_str", "tls.handshake.ja3", "tls.handshake.ja3s",
 	"tls.handshake.extensions.supported_version", "tls.handshake.extensions_key_share_group", "tls.handshake.extension.type", "tls.resumed", "tls.alert_message.level", "tls.alert_message.desc",
@@ -32,11 +33,11 @@ var tsharkFields = []string{
 	"x509ce.dNSName", "x509af.utcTime", "x509af.generalizedTime", "x509sat.printableString", "x509sat.uTF8String",
 	"dns.id", "dns.qry.name", "dns.qry.type", "dns.flags.rcode", "dns.flags.response", "dns.count.answers", "dns.resp.ttl", "dns.a", "dns.aaaa", "dns.cname", "dns.ptr.domain_name", "dns.mx.mail_exchange", "dns.srv.target", "dns.ns",
 	"http.request.method", "http.host", "http.request.uri", "http.request.version", "http.response.code", "http.content_length", "http.chunk_size",
-	"ssh.protocol", "mysql.version", "quic.version",
+	"dns.resp.name", "ssh.protocol", "mysql.version", "quic.cc.error_code.tls_alert",
 }
 
 // decodeAs names the ports of the captures that tshark does not know by itself.
-var decodeAs = []string{"tcp.port==2525,smtp", "tcp.port==2222,ssh", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==4436,dtls"}
+var decodeAs = []string{"tcp.port==2525,smtp", "tcp.port==2222,ssh", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==853,quic", "udp.port==4433,quic", "udp.port==4443,quic"}
 
 // tshark reads a capture.
 func tshark(t *testing.T, path string) []frame {
@@ -170,20 +171,35 @@ func number(text string) uint16 {
 }
 
 func TestCapturesAgreeWithTshark(t *testing.T) {
-	said := map[string]bool{} // comparisons about which at least one capture says something
-	for _, path := range captures(t) {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			agree(t, replayed(t, path), tshark(t, path), said, slices.Concat(flowComparisons, tlsComparisons, messageComparisons))
-		})
-	}
+	said := &topics{said: map[string]bool{}}
+	t.Run("all", func(t *testing.T) {
+		for _, path := range captures(t) {
+			t.Run(filepath.Base(path), func(t *testing.T) {
+				t.Parallel()
+				agree(t, replayed(t, path), tshark(t, path), said, slices.Concat(flowComparisons, tlsComparisons, messageComparisons))
+			})
+		}
+	})
 	for _, c := range slices.Concat(flowComparisons, tlsComparisons, messageComparisons) {
-		if !said[c.name] && !t.Failed() {
+		if !said.said[c.name] && !t.Failed() {
 			t.Errorf("no capture says anything about %s", c.name)
 		}
 	}
 }
 
-func agree(t *testing.T, events []ledger.Event, frames []frame, said map[string]bool, list []comparison) {
+// topics are the comparisons about which at least one capture says something. Subtests share it.
+type topics struct {
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+func (t *topics) add(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.said[name] = true
+}
+
+func agree(t *testing.T, events []ledger.Event, frames []frame, said *topics, list []comparison) {
 	t.Helper()
 	for _, c := range list {
 		ours, theirs := map[string]int{}, map[string]int{}
@@ -204,7 +220,9 @@ func agree(t *testing.T, events []ledger.Event, frames []frame, said map[string]
 				}
 			}
 		}
-		said[c.name] = said[c.name] || len(theirs) > 0
+		if len(theirs) > 0 {
+			said.add(c.name)
+		}
 		compare(t, c.name, ours, theirs)
 	}
 }
@@ -212,7 +230,7 @@ func agree(t *testing.T, events []ledger.Event, frames []frame, said map[string]
 // TestCutCapturesAgreeWithTshark: with small snap lengths, conversations, packets and bytes are still those of tshark.
 func TestCutCapturesAgreeWithTshark(t *testing.T) {
 	for _, name := range []string{"web.pcap", "dns.pcap", "vxlan.pcap"} {
-		for _, snap := range []string{"110", "200"} {
+		for _, snap := range []string{"130", "200"} {
 			cut := filepath.Join(t.TempDir(), name)
 			if out, err := exec.CommandContext(t.Context(), "editcap", "-s", snap, "../tap/testdata/captures/"+name, cut).CombinedOutput(); err != nil {
 				if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
@@ -221,7 +239,7 @@ func TestCutCapturesAgreeWithTshark(t *testing.T) {
 				t.Fatalf("editcap: %v: %s", err, out)
 			}
 			t.Run(name+" "+snap, func(t *testing.T) {
-				agree(t, replayed(t, cut), tshark(t, cut), map[string]bool{}, flowComparisons[:2])
+				agree(t, replayed(t, cut), tshark(t, cut), &topics{said: map[string]bool{}}, flowComparisons[:2])
 			})
 		}
 	}

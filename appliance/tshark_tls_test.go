@@ -14,6 +14,7 @@ const (
 	clientHello        = "1"
 	serverHello        = "2"
 	helloVerifyRequest = "3"
+	firstClientPort    = 32768 // of the captures: Linux takes ephemeral ports from there on
 	helloRetry         = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
 )
 
@@ -64,19 +65,19 @@ var tlsComparisons = []comparison{
 		},
 	},
 	{
-		name: "application protocols", once: true, // the client's first offer; up to 1.2 the server's choice takes its place
+		name: "application protocols that servers chose", // up to 1.2: later ones encrypt it
 		ours: func(e ledger.Event) []string {
-			if !closed(e) || e.TLS == nil || e.TLS.Version != "1.3" || e.TLS.ALPN == "" || e.TLS.JA3 == "" {
+			if !closed(e) || e.TLS == nil || !slices.Contains([]string{"1.0", "1.1", "1.2"}, e.TLS.Version) || e.TLS.ALPN == "" || e.TLS.JA3S == "" {
 				return nil
 			}
 			return one(clientPort(e) + " " + e.TLS.ALPN)
 		},
 		theirs: func(f frame) []string {
-			if !f.hello(clientHello) || !f.has("tls.handshake.extensions_alpn_str") || f.first("tls.handshake.extensions.supported_version") == "" || !slices.Contains(f["tls.handshake.extensions.supported_version"], "0x0304") {
+			if !f.hello(serverHello) || !f.has("tls.handshake.extensions_alpn_str") || f.has("tls.handshake.extensions.supported_version") {
 				return nil
 			}
-			from, _ := f.ports()
-			return one(from + " " + f.first("tls.handshake.extensions_alpn_str"))
+			_, to := f.ports()
+			return one(to + " " + f.first("tls.handshake.extensions_alpn_str"))
 		},
 	},
 	{
@@ -154,8 +155,8 @@ var tlsComparisons = []comparison{
 			return one(clientPort(e) + " " + strings.Join(e.TLS.Cert.SAN, ",") + " " + time.Unix(0, e.TLS.Cert.NotAfter).UTC().Format(time.DateTime))
 		},
 		theirs: func(f frame) []string {
-			_, to := f.ports()
-			if !slices.Contains(f["tls.handshake.type"], "11") || !f.has("x509ce.dNSName") || f.has("tls.handshake.sig_hash_alg") {
+			from, to := f.ports()
+			if n, _ := strconv.Atoi(from); !slices.Contains(f["tls.handshake.type"], "11") || !f.has("x509ce.dNSName") || n >= firstClientPort {
 				return nil
 			}
 			const notAfter = 1 // behind notBefore
@@ -179,15 +180,16 @@ var tlsComparisons = []comparison{
 		},
 		theirs: func(f frame) []string {
 			const fatal = "2"
-			if !slices.Contains(f["tls.alert_message.level"], fatal) {
+			description := f.first("tls.alert_message.desc", "quic.cc.error_code.tls_alert")
+			if !slices.Contains(f["tls.alert_message.level"], fatal) && !f.has("quic.cc.error_code.tls_alert") {
 				return nil
 			}
 			client, other := f.ports()
 			who := "client "
-			if n, _ := strconv.Atoi(client); n < 32768 {
+			if n, _ := strconv.Atoi(client); n < firstClientPort {
 				client, who = other, "server "
 			}
-			return one(client + " " + who + tls.AlertName(uint8(number(f.first("tls.alert_message.desc")))))
+			return one(client + " " + who + tls.AlertName(uint8(number(description))))
 		},
 	},
 }

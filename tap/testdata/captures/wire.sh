@@ -1,6 +1,6 @@
 # Sourced by the scripts that make captures: a network namespace of its own, names, a certificate, and record.
 # Needs root, iproute2, tcpdump, openssl.
-ns=netaudit-captures
+ns=${ns:-netaudit-captures}
 work=$(mktemp -d)
 chmod 755 "$work"
 servers=""
@@ -53,7 +53,7 @@ serve() {
 record() {
 	name=$1
 	shift
-	$inside tcpdump -i "${dev:-lo}" -U -w "$work/$name.pcap" --immediate-mode 2>"$work/tcpdump.log" &
+	$inside tcpdump -i ${dev:-lo} -U -w "$work/$name.pcap" --immediate-mode 2>"$work/tcpdump.log" &
 	dump=$!
 	until grep -q listening "$work/tcpdump.log" 2>/dev/null; do sleep 0.1; done
 	timeout -k 5 60 "$@" >"$work/$name.out" 2>&1 </dev/null || { echo "$name failed:"; cat "$work/$name.out" "$work/server.log"; exit 1; }
