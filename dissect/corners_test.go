@@ -1,0 +1,124 @@
+package dissect
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	miekg "github.com/miekg/dns"
+
+	"netaudit/tap"
+	"netaudit/tap/decode"
+)
+
+// payloads returns the transport payloads of a capture's first conversation to a port, with who sent them.
+func payloads(t *testing.T, name string, proto uint8, port uint16) (list []said, packets []tap.Packet) {
+	t.Helper()
+	client := uint16(0)
+	for _, p := range capture(t, name) {
+		var h decode.Headers
+		if decode.Decode(p.Link, p.Data, p.Length, &h) != nil || h.Proto != proto || len(h.Payload) == 0 {
+			continue
+		}
+		if client == 0 && h.DstPort == port {
+			client = h.SrcPort
+		}
+		if up := h.SrcPort == client && h.DstPort == port; up || h.SrcPort == port && h.DstPort == client {
+			list, packets = append(list, said{up, string(h.Payload)}), append(packets, p)
+		}
+	}
+	return list, packets
+}
+
+// TestNameInACutHelloIsKept: a snap length that ends within the hello leaves the name in front, and no fingerprint of half a hello.
+func TestNameInACutHelloIsKept(t *testing.T) {
+	found := false
+	for snap := 100; snap < 700; snap += 20 {
+		c := &collector{}
+		e := New(Config{Names: NewNames(64)}, c)
+		for _, p := range capture(t, "curl.pcap") {
+			p.Data = p.Data[:min(len(p.Data), snap)]
+			e.Packet(&p)
+		}
+		e.Close()
+		for _, f := range c.closed {
+			if f.TLS == nil || f.Dst.Port() != 443 {
+				continue
+			}
+			switch f.TLS.SNI {
+			case "":
+			case "license.mit-odoo.de", "upload.mit-odoo.de", "api.partner.example":
+				found = found || f.TLS.JA3 == "" && f.Truncated
+			default:
+				t.Errorf("snap length %d: the name %q was never sent", snap, f.TLS.SNI)
+			}
+		}
+	}
+	if !found {
+		t.Error("no cut hello gave its name")
+	}
+}
+
+// TestEncryptedRefusalIsNoSuccess: a client of TLS 1.3 that does not like the certificate says so encrypted, in a record whose length tells.
+func TestEncryptedRefusalIsNoSuccess(t *testing.T) {
+	list, _ := payloads(t, "curl.pcap", 6, 443)
+	hello, answer := list[0], list[1]
+	if !hello.client || answer.client || answer.bytes[5] != 2 {
+		t.Fatalf("the capture begins with %x and %x", hello.bytes[:6], answer.bytes[:6])
+	}
+	record := func(n int) said { // ChangeCipherSpec, then n encrypted bytes
+		b := append([]byte("\x14\x03\x03\x00\x01\x01\x17\x03\x03"), byte(n>>8), byte(n))
+		return said{true, string(append(b, bytes.Repeat([]byte{'x'}, n)...))}
+	}
+	more := said{false, "\x17\x03\x03\x00\x64" + string(bytes.Repeat([]byte{'y'}, 100))}
+	for n, want := range map[int]struct {
+		established bool
+		alert       string
+	}{19: {false, "client encrypted"}, 53: {true, ""}} {
+		for cut := 1; cut < 40; cut += 6 {
+			end := record(n)
+			pieces := []said{hello, answer, more, {true, end.bytes[:min(cut, len(end.bytes))]}, {true, end.bytes[min(cut, len(end.bytes)):]}}
+			f := onlyFlows(t, run(conversation(newWire(t), 443, pieces, nil)...), 1)[0]
+			if f.TLS == nil || f.TLS.Version != "1.3" || f.TLS.Established != want.established || f.TLS.Alert != want.alert {
+				t.Errorf("%d bytes, cut at %d: %+v", n, cut, f.TLS)
+			}
+		}
+	}
+}
+
+// TestServersDatagramThatWasCapturedFirstIsRead: captures of several processors swap packets of both directions.
+func TestServersDatagramThatWasCapturedFirstIsRead(t *testing.T) {
+	list, packets := payloads(t, "quic.pcap", 17, 443)
+	want := onlyFlows(t, run(packets...), 1)[0]
+	for i, s := range list {
+		if !s.client {
+			packets = append([]tap.Packet{packets[i]}, append(packets[:i:i], packets[i+1:]...)...)
+			break
+		}
+	}
+	got := onlyFlows(t, run(packets...), 1)[0]
+	if got.TLS == nil || want.TLS.JA3S == "" || *got.TLS != *want.TLS || got.Src != want.Src {
+		t.Errorf("%+v, want %+v", got.TLS, want.TLS)
+	}
+}
+
+// TestRefusalWithoutItsQuestionBelongsToTheQuery: servers that do not want to talk answer with the header alone.
+func TestRefusalWithoutItsQuestionBelongsToTheQuery(t *testing.T) {
+	query := new(miekg.Msg).SetQuestion("www.partner.example.", miekg.TypeA)
+	asked, err := query.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := make([]byte, 12)
+	binary.BigEndian.PutUint16(refused, query.Id)
+	refused[2], refused[3] = 0x80, miekg.RcodeRefused
+	w, c := newWire(t), &collector{}
+	e := New(Config{Names: NewNames(64)}, c)
+	for _, p := range []tap.Packet{w.datagram(true, 53, asked), w.datagram(false, 53, refused)} {
+		e.Packet(&p)
+	}
+	e.Close()
+	if len(c.dns) != 1 || c.dns[0].Name != "www.partner.example" || c.dns[0].RCode != "REFUSED" || c.dns[0].Latency == 0 {
+		t.Errorf("%+v", c.dns)
+	}
+}
