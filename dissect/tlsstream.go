@@ -106,12 +106,19 @@ func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
 	}
 	t.client = true
 	t.sessionN = uint8(copy(t.session[:], h.SessionID))
-	f := e.tls.take()
-	*f = TLS{Version: tls.VersionName(h.HighestVersion()), SNI: e.hostName(h.ServerName), ECH: h.ECH, EarlyData: h.EarlyData, StartTLS: t.startTLS}
+	f := c.flow.TLS // there is one when the capture had the server's hello first
+	if f == nil {
+		f = e.tls.take()
+		*f = TLS{}
+	}
+	f.SNI, f.ECH, f.EarlyData, f.StartTLS = e.hostName(h.ServerName), h.ECH, h.EarlyData, t.startTLS
 	if err == nil { // of a hello that is cut they would be somebody else's
 		f.JA3, f.JA4 = e.hellos.prints.Client(h, t.transport)
 	}
-	if len(h.ALPN) > 0 {
+	if !t.server {
+		f.Version = tls.VersionName(h.HighestVersion())
+	}
+	if len(h.ALPN) > 0 && (!t.server || t.modern) {
 		f.ALPN = e.text(h.ALPN[0])
 	}
 	c.flow.TLS = f
