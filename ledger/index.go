@@ -18,7 +18,7 @@ const blockRows = 1024
 
 // Kinds of the index: what a value is.
 const (
-	indexAddon       = 'a' // addon, and the one on whose behalf it called
+	indexAddon       = 'a' // ModuleName, and the addon on whose behalf it called
 	indexChannel     = 'c'
 	indexDestination = 'd' // name, and address
 	indexKind        = 'k'
@@ -46,8 +46,8 @@ func eachTerm(e *Event, yield func(kind byte, value string)) {
 	if e.Party != nil {
 		say(indexParty, e.Party.Class)
 	}
+	say(indexAddon, ModuleName(e))
 	if e.Addon != nil {
-		say(indexAddon, e.Addon.Name)
 		say(indexAddon, e.Addon.OnBehalfOf)
 	}
 	if e.Dst != nil {

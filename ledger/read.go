@@ -127,45 +127,67 @@ func (l *Ledger) walk(ctx context.Context, from []byte, backward bool, yield fun
 	})
 }
 
-// Since returns the first row that the ledger took at or after t; Size when there is none. The time index finds the minute, the rest is
-// a walk through that minute.
+// Since returns the first row that the ledger took at or after t and that is there; Size when there is none. The time index finds the minute, halving finds the row: time in the log never goes back.
 func (l *Ledger) Since(t time.Time) uint64 {
-	size := l.Size()
+	state := l.state.Load()
+	size := state.checkpoint.Size
 	if t.UnixNano() <= 0 {
 		return 0
 	}
-	start := uint64(0)
-	err := l.db.View(func(txn *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.Prefix, o.Reverse = []byte{tableMinute}, true
-		it := txn.NewIterator(o)
-		defer it.Close()
-		it.Seek(minuteKey(uint64(t.UnixNano() / int64(time.Minute))))
-		if !it.Valid() {
-			return nil
+	minute := uint64(t.UnixNano() / int64(time.Minute))
+	var from, to uint64
+	err := l.db.View(func(txn *badger.Txn) (err error) {
+		if from, err = minuteStart(txn, minute, true, 0); err == nil {
+			to, err = minuteStart(txn, minute+1, false, size)
 		}
-		return it.Item().Value(func(v []byte) error {
-			if len(v) == 8 {
-				start = binary.BigEndian.Uint64(v)
-			}
-			return nil
-		})
+		return err
 	})
 	if err != nil {
 		return 0 // everything is a safe answer
 	}
-	found := size
-	err = l.Rows(context.Background(), start, func(r Row) bool {
-		if e, err := ParseEvent(r.JSON); err == nil && e.Logged >= t.UnixNano() {
-			found = r.Seq
+	to = min(to, size)
+	n := sort.Search(int(to-min(from, to)), func(i int) bool {
+		if failed := err != nil; failed {
+			return true
+		}
+		var row Row
+		if row, err = l.Row(from + uint64(i)); errors.Is(err, ErrWithheld) {
+			err = nil // a minute belongs to one day: all of its rows are withheld
 			return false
 		}
-		return true
+		return err == nil && loggedAtOrAfter(row.JSON, t)
 	})
 	if err != nil {
-		return start
+		return from
+	}
+	found := from + uint64(n)
+	for _, d := range state.dropped {
+		if d.first <= found && found <= d.last {
+			found = d.last + 1
+		}
 	}
 	return found
+}
+
+func loggedAtOrAfter(row []byte, t time.Time) bool {
+	return new(fieldReader).read(row).Logged >= t.UnixNano()
+}
+
+// minuteStart is the first row of a minute, of the newest one before or the oldest one after it that has rows.
+func minuteStart(txn *badger.Txn, minute uint64, before bool, none uint64) (seq uint64, err error) {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableMinute}, Reverse: before})
+	defer it.Close()
+	if it.Seek(minuteKey(minute)); !it.Valid() {
+		return none, nil
+	}
+	err = it.Item().Value(func(v []byte) error {
+		if len(v) != 8 {
+			return fmt.Errorf("the table of minutes has a malformed entry at %x", it.Item().Key())
+		}
+		seq = binary.BigEndian.Uint64(v)
+		return nil
+	})
+	return seq, err
 }
 
 // Proof returns a C2SP tlog-proof (c2sp.org/tlog-proof@v1) that the row is in the log under the newest checkpoint that a witness cosigned, if it has the row, else under the newest.

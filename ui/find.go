@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -23,7 +24,8 @@ type logQuery struct {
 
 const (
 	rowsOnPage  = 50
-	mostScanned = 100_000 // rows that one page looks at
+	mostScanned = 100_000 // rows that a page looks at without an index
+	mostRead    = 10_000  // rows that a page reads where the index chooses
 )
 
 // queryOf reads the address. Without a kind the page shows calls: that is what readers come for.
@@ -57,7 +59,7 @@ func moment(text string) (time.Time, bool) {
 func filterOf(q url.Values) api.Filter {
 	f := api.Filter{
 		Kind: q.Get("kind"), State: q.Get("state"), Direction: q.Get("direction"), Channel: q.Get("channel"),
-		Addon: q.Get("addon"), Dest: q.Get("dest"), Party: q.Get("party"), Text: q.Get("q"),
+		Addon: q.Get("addon"), Dest: q.Get("dest"), Process: q.Get("process"), Party: q.Get("party"), Name: q.Get("name"), Text: q.Get("q"),
 	}
 	switch f.Kind {
 	case "":
@@ -68,33 +70,47 @@ func filterOf(q url.Values) api.Filter {
 	return f
 }
 
-func (q *logQuery) match(row []byte) (*ledger.Event, bool) {
-	e, err := ledger.ParseEvent(row)
-	if err != nil || !q.Filter.Match(row, &e) || q.noLookups && e.Channel == "dns" {
-		return nil, false
+// search is the same question to the ledger.
+func (q *logQuery) search() ledger.Query {
+	s := q.Filter.Query()
+	if q.noLookups {
+		s.NotChannel = "dns"
 	}
-	return &e, true
+	return s
 }
 
-// find calls yield for the chosen rows, newest first, until it returns false or as many rows were looked at as scan allows (0: all). lowest is the oldest row that was looked at; done says that there are none below.
+// match says whether a row is chosen.
+func (q *logQuery) match(row []byte) (*ledger.Event, bool) {
+	s := q.search()
+	e, err := ledger.ParseEvent(row)
+	return &e, err == nil && s.Match(row, &e)
+}
+
+// find calls yield for the chosen rows, newest first, until it returns false or as many rows were read as scan allows (0: all). lowest is the oldest row that was looked at; done says that there are none below.
 func (p *pages) find(ctx context.Context, q *logQuery, scan int, yield func(ledger.Row, *ledger.Event) bool) (lowest uint64, done bool, err error) {
-	lowest, done = q.Before, true
-	scanned := 0
-	err = p.o.Ledger.RowsBackward(ctx, q.Before, func(row ledger.Row) bool {
-		if row.Seq < q.From {
-			return false
+	s := q.search()
+	s.Backward, s.From, s.To, s.MostRead = true, q.From, q.Before, scan
+	all, full := scan == 0, false
+	if all {
+		s.MostRead = math.MaxInt
+	}
+	for lowest = q.Before; lowest > q.From && !full; {
+		s.To = lowest
+		reached, err := p.o.Ledger.Search(ctx, s, func(row ledger.Row, e *ledger.Event) bool {
+			if full = !yield(row, e); full {
+				lowest = row.Seq + 1 // the reader did not take this row
+			}
+			return !full
+		})
+		if err != nil {
+			return lowest, false, err
 		}
-		if scan > 0 && scanned == scan {
-			done = false
-			return false
+		if !full {
+			lowest = reached
 		}
-		if e, ok := q.match(row.JSON); ok && !yield(row, e) {
-			done = false
-			return false
+		if !all {
+			break
 		}
-		scanned++
-		lowest = row.Seq
-		return true
-	})
-	return lowest, done, err
+	}
+	return lowest, !full && lowest <= q.From, nil
 }

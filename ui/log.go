@@ -58,7 +58,7 @@ type cell struct {
 }
 
 // filterKeys are the address's names of the filters, in the order of their chips.
-var filterKeys = []string{"party", "direction", "channel", "addon", "dest", "state", "since", "until", "q"}
+var filterKeys = []string{"party", "direction", "channel", "addon", "dest", "process", "name", "state", "since", "until", "q"}
 
 func (p *pages) log(c *gin.Context) {
 	query := c.Request.URL.Query()
@@ -72,7 +72,7 @@ func (p *pages) log(c *gin.Context) {
 		CSV: "/log/export.csv?" + with(query, "before", ""), Lines: "/log/export.ndjson?" + with(query, "before", ""),
 	}
 	content.Shown, content.Others = chosenColumns(content.Columns), others(query)
-	lowest, done, err := p.find(c.Request.Context(), &q, mostScanned, func(row ledger.Row, e *ledger.Event) bool {
+	lowest, done, err := p.find(c.Request.Context(), &q, mostRead, func(row ledger.Row, e *ledger.Event) bool {
 		if len(content.Rows) == rowsOnPage {
 			return false
 		}
@@ -146,7 +146,7 @@ func chips(w *words.Words, q url.Values) []chip {
 }
 
 var filterLabels = map[string]string{
-	"party": "to|party", "direction": "direction", "channel": "channel", "addon": "addon", "dest": "destination", "state": "state", "q": "text", "since": "since", "until": "until|time",
+	"party": "to|party", "direction": "direction", "channel": "channel", "addon": "addon", "dest": "destination", "process": "program", "name": "beginning of a name", "state": "state", "q": "text", "since": "since", "until": "until|time",
 }
 
 // valueLabel says a filter's value; what rows may hold is said as they say it.

@@ -1,0 +1,212 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Bounds of one search besides Query.MostRead. What a bound cuts off is said by the place that was reached.
+const (
+	mostBlocks   = 20_000 // blocks of the index: twenty million rows
+	mostNameKeys = 20_000 // keys of the index that begin with a name, in a day; with more, rows are read instead
+	mostDays     = 1000
+)
+
+// Search calls yield for the rows that a query chooses, in order, until it returns false. Reached says up to where the rows were looked at, that is where to go on: searching backward, every row from there on up; searching
+// forward, every row before it. A search ends early at its bounds; then nothing is between.
+func (l *Ledger) Search(ctx context.Context, q Query, yield func(Row, *Event) bool) (reached uint64, err error) {
+	state := l.state.Load()
+	size := state.checkpoint.Size
+	if q.To == 0 || q.To > size {
+		q.To = size
+	}
+	q.From = min(q.From, q.To)
+	if q.MostRead == 0 {
+		q.MostRead = mostRead
+	}
+	s := &search{l: l, q: &q, yield: yield, reached: q.From}
+	if q.Backward {
+		s.reached = q.To
+	}
+	days := slices.Clone(state.days)
+	if q.Backward {
+		slices.Reverse(days)
+	}
+	err = l.db.View(func(txn *badger.Txn) error {
+		for _, d := range days {
+			from, to := max(d.first, q.From), min(d.last+1, q.To)
+			if from >= to || slices.Contains(state.dropped, d) {
+				continue
+			}
+			if s.days++; s.days > mostDays {
+				return nil
+			}
+			if err := s.day(ctx, txn, d.day, from, to); err != nil || s.over {
+				return err
+			}
+			s.pass(from, to)
+		}
+		s.pass(q.From, q.To)
+		return nil
+	})
+	if err != nil {
+		return s.reached, fmt.Errorf("search the log: %w", err)
+	}
+	return s.reached, ctx.Err()
+}
+
+// search is one search. One goroutine owns it.
+type search struct {
+	l                  *Ledger
+	q                  *Query
+	yield              func(Row, *Event) bool
+	reached            uint64
+	days, blocks, read int
+	over               bool // a bound was reached, or the reader has enough
+}
+
+// pass says that all of these rows were looked at.
+func (s *search) pass(from, to uint64) {
+	if s.q.Backward {
+		s.reached = from
+	} else {
+		s.reached = to
+	}
+}
+
+// day searches rows of one day.
+func (s *search) day(ctx context.Context, txn *badger.Txn, day uint32, from, to uint64) error {
+	var sources []source
+	defer func() {
+		for _, c := range sources {
+			c.close()
+		}
+	}()
+	for _, t := range s.q.terms() {
+		sources = append(sources, newCursor(txn, appendTermKey(nil, day, t.kind, t.value), s.q.Backward))
+	}
+	if s.q.Name != "" {
+		names, ok, err := loadNames(txn, day, s.q.Name, s.q.Backward)
+		if err != nil {
+			return err
+		}
+		if ok {
+			sources = append(sources, names)
+		}
+	}
+	if len(sources) == 0 {
+		return s.scan(ctx, day, from, to)
+	}
+	return s.intersect(ctx, txn, day, sources, from, to)
+}
+
+// scan reads row after row.
+func (s *search) scan(ctx context.Context, day uint32, from, to uint64) error {
+	first := from
+	if s.q.Backward {
+		first = to - 1
+	}
+	return s.l.walk(ctx, rowKey(day, first), s.q.Backward, func(row Row) bool {
+		return row.Seq >= from && row.Seq < to && s.look(row)
+	})
+}
+
+// look takes one row and says whether to go on.
+func (s *search) look(row Row) bool {
+	if s.read >= s.q.MostRead {
+		s.over = true
+		return false
+	}
+	s.read++
+	s.pass(row.Seq, row.Seq+1)
+	if !s.q.contained(row.JSON) {
+		return true
+	}
+	if e, err := ParseEvent(row.JSON); err == nil && s.q.Match(row.JSON, &e) && !s.yield(row, &e) { // what cannot be read is damage, which verification names
+		s.over = true
+	}
+	return !s.over
+}
+
+// intersect goes from block to block in which every source has rows.
+func (s *search) intersect(ctx context.Context, txn *badger.Txn, day uint32, sources []source, from, to uint64) error {
+	for block, step := s.firstBlock(from, to); ; block += step {
+		for aligned := false; !aligned; {
+			aligned = true
+			for _, c := range sources {
+				at, ok, err := c.seek(block)
+				if err != nil || !ok {
+					return err
+				}
+				if at != block {
+					block, aligned = at, false
+				}
+			}
+		}
+		first := block * blockRows
+		if first >= to || first+blockRows <= from {
+			return nil
+		}
+		if s.blocks++; s.blocks > mostBlocks {
+			s.over = true
+			return nil
+		}
+		rows := *sources[0].rows()
+		for _, c := range sources[1:] {
+			rows.and(c.rows())
+		}
+		if err := s.exclude(txn, day, block, &rows); err != nil {
+			return err
+		}
+		rows.keepRange(block, from, to)
+		if err := s.readRows(ctx, txn, first, &rows); err != nil || s.over {
+			return err
+		}
+		s.pass(max(first, from), min(first+blockRows, to))
+		if s.q.Backward && block == 0 {
+			return nil
+		}
+	}
+}
+
+func (s *search) firstBlock(from, to uint64) (block, step uint64) {
+	if s.q.Backward {
+		return (to - 1) / blockRows, ^uint64(0) // one down
+	}
+	return from / blockRows, 1
+}
+
+// exclude takes away the rows with the channel that is not wanted.
+func (s *search) exclude(txn *badger.Txn, day uint32, block uint64, rows *bitmap) error {
+	if s.q.NotChannel == "" {
+		return nil
+	}
+	value, err := valueOf(txn, blockKey(appendTermKey(nil, day, indexChannel, s.q.NotChannel), block))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil
+	}
+	if b, ok := parseBitmap(value); err == nil && ok {
+		rows.andNot(&b)
+	}
+	return err
+}
+
+func (s *search) readRows(ctx context.Context, txn *badger.Txn, first uint64, rows *bitmap) (err error) {
+	rows.each(s.q.Backward, func(i int) bool {
+		var row Row
+		row, err = s.l.row(txn, first+uint64(i))
+		if errors.Is(err, ErrNoRow) { // the index is a hint
+			err = nil
+			return true
+		}
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return false
+		}
+		return s.look(row)
+	})
+	return err
+}
