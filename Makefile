@@ -77,6 +77,10 @@ screenshots: deps deps-test ## picture every page, light and dark, 360, 1440 and
 	cp $(SCREENSHOTS)/docs/*.png docs/images/
 	@echo "pictures of every page: $(SCREENSHOTS)"
 
+ROWS_OF_LOG ?= 200000
+bench-ledger: deps ## write, verify and search a long log (ROWS_OF_LOG=200000) beside Tessera and a plain file
+	go run ./appliance/bench -only ledger -rows $(ROWS_OF_LOG) $(if $(JSON),-json $(JSON))
+
 vulncheck: deps ## known vulnerabilities, where the database can be reached
 	go tool govulncheck ./...
 

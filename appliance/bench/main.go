@@ -1,5 +1,5 @@
 // Command bench prints every performance figure beside its rival, measured in the same run: reading captures beside tcpdump,
-// durable rows beside a plain file with fsync, and how long it takes from the first packet of a call to its owner.
+// durable rows beside Tessera and a plain file with fsync, and how long it takes from the first packet of a call to its owner.
 // Machines are noisy: the ratios count, not the absolute figures. Nothing here is a test that time could fail.
 //
 //	go run ./appliance/bench -netaudit bin/netaudit [-only replay,live,ledger,owner] [-json FILE]
@@ -36,6 +36,8 @@ type options struct {
 	netaudit string  // path of the binary
 	scale    float64 // of the generated captures, against captureSizes
 	rounds   int
+	rows     int    // of the log that readers' questions are measured with
+	ledger   string // its directory, "" for a temporary one
 	witness  string // of callers: kernel, thread, or both
 }
 
@@ -52,10 +54,13 @@ func (o options) witnesses() []bool {
 }
 
 func main() {
+	maybeAsk()
 	var o options
 	only := flag.String("only", "replay,live,ledger,owner", "suites to run")
 	jsonFile := flag.String("json", "", "also write the figures to this file")
 	flag.StringVar(&o.netaudit, "netaudit", "bin/netaudit", "the binary to measure")
+	flag.IntVar(&o.rows, "rows", 200_000, "about how many rows the log has that readers' questions are measured with")
+	flag.StringVar(&o.ledger, "ledger", "", "directory of that log; it is generated there unless it exists")
 	flag.Float64Var(&o.scale, "scale", 1, "size of the generated captures: 1 is 1,200 MiB of bulk and of flows, 116 MiB of dns")
 	flag.StringVar(&o.witness, "witness", "both", "how callers are found: kernel, thread, or both in turn")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each command runs, alternating with its rival")
