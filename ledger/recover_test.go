@@ -11,18 +11,22 @@ import (
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"netaudit/ledger/proof"
 )
 
 // placeOf is a finished log of 100, 200 and 40 rows on three days, and what it was like at the end of the first and of the second.
 type placeOf struct {
 	dir, first, before string
 	clock              *clock
+	key                proof.SealKey
 }
 
 func newPlace(t *testing.T) placeOf {
 	t.Helper()
-	p := placeOf{filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "before"), &clock{day0}}
+	p := placeOf{filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "before"), &clock{day0}, proof.SealKey{}}
 	l := openAt(t, p.dir, p.clock)
+	p.key = l.Recovery().SealKey
 	addRows(t, l, 100)
 	closeLedger(t, l)
 	copyTo(t, p.dir, p.first)
@@ -41,7 +45,7 @@ func newPlace(t *testing.T) placeOf {
 // copy is the same place somewhere else.
 func (p placeOf) copy(t *testing.T) placeOf {
 	t.Helper()
-	q := placeOf{filepath.Join(t.TempDir(), "state"), p.first, p.before, &clock{p.clock.now}}
+	q := placeOf{filepath.Join(t.TempDir(), "state"), p.first, p.before, &clock{p.clock.now}, p.key}
 	copyTo(t, p.dir, q.dir)
 	return q
 }
