@@ -214,6 +214,9 @@ func TestRecoveryTable(t *testing.T) {
 // goesOn says that nothing acknowledged was lost and the log can be written.
 func goesOn(t *testing.T, p placeOf, status string, rows uint64) {
 	t.Helper()
+	if v := verify(t, p.dir); v.Status != Intact {
+		t.Errorf("before the next start: %v, %+v", v.Status, v.Damage)
+	}
 	l := openAt(t, p.dir, p.clock)
 	if r := l.Recovery(); r.Status != status || l.Size() != rows {
 		t.Errorf("%+v with %d rows, want %q with %d", r, l.Size(), status, rows)

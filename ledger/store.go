@@ -25,7 +25,7 @@ import (
 func openStore(dir string, readOnly bool, log *slog.Logger) (*store, error) {
 	path := badgerPath(dir)
 	db, err := openBadger(dir, path, readOnly, log)
-	if readOnly && needsRepair(err) {
+	if readOnly && err != nil && !errors.As(err, new(*LockedError)) && (needsRepair(err) || len(emptyLogs(path)) > 0) {
 		return openCopy(dir, path, log)
 	}
 	if err != nil {
@@ -141,17 +141,24 @@ func openBadger(dir, path string, readOnly bool, log *slog.Logger) (*badger.DB, 
 // one row costs decompressing one block.
 const blockSize = 32 << 10
 
-// removeEmptyLogs takes away 0-byte write-ahead logs: a crash between creating and sizing one leaves it behind, and Badger
-// then refuses to open (dgraph-io/badger#2207). An empty file holds nothing that could be lost.
-func removeEmptyLogs(path string, log *slog.Logger) {
+// emptyLogs are the 0-byte write-ahead logs of a store: a crash between creating and sizing one leaves it behind, and Badger then refuses to open (dgraph-io/badger#2207). An empty file holds nothing that
+// could be lost.
+func emptyLogs(path string) (empty []string) {
 	for _, pattern := range []string{"*.mem", "*.vlog"} {
 		files, _ := filepath.Glob(filepath.Join(path, pattern)) // the patterns are constants: no error is possible
 		for _, f := range files {
 			if info, err := os.Stat(f); err == nil && info.Size() == 0 {
-				if err := os.Remove(f); err != nil {
-					log.Warn("an empty write-ahead log could not be removed", "file", f, "error", err)
-				}
+				empty = append(empty, f)
 			}
+		}
+	}
+	return empty
+}
+
+func removeEmptyLogs(path string, log *slog.Logger) {
+	for _, f := range emptyLogs(path) {
+		if err := os.Remove(f); err != nil {
+			log.Warn("an empty write-ahead log could not be removed", "file", f, "error", err)
 		}
 	}
 }
