@@ -97,6 +97,7 @@ func TestTamperingHasItsVerdict(t *testing.T) {
 		}, Intact, passes, passes},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := whole.copy(t)
 			c.harm(t, p)
 			v := verify(t, p.dir)
