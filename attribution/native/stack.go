@@ -55,6 +55,18 @@ func Objects(pid, tid int, wanted func(path string) bool) ([]string, error) {
 	return found, nil
 }
 
+// Loaded lists the wanted files of which a process has executable mappings.
+func Loaded(pid int, wanted func(path string) bool) ([]string, error) {
+	code, _, err := mappings(pid, wanted)
+	var files []string
+	for _, m := range code {
+		if !slices.Contains(files, m.path) {
+			files = append(files, m.path)
+		}
+	}
+	return files, err
+}
+
 // mappings lists the executable mappings of wanted files, and all memory that may be a stack.
 func mappings(pid int, wanted func(path string) bool) (code, stacks []mapping, err error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))

@@ -83,7 +83,7 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 	if c.Slots != nil && c.Serial == serial {
 		frames, err := stacks.Recorded(c.Slots)
 		if err == nil {
-			return w.fromRecord(o, c, frames)
+			return w.besideRecord(ctx, w.fromRecord(o, c, frames))
 		}
 		reason = err.Error()
 	}

@@ -44,6 +44,7 @@ type Resolver struct {
 	processes kernel.Descriptions
 	manifests odoo.Manifests
 	installs  installations
+	loaded    loadedCode
 	stacks    stackCache
 	routes    routes
 	looks     *rate.Limiter

@@ -11,7 +11,6 @@ import (
 
 	"netaudit/attribution"
 	"netaudit/attribution/kernel"
-	"netaudit/attribution/native"
 	"netaudit/attribution/odoo"
 	"netaudit/attribution/pystack"
 )
@@ -93,19 +92,6 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 			return t, false, false
 		}
 	}
-}
-
-// compiledCode lists the shared objects of addons on the machine stack of a thread.
-func (w *witness) compiledCode(tid int) []string {
-	paths := w.addonsPaths()
-	files, err := native.Objects(w.holder.PID, tid, func(path string) bool {
-		name, _ := odoo.AddonOfFile(path, paths)
-		return name != ""
-	})
-	if err != nil { // the thread does not wait any more: its stack is not believed either
-		w.r.config.Logger.Debug("reading a machine stack", "error", err)
-	}
-	return files
 }
 
 // fromThread names the addon by the stack of the thread that was caught.
@@ -201,57 +187,6 @@ func (w *witness) addon(steps []odoo.Step) *attribution.Addon {
 		Name: steps[0].Addon, Version: m.Version, Author: m.Author, License: m.License, Chain: odoo.Names(steps),
 		OnBehalfOf: odoo.OnBehalfOf(steps, func(s odoo.Step) bool { return manifest(s).Framework(s.Addon) }),
 	}
-}
-
-// nameEntry is for code that leaves no frame of an addon between the framework and the call. Two witnesses together name it: the class that has the method which was called, and compiled code of
-// the same addon, and of no other, on the machine stack. The class alone only tells the entry: what its method called is not known.
-func (w *witness) nameEntry(o *attribution.Owner, entry odoo.Entry, steps, compiled []odoo.Step) {
-	if len(compiled) == 1 && slices.Contains(entry.Addons, compiled[0].Addon) {
-		o.Addon = w.addon(append(compiled, steps...))
-		o.Addon.Model, o.Addon.Method = entry.Model, entry.Method
-		o.Evidence.Confidence = attribution.ConfidenceHigh
-		o.Evidence.Reason = "compiled code: its class has the method that was called, and its shared object is on the machine stack"
-		return
-	}
-	for _, name := range slices.Concat(entry.Addons, odoo.Names(compiled)) {
-		if !slices.Contains(o.Evidence.Candidates, name) {
-			o.Evidence.Candidates = append(o.Evidence.Candidates, name)
-		}
-	}
-	switch {
-	case len(entry.Addons) > 0:
-		o.Evidence.Reason = fmt.Sprintf("only the entry point is known: method %s of %s, which %s has", entry.Method, entry.Model, strings.Join(entry.Addons, " and "))
-	case entry.Model != "":
-		o.Evidence.Reason = fmt.Sprintf("the code that %s called shows no addon; it was called as a method of %s", steps[0].Addon, entry.Model)
-	default:
-		o.Evidence.Reason = fmt.Sprintf("the code that %s called shows no addon", steps[0].Addon)
-	}
-	if o.Evidence.Candidates == nil {
-		o.Evidence.Candidates = odoo.Names(steps)
-	}
-}
-
-// compiledAddons are the addons whose compiled code lies on the machine stack.
-func (w *witness) compiledAddons(paths []string) []odoo.Step {
-	var steps []odoo.Step
-	for _, file := range w.compiled {
-		name, dir := odoo.AddonOfFile(file, paths)
-		if name != "" && !slices.ContainsFunc(steps, func(s odoo.Step) bool { return s.Addon == name }) {
-			steps = append(steps, odoo.Step{Addon: name, Path: dir})
-		}
-	}
-	return steps
-}
-
-// strangers are the compiled addons that are not on the chain.
-func strangers(compiled, steps []odoo.Step) []string {
-	var names []string
-	for _, name := range odoo.Names(compiled) {
-		if !slices.Contains(odoo.Names(steps), name) {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // callSite is file:line function, the file relative to the addons directory.
