@@ -10,7 +10,7 @@ export CGO_ENABLED := 1
 # Packages of Debian 12 and Ubuntu; what is already there costs nothing.
 BUILD_PACKAGES := libpcap-dev gcc libc6-dev
 DEMO_PACKAGES  := iproute2 python3 curl
-TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests python3-dev poppler-utils
+TEST_PACKAGES  := $(DEMO_PACKAGES) tshark tcpdump chromium openssl strace python3-requests python3-dev python3-dbg poppler-utils
 BENCH_PACKAGES := libndpi-bin # Suricata is measured too where it is installed: apt-get install -t bookworm-backports suricata
 # axe-core judges the pages in tests; it is no part of the program and lies outside the repository.
 AXE            := axe-core-4.14.1

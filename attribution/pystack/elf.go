@@ -14,6 +14,7 @@ type elfFacts struct {
 	load      uint64 // page-aligned address of the first PT_LOAD
 	runtime   uint64 // _PyRuntime, 0 when absent
 	pyVersion uint64 // Py_Version (3.11+), 0 when absent
+	debug     bool   // built with --with-pydebug: its objects have other layouts
 	cell      uint64 // PyCell_Type, 0 when absent
 	text      string // PY_VERSION literal from .rodata, "" when absent
 	bss       uint64 // address and size of .bss, where Py_GetVersion keeps its text
@@ -125,6 +126,8 @@ func (f *elfFacts) take(symbols []elf.Symbol) bool {
 			f.runtime = s.Value
 		case "Py_Version":
 			f.pyVersion = s.Value
+		case "_Py_NegativeRefcount": // only there with Py_REF_DEBUG (Include/object.h)
+			f.debug = true
 		case "PyCell_Type":
 			f.cell = s.Value
 		}

@@ -146,6 +146,9 @@ func identify(r memory.Reader, im image, facts elfFacts) (runtimeAt, error) {
 		}
 		rt.version, minor = nameVersion(im.path)
 	}
+	if facts.debug {
+		return rt, &UnsupportedError{Version: rt.version + " (debug build)"}
+	}
 	var ok bool
 	if rt.layout, ok = layoutFor(minor); !ok || described != (minor >= 13) {
 		return rt, &UnsupportedError{Version: rt.version}
@@ -198,8 +201,11 @@ func minorOf(version string) int {
 // nameVersion takes the version from a file name such as libpython3.10.so.1.0 or python3.9.
 func nameVersion(file string) (string, int) {
 	_, rest, found := strings.Cut(path.Base(file), "python3.")
-	digits, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(digits)
+	end := strings.IndexFunc(rest, func(c rune) bool { return c < '0' || c > '9' }) // .so, or ABI flags: python3.7m
+	if end < 0 {
+		end = len(rest)
+	}
+	n, err := strconv.Atoi(rest[:end])
 	if !found || err != nil {
 		return "unknown", 0
 	}
