@@ -83,6 +83,9 @@ func Load(files ...string) (*Catalogue, error) {
 			return nil, fmt.Errorf("catalogue %s: %w", path, err)
 		}
 		entries = merge(entries, more)
+		if _, err := build(entries); err != nil { // here, so that the error names the file
+			return nil, fmt.Errorf("catalogue %s: %w", path, err)
+		}
 	}
 	return build(entries)
 }
@@ -129,6 +132,11 @@ func (e *entry) check() error {
 	if len(e.Hosts)+len(e.Domains)+len(e.Ranges) == 0 {
 		return fmt.Errorf("party %q: needs hosts, domains or ranges", e.Name)
 	}
+	for _, name := range slices.Concat(e.Hosts, e.Domains) {
+		if err := checkName(name); err != nil {
+			return fmt.Errorf("party %q: %w", e.Name, err)
+		}
+	}
 	for _, text := range e.Ranges {
 		if _, err := netip.ParsePrefix(text); err != nil {
 			return fmt.Errorf("party %q: range %q: %w", e.Name, text, err)
@@ -136,6 +144,18 @@ func (e *entry) check() error {
 	}
 	if e.License != nil && e.License.Budget < 0 {
 		return fmt.Errorf("party %q: daily_budget_bytes is negative", e.Name)
+	}
+	return nil
+}
+
+// checkName refuses what can never match, and a suffix under which everybody has names.
+func checkName(name string) error {
+	c := canonical(name)
+	if c == "" || strings.ContainsAny(c, "*/:@ ") || strings.HasPrefix(c, ".") {
+		return fmt.Errorf("%q is no host name; a domain stands for all names below it, without an asterisk", name)
+	}
+	if suffix, icann := publicsuffix.PublicSuffix(c); icann && suffix == c {
+		return fmt.Errorf("%q is a public suffix: names below it belong to different owners", name)
 	}
 	return nil
 }
@@ -154,22 +174,27 @@ func merge(base, more []entry) []entry {
 
 func build(entries []entry) (*Catalogue, error) {
 	c := &Catalogue{hosts: map[string]attribution.Party{}, domains: map[string]attribution.Party{}}
+	ranges := map[string]attribution.Party{}
 	for _, e := range entries {
-		rule := func(kind, value string) attribution.Party {
-			return attribution.Party{Class: e.Class, Name: e.Name, Rule: slug(e.Name) + "/" + kind + ":" + value}
-		}
 		for _, h := range e.Hosts {
-			c.hosts[canonical(h)] = rule("host", canonical(h))
+			if err := e.claim(c.hosts, "host", canonical(h)); err != nil {
+				return nil, err
+			}
 		}
 		for _, d := range e.Domains {
-			c.domains[canonical(d)] = rule("domain", canonical(d))
+			if err := e.claim(c.domains, "domain", canonical(d)); err != nil {
+				return nil, err
+			}
 		}
 		for _, text := range e.Ranges {
 			p, err := netip.ParsePrefix(text)
 			if err != nil {
 				return nil, fmt.Errorf("party %q: range %q: %w", e.Name, text, err)
 			}
-			c.ranges = append(c.ranges, addressRange{p.Masked(), rule("range", p.Masked().String())})
+			if err := e.claim(ranges, "range", p.Masked().String()); err != nil {
+				return nil, err
+			}
+			c.ranges = append(c.ranges, addressRange{p.Masked(), ranges[p.Masked().String()]})
 		}
 		if l := e.License; l != nil {
 			c.license.Addons = append(c.license.Addons, l.Addons...)
@@ -179,6 +204,15 @@ func build(entries []entry) (*Catalogue, error) {
 	}
 	slices.SortStableFunc(c.ranges, func(a, b addressRange) int { return b.prefix.Bits() - a.prefix.Bits() })
 	return c, nil
+}
+
+// claim gives a value to the party. What two parties claim would belong to whichever file was read last: that is refused.
+func (e *entry) claim(of map[string]attribution.Party, kind, value string) error {
+	if other, ok := of[value]; ok && other.Name != e.Name {
+		return fmt.Errorf("party %q: %s %s already belongs to %q; replace that party by one of its name", e.Name, kind, value, other.Name)
+	}
+	of[value] = attribution.Party{Class: e.Class, Name: e.Name, Rule: slug(e.Name) + "/" + kind + ":" + value}
+	return nil
 }
 
 // License returns the declared license traffic of all parties together.

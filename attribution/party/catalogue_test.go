@@ -74,11 +74,15 @@ func TestFileReplacesPartyOfTheSameNameAndAddsOthers(t *testing.T) {
 func TestWrongCataloguesSayWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		"version: 2\nparties: []\n": "version",
-		"version: 1\nparties:\n  - {name: x, class: friend, domains: [a.example]}\n":     "friend",
-		"version: 1\nparties:\n  - {name: x, class: internal}\n":                         "needs hosts",
-		"version: 1\nparties:\n  - {name: x, class: internal, ranges: [10.0.0.0/99]}\n":  "10.0.0.0/99",
-		"version: 1\nparties:\n  - {name: x, class: internal, domain: [typo.example]}\n": "domain",
-		"version: 1\nparties:\n  - {class: internal, domains: [a.example]}\n":            "no name",
+		"version: 1\nparties:\n  - {name: x, class: friend, domains: [a.example]}\n":         "friend",
+		"version: 1\nparties:\n  - {name: x, class: internal}\n":                             "needs hosts",
+		"version: 1\nparties:\n  - {name: x, class: internal, ranges: [10.0.0.0/99]}\n":      "10.0.0.0/99",
+		"version: 1\nparties:\n  - {name: x, class: internal, domain: [typo.example]}\n":     "domain",
+		"version: 1\nparties:\n  - {class: internal, domains: [a.example]}\n":                "no name",
+		"version: 1\nparties:\n  - {name: x, class: internal, domains: [\"*.a.example\"]}\n": "asterisk",
+		"version: 1\nparties:\n  - {name: x, class: mit_bound, domains: [co.uk]}\n":          "public suffix",
+		"version: 1\nparties:\n  - {name: x, class: mit_bound, domains: [STRIPE.com]}\n":     "Stripe",
+		"version: 1\nparties:\n  - {name: x, class: mit_bound, ranges: [10.1.2.3/8]}\n":      "internal network",
 	} {
 		path := filepath.Join(t.TempDir(), "wrong.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

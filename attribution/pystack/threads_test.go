@@ -19,7 +19,11 @@ t = threading.Thread(target=work)
 t.start()
 t.join()`)
 		tid := number(t, line)
-		th := settled(t, open(t, pid), tid, "in_sub")
+		p := open(t, pid)
+		th := settled(t, p, tid, "in_sub")
+		if main, err := p.Thread(pid); err != nil || len(main.Frames) == 0 {
+			t.Errorf("the main interpreter's thread: %+v, %v", main, err)
+		}
 		if th.TID != tid || th.Frames[0].Line != 5 || th.Frames[0].Module != "__main__" {
 			t.Errorf("%+v", th)
 		}
