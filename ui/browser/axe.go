@@ -34,11 +34,17 @@ func Axe(t testing.TB) string {
 	return ""
 }
 
-// Barriers lets axe-core judge the present page by WCAG 2.2 A and AA and its own best practices, and returns one sentence for each violation.
-func (w *Window) Barriers(axe string) []string {
+// Barriers lets axe-core judge the present page by WCAG 2.2 A and AA and its own best practices, or only the contrasts of its colours, and returns one sentence for each violation.
+func (w *Window) Barriers(axe string, onlyColours bool) []string {
 	w.T.Helper()
-	Eval[bool](w, axe+"\n;true")
-	answer := Eval[string](w, `axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then((r) => JSON.stringify(
+	if !Eval[bool](w, `typeof globalThis.axe === "object"`) {
+		Eval[bool](w, axe+"\n;true")
+	}
+	rules := `["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]`
+	if onlyColours {
+		rules = `{ type: "rule", values: ["color-contrast"] }`
+	}
+	answer := Eval[string](w, `axe.run(document, { resultTypes: ["violations"], runOnly: `+rules+` }).then((r) => JSON.stringify(
 		r.violations.map((v) => ({ id: v.id, help: v.help, nodes: v.nodes.map((n) => n.target.join(" ") + ": " + n.failureSummary.split("\n").slice(1).join(";").slice(0, 240)) })),
 	))`)
 	var list []struct {

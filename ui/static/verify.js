@@ -77,7 +77,7 @@ if (proofOut && globalThis.crypto?.subtle) {
   button.className = "primary";
   button.dataset.checkProof = "";
   button.textContent = t("Check it in this browser");
-  document.querySelector(".actions-row").prepend(button, " ");
+  document.querySelector(".actions-row").append(button); // at the end: nothing that is there moves
   button.addEventListener("click", async () => {
     const nodes = [...document.querySelectorAll("svg.proof .node")];
     for (const node of nodes) node.classList.remove("proved");
