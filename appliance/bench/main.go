@@ -39,6 +39,7 @@ type options struct {
 	rows     int    // of the log that readers' questions are measured with
 	ledger   string // its directory, "" for a temporary one
 	witness  string // of callers: kernel, thread, or both
+	sleepers int    // processes that do nothing, for one more case about owners
 }
 
 // witnesses says whether the kernel records callers, in each of the runs.
@@ -63,6 +64,7 @@ func main() {
 	flag.StringVar(&o.ledger, "ledger", "", "directory of that log; it is generated there unless it exists")
 	flag.Float64Var(&o.scale, "scale", 1, "size of the generated captures: 1 is 1,200 MiB of bulk and of flows, 116 MiB of dns")
 	flag.StringVar(&o.witness, "witness", "both", "how callers are found: kernel, thread, or both in turn")
+	flag.IntVar(&o.sleepers, "sleepers", 10000, "processes that do nothing, for one more case about owners; 0: none")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each command runs, alternating with its rival")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

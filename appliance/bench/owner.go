@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,8 +10,10 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,6 +94,42 @@ func benchOwner(ctx context.Context, o options) ([]figure, error) {
 			}
 			figures = append(figures, r.figures(name, ms, recorded)...)
 		}
+	}
+	if o.sleepers == 0 {
+		return figures, nil
+	}
+	crowded, err := amongSleepers(ctx, o)
+	return append(figures, crowded...), err
+}
+
+// amongSleepers repeats a case on a host with many processes that do nothing.
+func amongSleepers(ctx context.Context, o options) (figures []figure, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	crowd := exec.CommandContext(ctx, "sh", "-c", `i=0; while [ $i -lt "$1" ]; do sleep 3600 & i=$((i+1)); done; echo ready; wait`, "sh", strconv.Itoa(o.sleepers))
+	crowd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	crowd.Cancel = func() error { return syscall.Kill(-crowd.Process.Pid, syscall.SIGKILL) }
+	out, err := crowd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := crowd.Start(); err != nil {
+		return nil, err
+	}
+	defer func() { stop(); _ = crowd.Wait() }() // it was killed
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		return nil, fmt.Errorf("start %d sleepers: %w", o.sleepers, err)
+	}
+	for _, recorded := range o.witnesses() {
+		r, err := callAndAsk(ctx, load{processes: 4, threads: 4, calls: 60, addons: 4, ms: 5, recorded: recorded})
+		if err != nil {
+			return nil, err
+		}
+		name := fmt.Sprintf("%d other processes, threads caught: ", o.sleepers)
+		if recorded {
+			name = fmt.Sprintf("%d other processes, kernel records: ", o.sleepers)
+		}
+		figures = append(figures, r.figures(name, 5, recorded)...)
 	}
 	return figures, nil
 }
