@@ -17,7 +17,7 @@ const maxEntryOwners = 8
 
 // entryOf reads the entry of a dispatcher's frame; the zero value for all other frames, and when it cannot be read.
 func (p *Process) entryOf(r memory.Reader, f rawFrame, function, module string, arguments int32) Entry {
-	if arguments < 2 || function != "call_kw" || !strings.HasPrefix(module, "odoo.") {
+	if !dispatches(function, module, arguments) {
 		return Entry{}
 	}
 	name, err := memory.Uint64(r, f.addr+p.rt.layout.fLocals+8)
@@ -28,15 +28,31 @@ func (p *Process) entryOf(r memory.Reader, f rawFrame, function, module string, 
 		name &^= 3
 	}
 	obj := p.firstArgument(r, f)
-	method, err := p.rt.layout.str(p.mem, name)
-	if err != nil || obj == 0 {
+	if obj == 0 {
 		return Entry{}
 	}
 	typ, err := memory.Uint64(r, obj+obType)
 	if err != nil {
-		return Entry{Method: method}
+		typ = 0
+	}
+	return p.entry(typ, name)
+}
+
+// dispatches says whether a function is Odoo's dispatcher.
+func dispatches(function, module string, arguments int32) bool {
+	return arguments >= 2 && function == "call_kw" && strings.HasPrefix(module, "odoo.")
+}
+
+// entry describes the call of a method, given by its name's object, of a type; 0 when that could not be read.
+func (p *Process) entry(typ, name uint64) Entry {
+	method, err := p.rt.layout.str(p.mem, name)
+	if err != nil {
+		return Entry{}
 	}
 	e := Entry{Method: method}
+	if typ == 0 {
+		return e
+	}
 	for _, class := range p.classes(typ) {
 		dict, err := memory.Uint64(p.mem, class+typeDict)
 		if err != nil || dict == 0 {

@@ -22,8 +22,9 @@ const (
 	SlotLocal   = 32 // first local
 	SlotType    = 40 // type of the first local, a cell looked through; 0 when it could not be read
 	SlotHolder  = 48 // what refers to the code: the function (3.11+) or the frame
-	SlotSize    = 56
-	HeadSize    = 368 // bytes of a frame at most
+	SlotSecond  = 56 // second local
+	SlotSize    = 64
+	HeadSize    = 376 // bytes of a frame at most
 )
 
 // WalkPlan is where the threads and frames of a process lie: addresses and offsets in bytes, all of one interpreter version.
@@ -52,7 +53,7 @@ func (p *Process) Plan() (WalkPlan, error) {
 	w := WalkPlan{
 		Interpreters: p.rt.addr + l.interpretersHead, Cell: p.rt.cell,
 		InterpNext: uint32(l.interpNext), ThreadsHead: uint32(l.threadsHead), ThreadNext: uint32(l.tsNext), ThreadID: uint32(l.tsNativeID),
-		Top: uint32(l.tsCurrentFrame), Head: uint32(l.fLocals) + 8, Back: uint32(l.fBack), Code: uint32(l.fCode), Globals: uint32(l.fGlobals),
+		Top: uint32(l.tsCurrentFrame), Head: uint32(l.fLocals) + 16, Back: uint32(l.fBack), Code: uint32(l.fCode), Globals: uint32(l.fGlobals),
 		Lasti: uint32(l.fLasti), State: uint32(l.fOwner), Local: uint32(l.fLocals),
 	}
 	switch {
@@ -81,13 +82,13 @@ func (p *Process) Plan() (WalkPlan, error) {
 // slotFrame is one decoded slot.
 type slotFrame struct {
 	rawFrame
-	typ, holder uint64
+	typ, holder, second uint64
 }
 
 // decode takes a slot apart. skip says that it is no frame of Python code.
 func (l *layout) decode(slot []byte, innermost bool) (f slotFrame, skip bool, err error) {
 	f.code, f.globals, f.lasti = le64(slot, SlotCode), le64(slot, SlotGlobals), le64(slot, SlotLasti)
-	f.arg0, f.typ, f.holder = le64(slot, SlotLocal), le64(slot, SlotType), le64(slot, SlotHolder)
+	f.arg0, f.second, f.typ, f.holder = le64(slot, SlotLocal), le64(slot, SlotSecond), le64(slot, SlotType), le64(slot, SlotHolder)
 	state := slot[SlotState]
 	if l.minor <= 10 {
 		if f.lasti &= 0xffffffff; !executing(l.minor, state) {
@@ -97,7 +98,7 @@ func (l *layout) decode(slot []byte, innermost bool) (f slotFrame, skip bool, er
 	}
 	skip = state >= 3
 	if l.minor >= 14 {
-		f.code, f.holder = f.code&^3, f.holder&^3
+		f.code, f.holder, f.second = f.code&^3, f.holder&^3, f.second&^3
 		if f.code == 0 && !skip {
 			if !innermost {
 				return f, false, fmt.Errorf("a cleared frame has called another: %w", errImplausible)
@@ -185,6 +186,9 @@ func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, all []slotFra
 	out.Module, out.Forged = module.name, module.forged
 	if c.head.argcount > 0 {
 		p.nameArgument(view, &out, f)
+	}
+	if dispatches(c.function, out.Module, c.head.argcount) {
+		out.Entry = p.entry(f.typ, f.second)
 	}
 	return out, nil
 }
