@@ -101,7 +101,7 @@ func (p *pulse) beat() {
 	}
 	h.QueueDropped = int64(total.notAsked - p.before.notAsked)
 	if overflow := h.QueueDropped + int64(total.callersLost-p.before.callersLost); overflow > 0 {
-		p.a.emit(gapEvent("queue_overflow", "", p.last, now, overflow))
+		p.a.emit(gapEvent("callers_lost", "", p.last, now, overflow))
 	}
 	p.a.emit(ledger.Event{
 		V: 1, Kind: "heartbeat", Start: p.last.UnixNano(), End: now.UnixNano(),

@@ -228,7 +228,7 @@ type Predecessor struct {
 
 // Gap says that something could not be seen between Start and End of the event.
 type Gap struct {
-	Reason string // interface_down kernel_drop ring_freeze queue_overflow clock_step downtime disk_full store_error
+	Reason string // interface_down kernel_drop ring_freeze queue_overflow callers_lost clock_step downtime disk_full store_error
 	Iface  string
 	Count  int64 // packets or events lost, 0 when unknown
 }

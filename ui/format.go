@@ -127,7 +127,7 @@ func summary(w *words.Words, e *ledger.Event) string {
 
 var gapReasons = map[string]string{
 	"interface_down": "the interface was away", "kernel_drop": "packets were lost", "ring_freeze": "the capture buffer was full", "downtime": "netaudit was not running",
-	"queue_overflow": "a queue was full", "clock_step": "the clock was set", "disk_full": "the disk was full",
+	"queue_overflow": "a queue was full", "callers_lost": "more calls than callers could be found for", "clock_step": "the clock was set", "disk_full": "the disk was full",
 }
 
 func gapSummary(w *words.Words, e *ledger.Event) string {
