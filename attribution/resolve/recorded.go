@@ -3,13 +3,11 @@ package resolve
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"netaudit/attribution"
 	"netaudit/attribution/kernel"
 	"netaudit/attribution/kernel/hook"
-	"netaudit/attribution/native"
 	"netaudit/attribution/odoo"
 	"netaudit/attribution/pystack"
 )
@@ -82,9 +80,7 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 		return o
 	}
 	reason := c.Reason
-	if c.Slots != nil && c.Serial == serial && w.hasCompiled() {
-		reason = "the process has compiled code of addons, of which the recorded Python stack tells nothing"
-	} else if c.Slots != nil && c.Serial == serial {
+	if c.Slots != nil && c.Serial == serial {
 		frames, err := stacks.Recorded(c.Slots)
 		if err == nil {
 			return w.besideRecord(ctx, w.fromRecord(o, c, frames))
@@ -104,52 +100,6 @@ func (w *witness) fromRecord(o attribution.Owner, c *hook.Call, frames []pystack
 		return w.child(o) // a Python program may be somebody's child like any other
 	}
 	return o
-}
-
-// hasCompiled says whether compiled code of an addon is in the process: then the Python frames are not all that may have called. When that cannot be told it is assumed.
-func (w *witness) hasCompiled() bool {
-	if has, ok := w.r.compiled.get(w.process); ok {
-		return has
-	}
-	paths := w.addonsPaths()
-	files, err := native.Loaded(w.process.PID, func(path string) bool {
-		name, _ := odoo.AddonOfFile(path, paths)
-		return name != ""
-	})
-	has := len(files) > 0 || err != nil
-	w.r.compiled.put(w.process, has)
-	return has
-}
-
-// compiledCode remembers for a moment which processes have compiled code of addons: it comes when an addon is loaded. Safe for concurrent use.
-type compiledCode struct {
-	mu    sync.Mutex
-	known map[int]compiledAt
-}
-
-type compiledAt struct {
-	start uint64
-	until time.Time
-	has   bool
-}
-
-// compiledLife is how long it is believed that no such code has come.
-const compiledLife = 250 * time.Millisecond
-
-func (c *compiledCode) get(p kernel.Process) (has, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at, ok := c.known[p.PID]
-	return at.has, ok && at.start == p.StartTick && time.Now().Before(at.until)
-}
-
-func (c *compiledCode) put(p kernel.Process, has bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known == nil || len(c.known) >= mostReaders {
-		c.known = map[int]compiledAt{}
-	}
-	c.known[p.PID] = compiledAt{p.StartTick, time.Now().Add(compiledLife), has}
 }
 
 // caughtInstead looks for the thread that waits on the socket. When that fails as well, the row says why the record did not do.

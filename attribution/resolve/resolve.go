@@ -51,7 +51,6 @@ type Resolver struct {
 	holding   acceptedBy
 	diags     diagCache
 
-	compiled   compiledCode
 	background sync.WaitGroup // looks at processes that have just begun
 
 	closing sync.RWMutex // held for reading while a question is queued
