@@ -54,10 +54,10 @@ var (
 		host: "rates6.example", ip: "2001:db8:77::36", port: 443, channel: "https", class: "third_party", party: "rates6.example", rule: "default/domain", out: [2]int64{600, 700}, in: [2]int64{8200, 9100},
 	}
 	apt = kind{
-		program: "apt-get", role: "other", host: "deb.debian.org", ip: "203.0.113.61", port: 443, channel: "https", class: "third_party", party: "Debian", rule: "debian/domain:debian.org", out: [2]int64{900, 1600}, in: [2]int64{90_000, 4_000_000},
+		program: "apt-get", role: "other", host: "packages.example", ip: "203.0.113.61", port: 443, channel: "https", class: "third_party", party: "packages.example", rule: "default/domain", out: [2]int64{900, 1600}, in: [2]int64{90_000, 4_000_000},
 	}
 	ntp = kind{
-		program: "chronyd", role: "other", ip: "203.0.113.62", host: "ntp.debian.example", source: "dns", port: 123, channel: "ntp", class: "third_party", party: "debian.example", rule: "default/domain", out: [2]int64{48, 48}, in: [2]int64{48, 48},
+		program: "chronyd", role: "other", ip: "203.0.113.62", host: "ntp.time.example", source: "dns", port: 123, channel: "ntp", class: "third_party", party: "time.example", rule: "default/domain", out: [2]int64{48, 48}, in: [2]int64{48, 48},
 	}
 	// What nobody told the customer about.
 	upload = kind{
