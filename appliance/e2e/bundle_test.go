@@ -57,8 +57,8 @@ func TestBrowserJudgesBundlesLikeTheOtherVerifiers(t *testing.T) {
 		return read(t, ctx, chromedp.Text(`.verdict`))
 	})
 	picture(t, ctx, "verify-bundle")
-	do(t, ctx, chromedp.Navigate(access.URL+"log/0"), chromedp.WaitVisible(`#seal ~ dl button`), chromedp.Click(`#seal ~ dl button`), chromedp.WaitVisible(`.verdict.good`))
-	if said := read(t, ctx, chromedp.Text(`.verdict`)); !strings.HasPrefix(said, "Sound. This row is number 0 of ") {
+	do(t, ctx, chromedp.Navigate(access.URL+"log/0"), chromedp.WaitVisible(`[data-check-proof]`), chromedp.Click(`[data-check-proof]`), chromedp.WaitVisible(`output[data-proof].good`))
+	if said := read(t, ctx, chromedp.Text(`output[data-proof]`)); !strings.HasPrefix(said, "Sound. This row is number 0 of ") {
 		t.Errorf("the record page says %q", said)
 	}
 }
