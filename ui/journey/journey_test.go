@@ -186,7 +186,7 @@ func TestFirstRunSaysWhatHappensNext(t *testing.T) {
 	w := shared(t, ledgertest.Empty).enter(t, "")
 	for _, path := range []string{"", "log", "modules", "destinations", "traffic"} {
 		w.Go(path)
-		if n := count(w, ".empty, .first-run"); n == 0 {
+		if n := count(w, ".empty, .steps"); n == 0 {
 			t.Errorf("%q says nothing about being empty: %s", path, text(w, "main"))
 		}
 	}

@@ -24,7 +24,7 @@ func top(w *browser.Window) (row string, scrolled int) {
 func TestNewRowsAreAnnouncedAndNeverMoveWhatIsRead(t *testing.T) {
 	s := own(t, ledgertest.Options{Days: 1, Calls: 300})
 	w := s.enter(t, "log")
-	browser.Eval[bool](w, "scrollTo(0, 400); true")
+	browser.Eval[bool](w, `scrollTo({ top: 400, behavior: "instant" }); true`)
 	before, scrolled := top(w)
 	events := s.installation.Calls(7)
 	for _, e := range events {
