@@ -217,7 +217,7 @@ func TestPagesWorkWithoutJavaScript(t *testing.T) {
 		if n := browser.Eval[int](w, `document.querySelector("main").innerText.trim().length`); n < 40 {
 			t.Errorf("%s is empty without JavaScript", p.name)
 		}
-		if n := browser.Eval[int](w, `[...document.querySelectorAll("main button")].filter((b) => b.checkVisibility() && !b.form).length`); n != 0 {
+		if n := browser.Eval[int](w, `[...document.querySelectorAll("main button")].filter((b) => b.checkVisibility({ visibilityProperty: true }) && !b.form).length`); n != 0 {
 			t.Errorf("%s: %d buttons do nothing without JavaScript", p.name, n)
 		}
 	}
