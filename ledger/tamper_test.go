@@ -17,7 +17,7 @@ import (
 const tamperSample = 250
 
 // saysNothing are files whose change can change no answer about the log: Badger's statistics and lock, and secret keys, which verification does not read and whose next use fails.
-var saysNothing = map[string]bool{"ballast": true, "badger/DISCARD": true, "badger/LOCK": true, "keys/checkpoint": true, "keys/seal": true}
+var saysNothing = map[string]bool{"badger/DISCARD": true, "badger/LOCK": true, "keys/checkpoint": true, "keys/seal": true}
 
 // TestNoChangedByteIsAllClear flips a bit of every byte of every file of a small ledger. The answer must be tampered or cannot tell; where it is intact, the bit must have no meaning: every row, sum and seal still reads the
 // same.
@@ -35,6 +35,9 @@ func TestNoChangedByteIsAllClear(t *testing.T) {
 		at   int64
 	}
 	var places []place
+	if err := os.Remove(ballastPath(dir)); err != nil {
+		t.Fatal(err)
+	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
@@ -62,17 +65,22 @@ func TestNoChangedByteIsAllClear(t *testing.T) {
 	}
 	answers, meaningless := map[string]int{}, map[string]int{}
 	for i, p := range places {
-		path := filepath.Join(dir, p.file)
-		flip(t, path, p.at, i)
-		v := verify(t, dir)
+		copied := filepath.Join(t.TempDir(), "state") // who opens a store may compact it: the next place is looked for in files that are as they were
+		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		flip(t, filepath.Join(copied, p.file), p.at, i)
+		v := verify(t, copied)
 		answers[v.Status.String()]++
 		if v.Status == Intact {
-			if got := reading(t, dir); got != want {
+			if got := reading(t, copied); got != want {
 				t.Errorf("byte %d of %s: intact, and the log says something else", p.at, p.file)
 			}
 			meaningless[filepath.Base(p.file)]++
 		}
-		flip(t, path, p.at, i)
+		if err := os.RemoveAll(copied); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Logf("%d of %d bytes tried: %v; without meaning: %v", len(places), all, answers, meaningless)
 	if answers["tampered"] == 0 || verify(t, dir).Status != Intact {
