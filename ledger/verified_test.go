@@ -188,6 +188,25 @@ func TestSlowWalkVerifiesALogThatGrowsAndLosesDays(t *testing.T) {
 	closeLedger(t, l)
 }
 
+func TestSlowWalkAllowsForDaysThatBeginMeanwhile(t *testing.T) {
+	for _, rows := range []int{0, 10} { // also the very first day
+		c := &clock{day0}
+		l := openAt(t, t.TempDir(), c)
+		addRows(t, l, rows)
+		steps := 0
+		v, err := l.VerifySlowly(t.Context(), 1e9, func(done, total uint64) {
+			if steps++; steps == 1 {
+				c.now = c.now.AddDate(0, 0, 1)
+				addRows(t, l, 5)
+			}
+		})
+		if err != nil || v.Status != Intact || v.Size != uint64(rows) || steps == 0 {
+			t.Errorf("%d rows, later %d: %v, %+v, %v", rows, v.Size, v.Status, v.Damage, err)
+		}
+		closeLedger(t, l)
+	}
+}
+
 func TestReindexMendsWhatIsDerived(t *testing.T) {
 	l, dir := hours(t)
 	sums, index := tableOf(t, l, tableRollup), tableOf(t, l, tableIndex)

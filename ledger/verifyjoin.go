@@ -56,7 +56,7 @@ func (v *verifier) walk(ctx context.Context, in view, seals proof.Seals) (*joine
 		return j, err
 	}
 	v.progress(v.anchor.Size, v.anchor.Size)
-	return j, in(j.end)
+	return j, in(func(txn *badger.Txn) error { return j.end(ctx, txn) })
 }
 
 // begin takes the tree up to the start out of the stored tiles; it must be the one that was verified then.
@@ -253,7 +253,7 @@ func (j *joined) allowed() error {
 }
 
 // end compares the root with the anchor, and what is derived from the rows with them.
-func (j *joined) end(txn *badger.Txn) error {
+func (j *joined) end(ctx context.Context, txn *badger.Txn) error {
 	if err := j.allowed(); err != nil {
 		return err
 	}
@@ -277,5 +277,5 @@ func (j *joined) end(txn *badger.Txn) error {
 	if err := j.sums.end(txn); err != nil {
 		return err
 	}
-	return j.compareIndex(txn)
+	return j.compareIndex(ctx, txn)
 }
