@@ -22,10 +22,10 @@ func (r *Resolver) recorded(ctx context.Context, q question) (o attribution.Owne
 		return o, false
 	}
 	p, alive := r.processes.At(call.PID, call.Uptime)
-	if !alive {
-		return endedCaller(call, p), true
-	}
 	w := &witness{r: r, q: q, process: p}
+	if !alive {
+		return w.child(endedCaller(call, p)), true
+	}
 	return w.called(ctx, call), true
 }
 

@@ -52,7 +52,7 @@ func recording(t *testing.T) *Resolver {
 
 // obedient is an addon that does on its standard input's word what its functions say, and says when it has done so.
 const obedient = `
-import os, socket, sys
+import os, socket, subprocess, sys
 def told(port, word):
     return {name: f for name, f in globals().items() if callable(f)}[word](port)
 def tcp4(port):
@@ -86,6 +86,17 @@ def fork(port):
     child = os.fork()
     if child: os.waitpid(child, 0); os._exit(0)
     return os.getpid()
+CONNECT = "exec 3<>/dev/tcp/127.0.0.1/%d; true"
+def program(port):
+    p = subprocess.Popen(["bash", "-c", CONNECT % port]); p.wait(); return p.pid
+def shell(port):
+    p = subprocess.Popen(["sh", "-c", "bash -c '%s'; true" % (CONNECT % port)]); p.wait(); return p.pid
+def inside(port):
+    program(port)
+def copy(port):
+    child = os.fork()
+    if child == 0: inside(port); os._exit(0)
+    os.waitpid(child, 0); return child
 def again(port):
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 def run(port):

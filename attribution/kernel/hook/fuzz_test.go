@@ -18,6 +18,9 @@ func FuzzRecords(f *testing.F) {
 	f.Add(call)
 	binary.NativeEndian.PutUint32(call[offFrames:], 3)
 	f.Add(call)
+	binary.NativeEndian.PutUint32(call[offKind:], kindFork)
+	binary.NativeEndian.PutUint32(call[offFrames:], 2)
+	f.Add(call)
 	packet := make([]byte, packetSize)
 	binary.NativeEndian.PutUint32(packet[offKind:], kindPacket)
 	binary.NativeEndian.PutUint32(packet[offLength:], 44)
@@ -26,6 +29,11 @@ func FuzzRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := Hook{store: newStore()}
 		h.take(b, func(ns uint64) time.Time { return time.Unix(0, int64(ns)) })
+		for _, f := range h.store.byChild {
+			if len(f.Slots) > len(b) || len(f.Slots)%pystack.SlotSize != 0 {
+				t.Errorf("%d bytes of slots from %d bytes", len(f.Slots), len(b))
+			}
+		}
 		for _, list := range h.store.byCookie {
 			if len(list[0].Slots) > len(b) || len(list[0].Slots)%pystack.SlotSize != 0 {
 				t.Errorf("%d bytes of slots from %d bytes", len(list[0].Slots), len(b))

@@ -2,6 +2,8 @@
 // calling thread itself. They note process, thread, user, socket cookie and destination, and, for processes that Announce told them about, the Python stack. The thread cannot run meanwhile: what is
 // recorded is of one moment, and no thread has to be searched for. Another program notes the ends of a connection's first packet, so that Lookup finds the call even after its socket was closed.
 //
+// Where the kernel describes itself (BTF), another program records in the same way who starts a process.
+//
 // The programs only read and record: every call and packet passes unchanged. They are attached by BPF links and vanish with the process that attached them, however it ends.
 //
 // It gives attribution/resolve the calls and knows nothing of addons. Sources: Linux Documentation/bpf (prog_cgroup_sockopt.rst, ringbuf.rst), include/uapi/linux/bpf.h; for Python's structures see
@@ -44,7 +46,7 @@ const drainEvery = 50 * time.Millisecond
 type Stats struct {
 	Calls     uint64 // recorded
 	Stacks    uint64 // of them with a Python stack
-	Lost      uint64 // calls and packets for which the ring had no room
+	Lost      uint64 // calls, packets and forks for which the ring had no room
 	Malformed uint64 // records that could not be read: none, unless this package is wrong
 }
 
@@ -53,6 +55,7 @@ type Hook struct {
 	objects objects
 	close   []func() error
 	serial  atomic.Uint64
+	noForks error
 
 	mu        sync.Mutex // guards what follows
 	reader    *ringbuf.Reader
@@ -152,8 +155,14 @@ func (h *Hook) attach(group int) error {
 		}
 		h.close = append(h.close, l.Close)
 	}
+	if err := h.attachFork(namespaces); err != nil {
+		h.noForks = err
+	}
 	return nil
 }
+
+// NoForks says why the kernel does not record who starts programs; nil when it does. Then a program's starter is looked for while it waits.
+func (h *Hook) NoForks() error { return h.noForks }
 
 // Close detaches the programs and frees what they recorded.
 func (h *Hook) Close() error {
@@ -236,6 +245,15 @@ func (h *Hook) OfSocket(cookie uint64, proto uint8, remote netip.AddrPort) (*Cal
 	return c, c != nil
 }
 
+// ForkOf finds the fork of a Python process, with that process's stack, from which a process comes: made by that fork itself, or by programs that it became (sh -c "curl …"). The fork is shared and must not be changed.
+func (h *Hook) ForkOf(child int) (*Fork, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drain()
+	f := h.store.byChild[child]
+	return f, f != nil
+}
+
 // drain reads all records. When some were lost, what was kept is forgotten: a lost one could have been of a later connection between the same ends. The caller holds the lock.
 func (h *Hook) drain() {
 	if h.reader == nil {
@@ -280,6 +298,13 @@ func (h *Hook) take(b []byte, at func(uint64) time.Time) {
 			return
 		}
 		h.store.addPacket(p)
+	case kindFork:
+		f, err := parseFork(b, at)
+		if err != nil {
+			h.malformed++
+			return
+		}
+		h.store.addFork(&f)
 	default:
 		h.malformed++
 	}

@@ -10,6 +10,7 @@ import (
 const (
 	kindCall   = 1
 	kindPacket = 2
+	kindFork   = 3 // a call's record without what is said of the socket
 )
 
 // A call's record, before its slots.
@@ -19,7 +20,7 @@ const (
 	offTime     = 8  // u64, CLOCK_BOOTTIME
 	offPID      = 16 // u64, process id << 32 | thread id
 	offUID      = 24 // u64, group id << 32 | user id
-	offCookie   = 32 // u64
+	offCookie   = 32 // u64; of a fork: the child's process id
 	offNetNS    = 40 // u64, cookie of the network namespace
 	offSerial   = 48 // u64, of the plan that was followed
 	offFamily   = 56 // u32, 4 or 6

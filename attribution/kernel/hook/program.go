@@ -25,7 +25,7 @@ const (
 	wordValue   = -32 // what was read last
 	wordCount   = -40 // rounds of a loop
 	wordTID     = -48 // thread id as CPython knows it; struct bpf_pidns_info
-	wordCookie  = -56
+	wordCookie  = -56 // of the socket; of a fork, the child's process id
 	wordTalk    = -96 // key of the map of datagrams: 32 bytes
 	wordTalkEnd = -72
 	wordNow     = -104
@@ -163,20 +163,26 @@ func onCall(o *objects, v6, datagram, namespaces bool) asm.Instructions {
 		p.onceASecond(v6)
 	}
 	p.expectDatagram()
+	p.recordCaller(func() { p.callHeader(v6) }, namespaces)
+	return p.Instructions
+}
+
+// recordCaller records the current thread, with its Python stack where a plan for the process is there, and ends the program.
+func (p *program) recordCaller(header func(), namespaces bool) {
 	p.add(asm.FnGetCurrentPidTgid.Call(), asm.StoreMem(asm.RFP, wordPIDTID, asm.R0, asm.DWord))
 	p.add(asm.StoreMem(asm.RFP, wordTID, asm.R0, asm.Word)) // the lower half; in a pid namespace it is replaced
 	p.add(asm.RSh.Imm(asm.R0, 32), asm.StoreMem(asm.RFP, wordKey, asm.R0, asm.Word))
-	p.add(asm.LoadMapPtr(asm.R1, o.plans.FD()))
+	p.add(asm.LoadMapPtr(asm.R1, p.o.plans.FD()))
 	p.stackAddr(asm.R2, wordKey)
 	p.add(asm.FnMapLookupElem.Call(), asm.Mov.Reg(plan, asm.R0), asm.JNE.Imm(plan, 0, "planned"))
-	p.withoutStack(v6, "unplanned", outcomeNoPlan)
+	p.withoutStack(header, "unplanned", outcomeNoPlan)
 
 	p.at("planned")
 	p.add(asm.StoreImm(asm.RFP, wordKey, 0, asm.Word), asm.LoadMapPtr(asm.R1, p.o.scratch.FD()))
 	p.stackAddr(asm.R2, wordKey)
 	p.add(asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, "busy"), asm.Mov.Reg(record, asm.R0), asm.Add.Imm(record, scratchRecord))
 	p.add(asm.Mov.Imm(asm.R1, 1), exchange(asm.R0, asm.R1, scratchBusy), asm.JNE.Imm(asm.R1, 0, "busy"))
-	p.header(v6)
+	header()
 	p.add(asm.LoadMem(asm.R1, plan, planSerial, asm.DWord), asm.StoreMem(record, offSerial, asm.R1, asm.DWord))
 	p.add(asm.StoreImm(record, offOutcome, outcomeNoThread, asm.Word))
 	if namespaces {
@@ -190,14 +196,13 @@ func onCall(o *objects, v6, datagram, namespaces bool) asm.Instructions {
 	p.allow()
 
 	p.at("busy")
-	p.withoutStack(v6, "busy", outcomeBusy)
-	return p.Instructions
+	p.withoutStack(header, "busy", outcomeBusy)
 }
 
 // withoutStack records the caller alone and ends the program.
-func (p *program) withoutStack(v6 bool, name string, outcome int64) {
+func (p *program) withoutStack(header func(), name string, outcome int64) {
 	p.reserve(callSize, name+"_end")
-	p.header(v6)
+	header()
 	p.add(asm.Mov.Imm(asm.R1, 0), asm.StoreMem(record, offSerial, asm.R1, asm.DWord), asm.StoreImm(record, offOutcome, outcome, asm.Word))
 	p.wakeUp(asm.R2)
 	p.add(asm.Mov.Reg(asm.R1, record), asm.FnRingbufSubmit.Call())
@@ -259,21 +264,27 @@ func (p *program) copyDestination(to asm.Register, addr, port int16, v6 bool) {
 	p.add(asm.LoadMem(asm.R1, ctx, userPort, asm.Word), asm.StoreMem(to, port, asm.R1, asm.Word))
 }
 
-// header fills in everything but the frames.
-func (p *program) header(v6 bool) {
+// callHeader fills in everything but the frames.
+func (p *program) callHeader(v6 bool) {
 	const protocol = 36 // struct bpf_sock_addr
 	family := int64(4)
 	if v6 {
 		family = 6
 	}
-	p.add(asm.StoreImm(record, offKind, kindCall, asm.Word), asm.StoreImm(record, offFrames, 0, asm.Word), asm.StoreImm(record, offFamily, family, asm.Word))
+	p.header(kindCall)
+	p.add(asm.StoreImm(record, offFamily, family, asm.Word))
+	p.add(asm.Mov.Reg(asm.R1, ctx), asm.FnGetNetnsCookie.Call(), asm.StoreMem(record, offNetNS, asm.R0, asm.DWord))
+	p.add(asm.LoadMem(asm.R1, ctx, protocol, asm.Word), asm.StoreMem(record, offProtocol, asm.R1, asm.Word))
+	p.copyDestination(record, offIP, offPort, v6)
+}
+
+// header fills in what calls and forks have in common.
+func (p *program) header(kind int64) {
+	p.add(asm.StoreImm(record, offKind, kind, asm.Word), asm.StoreImm(record, offFrames, 0, asm.Word))
 	p.add(asm.FnKtimeGetBootNs.Call(), asm.StoreMem(record, offTime, asm.R0, asm.DWord))
 	p.add(asm.LoadMem(asm.R1, asm.RFP, wordPIDTID, asm.DWord), asm.StoreMem(record, offPID, asm.R1, asm.DWord))
 	p.add(asm.FnGetCurrentUidGid.Call(), asm.StoreMem(record, offUID, asm.R0, asm.DWord))
 	p.add(asm.LoadMem(asm.R1, asm.RFP, wordCookie, asm.DWord), asm.StoreMem(record, offCookie, asm.R1, asm.DWord))
-	p.add(asm.Mov.Reg(asm.R1, ctx), asm.FnGetNetnsCookie.Call(), asm.StoreMem(record, offNetNS, asm.R0, asm.DWord))
-	p.add(asm.LoadMem(asm.R1, ctx, protocol, asm.Word), asm.StoreMem(record, offProtocol, asm.R1, asm.Word))
-	p.copyDestination(record, offIP, offPort, v6)
 	p.add(asm.Mov.Reg(asm.R1, record), asm.Add.Imm(asm.R1, offComm), asm.Mov.Imm(asm.R2, commSize), asm.FnGetCurrentComm.Call())
 }
 

@@ -10,6 +10,8 @@ const (
 	mostCalls    = 16384
 	mostSlots    = 24 << 20 // bytes of all stacks
 	mostPackets  = 16384
+	mostForks    = 4096
+	mostForkSlot = 8 << 20 // bytes of all stacks of forks
 	mostOfSocket = 8 // calls of one socket: a sender without a peer has many destinations
 )
 
@@ -28,6 +30,16 @@ type store struct {
 
 	byEnds map[ends]*sent
 	sents  queue[*sent]
+
+	byChild   map[int]*Fork // the latest with this child; of a descendant, the fork of the Python that began it all
+	forks     queue[child]
+	forkSlots int
+}
+
+// child is an entry of byChild.
+type child struct {
+	pid  int
+	fork *Fork
 }
 
 // sent is a packet that was joined to its call.
@@ -38,7 +50,7 @@ type sent struct {
 }
 
 func newStore() *store {
-	return &store{byCookie: map[uint64][]*Call{}, byEnds: map[ends]*sent{}}
+	return &store{byCookie: map[uint64][]*Call{}, byEnds: map[ends]*sent{}, byChild: map[int]*Fork{}}
 }
 
 func (s *store) addCall(c *Call) {
@@ -98,6 +110,32 @@ func (s *store) of(cookie uint64, proto uint8, remote netip.AddrPort) *Call {
 		return list[n-1]
 	}
 	return nil
+}
+
+// addFork notes who made a process: a Python with its stack, or a program that descends from such a fork (sh -c "curl …"). That it is another program shows in its name; a copy of the Python that is not announced yet has its own reasons to fork,
+// which are not known. Every process is made by a fork: what was known of an earlier one with this id is forgotten.
+func (s *store) addFork(f *Fork) {
+	delete(s.byChild, f.Child)
+	origin := s.byChild[f.PID]
+	switch {
+	case f.Slots != nil:
+		s.keepFork(child{f.Child, f})
+	case f.Serial == 0 && origin != nil && f.Comm != origin.Comm:
+		s.keepFork(child{f.Child, origin})
+	}
+}
+
+func (s *store) keepFork(c child) {
+	s.byChild[c.pid] = c.fork
+	s.forks.push(c)
+	s.forkSlots += len(c.fork.Slots)
+	for s.forks.len() > mostForks || s.forkSlots > mostForkSlot {
+		old := s.forks.pop()
+		s.forkSlots -= len(old.fork.Slots)
+		if s.byChild[old.pid] == old.fork {
+			delete(s.byChild, old.pid)
+		}
+	}
 }
 
 // queue is a first-in, first-out list.

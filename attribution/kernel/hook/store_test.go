@@ -29,7 +29,7 @@ func TestStoreForgetsTheOldestWhenItIsFull(t *testing.T) {
 	slots := make([]byte, 64*pystack.SlotSize)
 	const n = 3 * mostCalls
 	for i := range n {
-		s.addCall(&Call{Cookie: uint64(i), Proto: 6, Remote: remote, Slots: slots})
+		s.addCall(&Call{Caller: Caller{Slots: slots}, Cookie: uint64(i), Proto: 6, Remote: remote})
 		s.addPacket(packet{cookie: uint64(i), proto: 6, local: local(i), remote: remote, at: time.Unix(int64(i), 0)})
 	}
 	if len(s.byCookie) > mostCalls || s.calls.len() != len(s.byCookie) || s.slots > mostSlots || s.slots != s.calls.len()*len(slots) || len(s.byEnds) > mostPackets {

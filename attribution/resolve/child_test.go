@@ -1,0 +1,59 @@
+package resolve
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"netaudit/attribution"
+)
+
+// TestProgramThatEndedAtOnceHasTheAddonThatStartedIt asks only after the program, and the shell around it, are gone.
+func TestProgramThatEndedAtOnceHasTheAddonThatStartedIt(t *testing.T) {
+	r := recording(t)
+	p := startPuppet(t, r)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	here := netip.MustParseAddrPort(l.Addr().String())
+	for _, what := range []string{"program", "shell"} {
+		child := p.do(what, here.Port())
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := netip.MustParseAddrPort(c.RemoteAddr().String())
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o := askOf(t, r.Ask, attribution.Tuple{Proto: 6, Local: from, Remote: here})
+		if o.Addon == nil || o.Addon.Name != "caller" || o.Addon.Method != what || o.Evidence.Source != attribution.SourceKernel ||
+			o.Evidence.Confidence != attribution.ConfidenceExact || o.Evidence.TID != p.pid || o.Process == nil || what == "program" && o.Process.PID != child || o.Process.PID == p.pid {
+			t.Errorf("%s %d: addon %+v, process %+v, evidence %+v", what, child, o.Addon, o.Process, o.Evidence)
+		}
+	}
+}
+
+// TestCopyOfAPythonIsNotTakenForItsParent lets a fork of the addon's process, which nobody has announced, start a program.
+func TestCopyOfAPythonIsNotTakenForItsParent(t *testing.T) {
+	r := recording(t)
+	p := startPuppet(t, r)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	here := netip.MustParseAddrPort(l.Addr().String())
+	p.do("copy", here.Port())
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	o := askOf(t, r.Ask, attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: here})
+	if o.Addon != nil && o.Addon.Method == "copy" {
+		t.Errorf("addon %+v, process %+v, evidence %+v", o.Addon, o.Process, o.Evidence)
+	}
+}
