@@ -18,6 +18,8 @@ type Frame struct {
 	Owner    string // module of the class that has the method, "" when unknown
 	Forged   bool   // Module is not believed: these are not the globals of the module that has that name
 
+	Lost bool // its code was gone before it could be named: all else is empty
+
 	EntryMethod string   // in the dispatcher's frame: the method that it calls
 	EntryOwners []string // and the modules of the classes that have it, the one called first
 }
@@ -135,12 +137,31 @@ func Dispatched(frames []Frame, i int) (e Entry, ok bool) {
 				}
 			}
 			return e, true
-		case name == "safe_eval" && f.Module == "odoo.tools.safe_eval":
+		case evaluates(f):
 			return e, true
 		}
 	}
 	return e, false
 }
+
+// Concealed says that a frame whose code is lost may be what made the call, or on whose behalf it was made. The code that safe_eval runs is not: it is a text out of the database, and what it called stands inside of it.
+func Concealed(frames []Frame, addonsPaths []string) bool {
+	named := false
+	for i, f := range frames {
+		if !f.Lost {
+			name, _ := AddonOf(f, addonsPaths)
+			named = named || name != "" || OwnerAddon(f) != ""
+			continue
+		}
+		if !named || i+1 == len(frames) || !evaluates(frames[i+1]) {
+			return true
+		}
+	}
+	return false
+}
+
+// evaluates knows the function that runs texts out of the database.
+func evaluates(f Frame) bool { return methodOf(f) == "safe_eval" && f.Module == "odoo.tools.safe_eval" }
 
 // AddonOfFile names the addon whose directory a file lies in, and that directory.
 func AddonOfFile(path string, addonsPaths []string) (name, dir string) {

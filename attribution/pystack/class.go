@@ -130,10 +130,11 @@ func (l *layout) attribute(r memory.Reader, class uint64, name string) uint64 {
 	return value
 }
 
-// hasCode says whether a function object refers to a code object. The place of func_code differs between versions; no other field can have its value.
+// hasCode says whether a function object refers to a code object. The place of func_code differs between versions; no other field can have its value. What has no references is freed, and only looks like a function until its memory is
+// used again.
 func hasCode(r memory.Reader, function, code uint64) bool {
 	var words [8 * functionWords]byte
-	if r.ReadAt(function, words[:]) != nil {
+	if r.ReadAt(function, words[:]) != nil || le32(words[:], 0) == 0 {
 		return false
 	}
 	for off := 16; off < len(words); off += 8 {

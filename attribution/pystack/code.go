@@ -2,6 +2,7 @@ package pystack
 
 import (
 	"fmt"
+	"strings"
 
 	"netaudit/attribution/pystack/memory"
 )
@@ -22,6 +23,11 @@ type code struct {
 	head           codeHead
 	file, function string
 	table          []byte
+}
+
+// fleeting says that the code was no file's: texts out of Odoo's database are compiled for one call, and the next one can have all its parts at the addresses of the last. It is read anew each time.
+func (c *code) fleeting() bool {
+	return !strings.HasPrefix(c.file, "/") && !strings.HasPrefix(c.file, "<frozen ")
 }
 
 // maxCode bounds what is read of a code object, in bytes.
@@ -55,7 +61,7 @@ func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c := p.codes[addr]; c != nil && c.head == h {
+	if c := p.codes[addr]; c != nil && c.head == h && !c.fleeting() {
 		return c, nil
 	}
 	c := &code{head: h}

@@ -44,6 +44,9 @@ type Frame struct {
 	// Forged says that the frame's globals call themselves a module of an Odoo addon and are not the globals of that module.
 	Forged bool
 
+	// Lost says that the code of a recorded frame was gone before it could be named: all else is empty.
+	Lost bool
+
 	// Entry is the method that Odoo's dispatcher calls, in its frame only.
 	Entry Entry
 

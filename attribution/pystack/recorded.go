@@ -109,8 +109,11 @@ func (l *layout) decode(slot []byte, innermost bool) (f slotFrame, skip bool, er
 	return f, skip, nil
 }
 
-// Recorded names the frames of a recorded stack. What it needs and does not remember it reads from the process, which runs on: a code object that is no more the recorded one is an error that
-// wraps ErrTorn, never a guess. The slots are those of a thread of this very process, recorded after Plan was called.
+// errLost says that the code object of a frame is not there any more.
+var errLost = fmt.Errorf("a code object that may be another one by now: %w", errImplausible)
+
+// Recorded names the frames of a recorded stack. What it needs and does not remember it reads from the process, which runs on: a frame whose code object is no more the recorded one is Lost, never
+// a guess. What cannot be read at all is an error that wraps ErrTorn. The slots are those of a thread of this very process, recorded after Plan was called.
 func (p *Process) Recorded(slots []byte) ([]Frame, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,10 +123,16 @@ func (p *Process) Recorded(slots []byte) ([]Frame, error) {
 	}
 	view := p.gatherRecorded(list)
 	frames := make([]Frame, len(list))
-	for i, f := range list {
-		if frames[i], err = p.recordedFrame(view, f, list); err != nil && gone(err) {
+	var named []slotFrame
+	for i, f := range slices.Backward(list) { // outermost first: what a function was defined in must have its own name first
+		switch frames[i], err = p.recordedFrame(view, f, named); {
+		case err == nil:
+			named = append(named, f)
+		case gone(err):
 			return nil, asPermission(p.pid, err)
-		} else if err != nil {
+		case errors.Is(err, errLost):
+			frames[i] = Frame{Lost: true}
+		default:
 			return nil, fmt.Errorf("naming a recorded stack of process %d: %w: %w", p.pid, ErrTorn, err)
 		}
 	}
@@ -170,8 +179,8 @@ func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
 	return view
 }
 
-func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, all []slotFrame) (Frame, error) {
-	c, err := p.recordedCode(view, f, all)
+func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, outer []slotFrame) (Frame, error) {
+	c, err := p.recordedCode(view, f, outer)
 	if err != nil {
 		return Frame{}, err
 	}
@@ -195,22 +204,25 @@ func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, all []slotFra
 
 // recordedCode is the code object of a slot. One that is remembered was there before the call, and what stands at its address now is compared with it. One that is seen for the first time counts only while something still has
 // it that must have had it during the call: else it could be another one that took the place of the recorded one.
-func (p *Process) recordedCode(view *memory.Overlay, f slotFrame, all []slotFrame) (*code, error) {
+func (p *Process) recordedCode(view *memory.Overlay, f slotFrame, outer []slotFrame) (*code, error) {
 	before := p.codes[f.code]
 	c, err := p.code(view, f.code)
-	if err != nil {
+	switch {
+	case err != nil && gone(err):
 		return nil, fmt.Errorf("reading a code object: %w", err)
+	case err != nil:
+		return nil, errLost // what stands there is no code object
 	}
-	if c != before && !p.stillHeld(f, c.function, all) {
+	if c != before && !p.stillHeld(f, c.function, outer) {
 		delete(p.codes, f.code)
-		return nil, fmt.Errorf("a code object that may be another one by now: %w", errImplausible)
+		return nil, errLost
 	}
 	return c, nil
 }
 
 // stillHeld looks for what has the code of a frame: the frame's function (to 3.10 the frame), the function of this name in the frame's module, the class of the first argument, or the code of another function of the stack, in
 // which it was defined.
-func (p *Process) stillHeld(f slotFrame, function string, all []slotFrame) bool {
+func (p *Process) stillHeld(f slotFrame, function string, outer []slotFrame) bool {
 	l := &p.rt.layout
 	if hasCode(p.mem, f.holder, f.code) {
 		return true
@@ -223,7 +235,7 @@ func (p *Process) stillHeld(f slotFrame, function string, all []slotFrame) bool 
 	if f.typ != 0 && p.ownerOf(f.typ, f.code, function) != "" {
 		return true
 	}
-	return slices.ContainsFunc(all, func(outer slotFrame) bool { return l.hasConstant(p.mem, outer.code, f.code) })
+	return slices.ContainsFunc(outer, func(o slotFrame) bool { return l.hasConstant(p.mem, o.code, f.code) })
 }
 
 // maxConstants bounds the constants of a code object that are searched.

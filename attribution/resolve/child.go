@@ -55,7 +55,9 @@ func (w *witness) forked(o attribution.Owner) (attribution.Owner, bool) {
 	if err != nil || serial != f.Serial {
 		return o, false
 	}
-	frames, err := stacks.Recorded(f.Slots)
+	named := *w
+	named.process = parent
+	frames, err := named.recordedFrames(stacks, f.Slots)
 	if err != nil {
 		return o, false
 	}

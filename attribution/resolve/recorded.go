@@ -81,7 +81,7 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 	}
 	reason := c.Reason
 	if c.Slots != nil && c.Serial == serial {
-		frames, err := stacks.Recorded(c.Slots)
+		frames, err := w.recordedFrames(stacks, c.Slots)
 		if err == nil {
 			return w.besideRecord(ctx, w.fromRecord(o, c, frames))
 		}

@@ -52,7 +52,9 @@ func recording(t *testing.T) *Resolver {
 
 // obedient is an addon that does on its standard input's word what its functions say, and says when it has done so.
 const obedient = `
-import os, socket, subprocess, sys
+import os, socket, subprocess, sys, types
+evaluator = types.ModuleType("odoo.tools.safe_eval")
+exec("def safe_eval(text, values): exec(compile(text, 'ir.actions.server(7,)', 'exec'), values)", evaluator.__dict__)
 def told(port, word):
     return {name: f for name, f in globals().items() if callable(f)}[word](port)
 def tcp4(port):
@@ -77,6 +79,12 @@ def sendto4(port):
 def sendto6(port):
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
         s.sendto(b"x", ("::1", port)); return s.getsockname()[1]
+def evaluated(port):
+    values = {"call": tcp4, "port": port}
+    evaluator.safe_eval("local = call(port)", values); return values["local"]
+def executed(port):
+    values = {"call": tcp4, "port": port}
+    exec("local = call(port)", values); return values["local"]
 kept = []
 def keep(port):
     kept.append(socket.create_connection(("127.0.0.1", port))); return kept[-1].getsockname()[1]
@@ -243,6 +251,19 @@ func TestClosedSocketsOfEveryKindHaveTheirCaller(t *testing.T) {
 	}
 	if s := r.Stats(); s.Hook.Calls == 0 || s.Hook.Stacks == 0 || s.Hook.Lost != 0 || s.BySource[attribution.SourceKernel] != 8 {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestTextOutOfTheDatabaseMayBeGoneWhenItsCallIsNamed(t *testing.T) {
+	r := recording(t)
+	p := startPuppet(t, r)
+	port := listeners(t)
+	for range 20 {
+		named(t, "tcp4", askOf(t, r.Ask, tupleFrom(6, "127.0.0.1", uint16(p.do("evaluated", port)), port)), p.pid)
+		// Nobody knows that this text was no code of an addon, on whose behalf the call was made.
+		if o := askOf(t, r.Ask, tupleFrom(6, "127.0.0.1", uint16(p.do("executed", port)), port)); o.Addon != nil || !strings.Contains(o.Evidence.Reason, "gone") {
+			t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
+		}
 	}
 }
 

@@ -203,10 +203,22 @@ func framesOf(t pystack.Thread) []odoo.Frame {
 	for i, f := range t.Frames {
 		frames[i] = odoo.Frame{
 			File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Arg0Type: f.Arg0Type, Owner: f.OwnerModule,
-			Forged: f.Forged, EntryMethod: f.Entry.Method, EntryOwners: f.Entry.Owners,
+			Forged: f.Forged, Lost: f.Lost, EntryMethod: f.Entry.Method, EntryOwners: f.Entry.Owners,
 		}
 	}
 	return frames
+}
+
+// recordedFrames names a recorded stack. It fails when a frame is gone that may have to be named.
+func (w *witness) recordedFrames(stacks *pystack.Process, slots []byte) ([]pystack.Frame, error) {
+	frames, err := stacks.Recorded(slots)
+	if err != nil {
+		return nil, err
+	}
+	if odoo.Concealed(framesOf(pystack.Thread{Frames: frames}), w.addonsPaths()) {
+		return nil, errors.New("the code of a recorded function was gone before it could be named")
+	}
+	return frames, nil
 }
 
 func (w *witness) addonsPaths() []string {

@@ -12,7 +12,7 @@ const (
 	mostPackets  = 16384
 	mostForks    = 4096
 	mostForkSlot = 8 << 20 // bytes of all stacks of forks
-	mostOfSocket = 8 // calls of one socket: a sender without a peer has many destinations
+	mostOfSocket = 8       // calls of one socket: a sender without a peer has many destinations
 )
 
 // ends name a connection by its packets.
