@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 
 	"github.com/schollz/progressbar/v3"
@@ -38,6 +41,7 @@ Examples:
 
 // Run prints the events of all files, or appends them to a ledger.
 func (c *replayCommand) Run(s *session) error {
+	collectLate()
 	parties, err := party.Load(c.Parties...)
 	if err != nil {
 		return err
@@ -73,6 +77,19 @@ func (c *replayCommand) Run(s *session) error {
 		return fmt.Errorf("write the events: %w", err)
 	}
 	return fileDamage(errors.Join(errs...))
+}
+
+// lateCollection is the size at which the heap is collected first, as a percentage of the 4 MiB that Go's runtime begins with: 40 MiB, which most replays never need. Collecting the
+// caches while they fill costs a fifth of the time, and makes memory resident that nobody has written to.
+const lateCollection = 1000
+
+// collectLate puts the first garbage collection off. After it the heap grows as it always does. Whoever sets GOGC decides instead.
+func collectLate() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	usual := debug.SetGCPercent(lateCollection)
+	runtime.AddCleanup(new(*byte), func(percent int) { debug.SetGCPercent(percent) }, usual) // it runs once the first collection finds nobody who points there
 }
 
 // tellMalformed says what could not be read. It is no error: networks carry such packets, and their flows are kept with what is known.
