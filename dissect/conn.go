@@ -76,7 +76,8 @@ func (e *Engine) open(k key, hash uint64, h *decode.Headers, p *tap.Packet, from
 	e.nextID++
 	e.stats.Flows++
 	c := e.conns.take()
-	*c = conn{key: k, hash: hash, aIsSrc: fromA, queue: queueOther, lastSeen: p.Time, lastRow: p.Time}
+	*c = conn{} // apart from what follows: a kilobyte is cleared in place and not copied
+	c.key, c.hash, c.aIsSrc, c.queue, c.lastSeen, c.lastRow = k, hash, fromA, queueOther, p.Time, p.Time
 	f := &c.flow
 	f.ID, f.Proto, f.Iface, f.Start, f.End = e.nextID, h.Proto, p.Iface, p.Time, p.Time
 	f.Src, f.Dst = netip.AddrPortFrom(h.Src, h.SrcPort), netip.AddrPortFrom(h.Dst, h.DstPort)
@@ -256,6 +257,15 @@ func (e *Engine) finishHead(c *conn) {
 		f.FirstBytes = e.fingerprint.sum(&c.first)
 	}
 	e.name(c)
+	e.contradicted(c)
+}
+
+// contradicted notes what DNS had called the address that the connection has another name for.
+func (e *Engine) contradicted(c *conn) {
+	f := &c.flow
+	if !c.proxied && (f.HostSource == HostSNI || f.HostSource == HostHTTP) {
+		f.ToldHost, _ = e.config.Names.Contradicts(f.Src.Addr(), f.Dst.Addr(), f.Host, f.Start)
+	}
 }
 
 // name gives the flow the best name known: what the connection itself says, else what a proxy was asked for, else what DNS said.
@@ -274,9 +284,6 @@ func (e *Engine) name(c *conn) {
 		} else if f.TLS != nil && f.TLS.Cert != nil && len(f.TLS.Cert.SAN) > 0 {
 			f.Host, f.HostSource = f.TLS.Cert.SAN[0], HostCert
 		}
-	}
-	if !c.proxied && (f.HostSource == HostSNI || f.HostSource == HostHTTP) {
-		f.ToldHost, _ = e.config.Names.Contradicts(f.Src.Addr(), f.Dst.Addr(), f.Host, f.Start)
 	}
 }
 

@@ -64,9 +64,11 @@ func converse(e *Engine, how struct {
 		h := decode.Headers{
 			Src: client, Dst: server, SrcPort: 40000, DstPort: how.port, Proto: how.proto, Flags: flagACK,
 			Seq: seq[side], Ack: seq[1-side], Payload: input[2 : 2+n], PayloadLength: n,
+			SrcBits: decode.Bits{Low: 1}, DstBits: decode.Bits{Low: 2},
 		}
 		if side == responder {
 			h.Src, h.Dst, h.SrcPort, h.DstPort = server, client, how.port, 40000
+			h.SrcBits, h.DstBits = h.DstBits, h.SrcBits
 		}
 		seq[side] += uint32(n)
 		now += 1e6

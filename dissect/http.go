@@ -264,6 +264,7 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 		first := *h
 		c.flow.HTTP = &first
 		e.name(c)
+		e.contradicted(c) // rows of requests come before the flow's
 	}
 	if len(s.waiting) >= mostPipelined {
 		e.sink.HTTPRequest(&c.flow, s.waiting[0])

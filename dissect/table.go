@@ -22,8 +22,7 @@ type key struct {
 
 // keyOf returns the key of a packet's conversation. fromA says that the packet goes from the key's smaller endpoint.
 func keyOf(h *decode.Headers) (k key, fromA bool) {
-	k.aHi, k.aLo = halves(h.Src)
-	k.bHi, k.bLo = halves(h.Dst)
+	k.aHi, k.aLo, k.bHi, k.bLo = h.SrcBits.High, h.SrcBits.Low, h.DstBits.High, h.DstBits.Low
 	k.aPort, k.bPort = h.SrcPort, h.DstPort
 	if h.Proto == decode.ProtoICMP || h.Proto == decode.ProtoICMPv6 {
 		k.aPort, k.bPort = communityPorts(h.Proto, uint8(h.SrcPort), uint8(h.DstPort))

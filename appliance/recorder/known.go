@@ -12,31 +12,41 @@ import (
 
 // known keeps what was found out about keys that come again and again. It is a cache of fixed size: each key has two places, and the one used longer ago
 // makes room. One goroutine owns it.
-type known[K comparable, V any] struct{ sets [][2]knownEntry[K, V] }
+type known[K comparable, V any] struct{ sets []knownSet[K, V] }
+
+type knownSet[K comparable, V any] struct {
+	used, newest uint8 // how many places are filled; which one was asked for last
+	places       [2]knownEntry[K, V]
+}
 
 type knownEntry[K comparable, V any] struct {
-	used  bool
 	key   K
 	value V
 }
 
 // newKnown returns a cache for 2·sets keys.
 func newKnown[K comparable, V any](sets int) known[K, V] {
-	return known[K, V]{make([][2]knownEntry[K, V], sets)}
+	return known[K, V]{make([]knownSet[K, V], sets)}
 }
 
 // at returns where the value of a key is kept. found is false for a key that is not known: the caller fills the place in.
 func (k *known[K, V]) at(hash uint64, key K) (value *V, found bool) {
-	set := &k.sets[hash%uint64(len(k.sets))]
-	if set[0].used && set[0].key == key {
-		return &set[0].value, true
+	s := &k.sets[hash%uint64(len(k.sets))]
+	for i := range s.places[:s.used] {
+		if s.places[i].key == key {
+			s.newest = uint8(i)
+			return &s.places[i].value, true
+		}
 	}
-	found = set[1].used && set[1].key == key
-	set[0], set[1] = set[1], set[0]
-	if !found {
-		set[0] = knownEntry[K, V]{used: true, key: key}
+	i := s.used
+	if int(i) < len(s.places) {
+		s.used++
+	} else {
+		i = 1 - s.newest
 	}
-	return &set[0].value, found
+	s.newest = i
+	s.places[i] = knownEntry[K, V]{key: key}
+	return &s.places[i].value, false
 }
 
 // addressTexts keeps addresses as text.

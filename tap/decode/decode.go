@@ -112,8 +112,7 @@ func (h *Headers) reset() {
 	h.SrcPort, h.DstPort, h.Proto, h.TTL, h.EtherType = 0, 0, 0, 0, 0
 	h.Seq, h.Ack, h.Flags, h.Window, h.MSS = 0, 0, 0, 0, 0
 	h.Payload, h.PayloadLength = nil, 0
-	h.VLANCount, h.Tunnel.Count, h.Fragment = 0, 0, false
-	h.SrcPort, h.DstPort, h.Piece = 0, 0, nil
+	h.VLANCount, h.Tunnel.Count, h.Fragment, h.Piece = 0, 0, false, nil
 }
 
 func (w *walk) link(link tap.LinkType) error {

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -68,6 +69,9 @@ func TestHeadersAgreeWithGopacket(t *testing.T) {
 		if h.Src != src || h.Dst != dst {
 			t.Fatalf("frame %d: %s → %s, gopacket says %s → %s", i, h.Src, h.Dst, src, dst)
 		}
+		if h.SrcBits != bits(src) || h.DstBits != bits(dst) {
+			t.Fatalf("frame %d: %x → %x for %s → %s", i, h.SrcBits, h.DstBits, src, dst)
+		}
 		switch l := transport.(type) {
 		case *layers.TCP:
 			if h.Proto != 6 || h.SrcPort != uint16(l.SrcPort) || h.DstPort != uint16(l.DstPort) || h.Seq != l.Seq || h.Ack != l.Ack || h.Window != l.Window {
@@ -90,6 +94,11 @@ func TestHeadersAgreeWithGopacket(t *testing.T) {
 	if compared < 300 {
 		t.Errorf("only %d frames were compared", compared)
 	}
+}
+
+func bits(a netip.Addr) Bits {
+	b := a.As16()
+	return Bits{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
 // innermost returns the last network layer of a packet and what it carries.

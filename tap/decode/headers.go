@@ -12,6 +12,7 @@ import "net/netip"
 type Headers struct {
 	Src, Dst         netip.Addr // innermost IP addresses; IPv4 as 4-byte addresses
 	SrcPort, DstPort uint16     // TCP, UDP, SCTP; for ICMP: type and code
+	SrcBits, DstBits Bits       // the same addresses
 	Proto            uint8      // IP protocol number of the innermost packet (IANA), 0 when the frame holds no IP
 	TTL              uint8      // hop limit of the innermost IP packet
 	EtherType        uint16     // what followed the link header and VLAN tags
@@ -39,6 +40,13 @@ type Headers struct {
 
 	walk walk
 }
+
+// Bits is an IP address as 128 bits in two halves, IPv4 mapped into IPv6 (RFC 4291 §2.5.5.2): what tables are keyed by. Taking them out of a netip.Addr costs more than reading
+// them from the frame.
+type Bits struct{ High, Low uint64 }
+
+// mapped is what IPv4 addresses have above their own bits in Bits.Low.
+const mapped = 0xffff << 32
 
 // Tunnel lists the encapsulations around the innermost packet, outermost first, at most len(Layers).
 type Tunnel struct {

@@ -38,6 +38,8 @@ func (w *walk) ipv4() error {
 	}
 	h := w.h
 	h.Src, h.Dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	h.SrcBits = Bits{Low: mapped | uint64(binary.BigEndian.Uint32(b[12:]))}
+	h.DstBits = Bits{Low: mapped | uint64(binary.BigEndian.Uint32(b[16:]))}
 	h.TTL, h.Proto = b[8], b[9]
 	h.EtherType = etherIPv4
 	fragment := binary.BigEndian.Uint16(b[6:])
@@ -70,6 +72,8 @@ func (w *walk) ipv6() error {
 	}
 	h := w.h
 	h.Src, h.Dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	h.SrcBits = Bits{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])}
+	h.DstBits = Bits{binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])}
 	h.TTL, h.EtherType = b[7], etherIPv6
 	next, length := b[6], int(binary.BigEndian.Uint16(b[4:]))
 	if length == 0 { // a jumbogram (RFC 2675) or segmentation offload
