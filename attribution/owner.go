@@ -52,10 +52,11 @@ type Process struct {
 	Name      string // comm of the thread group leader
 	Container string // container id from the cgroup path, "" on the host
 	NetNS     uint64
-	Role      string // odoo_http odoo_cron odoo_gevent odoo_child self other
+	Role      string // odoo_http odoo_cron odoo_gevent odoo_master odoo_shell odoo_other odoo_child self other
 
 	OdooVersion string // such as "19.0"; "" when it is no Odoo, or not known yet
-	Database    string // configured for this Odoo; "" when none or several are
+	Database    string // that the calling thread works on, else the one that is configured; "" when none or several are
+	Job         string // what the calling thread runs: the scheduled action's name and the server action, or the server action; "" when neither
 }
 
 // Addon is the Odoo addon that made the call.

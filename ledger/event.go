@@ -163,6 +163,7 @@ type Process struct {
 	Role      string
 
 	OdooVersion, Database string // of an Odoo process
+	Job                   string // scheduled or server action that its thread ran
 }
 
 // Addon is the Odoo addon behind the call.

@@ -299,6 +299,7 @@ func (e *encoder) process(p *Process) {
 	e.text("container", p.Container)
 	e.text("database", p.Database)
 	e.text("exe", p.Exe)
+	e.text("job", p.Job)
 	e.text("name", p.Name)
 	e.number("netns", p.NetNS)
 	e.text("odoo_version", p.OdooVersion)

@@ -184,6 +184,7 @@ type wireProcess struct {
 
 	OdooVersion string `json:"odoo_version"`
 	Database    string `json:"database"`
+	Job         string `json:"job"`
 }
 
 type wireAddon struct {
@@ -276,5 +277,5 @@ func (w *wireProcess) process() *Process {
 	if w == nil {
 		return nil
 	}
-	return &Process{PID: w.PID, Start: int64(w.Start), Exe: w.Exe, UID: w.UID, Name: w.Name, Container: w.Container, NetNS: w.NetNS, Role: w.Role, OdooVersion: w.OdooVersion, Database: w.Database}
+	return &Process{PID: w.PID, Start: int64(w.Start), Exe: w.Exe, UID: w.UID, Name: w.Name, Container: w.Container, NetNS: w.NetNS, Role: w.Role, OdooVersion: w.OdooVersion, Database: w.Database, Job: w.Job}
 }

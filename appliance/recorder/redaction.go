@@ -71,7 +71,7 @@ func (r *Redaction) redact(e *ledger.Event) {
 		m.GreetingHost = r.host(m.GreetingHost)
 	}
 	if p := e.Process; p != nil {
-		p.Database = r.hide("database", p.Database)
+		p.Database, p.Job = r.hide("database", p.Database), r.hide("job", p.Job)
 	}
 	if s := e.Service; s != nil {
 		s.User, s.Database = r.hide("user", s.User), r.hide("database", s.Database)

@@ -105,23 +105,70 @@ func TestManifestsAreReadWithoutRunningThem(t *testing.T) {
 }
 
 func TestRolesFollowCommandLineAndStack(t *testing.T) {
-	cron := []Frame{{Module: "odoo.service.server", Function: "ThreadedServer.cron_thread"}}
+	odoo, server := []string{"python3", "/usr/bin/odoo"}, "odoo.service.server"
+	one := func(module, function, arg0 string) []Frame {
+		return []Frame{{Module: module, Function: function, Arg0Type: arg0}}
+	}
+	master := Frame{Module: server, Function: "PreforkServer.run", Arg0Type: "PreforkServer"}
 	for _, c := range []struct {
 		args   []string
 		frames []Frame
 		want   string
 	}{
-		{[]string{"python3", "/usr/bin/odoo"}, nil, RoleHTTP},
-		{[]string{"python3", "/usr/bin/odoo"}, cron, RoleCron},
-		{[]string{"odoo: WorkerCron 12"}, nil, RoleCron},
-		{[]string{"python3", "/usr/bin/odoo", "gevent"}, nil, RoleGevent},
+		{odoo, nil, ""},
+		{odoo, one("odoo.addons.x", "work", "x"), ""},
+		{odoo, one(server, "ThreadedServer.cron_thread", "ThreadedServer"), RoleCron},
+		{odoo, one(server, "cron_thread", "ThreadedServer"), RoleCron}, // to 3.10 names are not qualified
+		{odoo, one("socketserver", "ThreadingMixIn.process_request_thread", "ThreadedWSGIServerReloadable"), RoleHTTP},
+		{odoo, append(one(server, "_runloop", "WorkerCron"), master), RoleCron},
+		{odoo, append(one(server, "Worker.run", "WorkerHTTP"), master), RoleHTTP},
+		{odoo, one("odoo.addons.x", "_runloop", "WorkerCron"), ""}, // anybody may call a class so
+		{[]string{"odoo: WorkerCron 12 mydb"}, nil, RoleCron},
+		{[]string{"odoo: WorkerHTTP 12 "}, nil, RoleHTTP},
+		{[]string{"python3", "/usr/bin/odoo", "gevent", "-d", "x"}, nil, RoleGevent},
+		{[]string{"python3", "/usr/bin/odoo-bin", "shell", "-d", "x"}, nil, RoleShell},
+		{[]string{"python3", "/usr/bin/odoo-bin", "-d", "shell"}, nil, ""},
 	} {
 		if got := Role(c.args, c.frames); got != c.want || !LooksLikeOdoo(c.args) {
-			t.Errorf("%v: role %s, want %s", c.args, got, c.want)
+			t.Errorf("%v, %+v: role %q, want %q", c.args, c.frames, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		threads [][]Frame
+		want    string
+	}{
+		{nil, ""},
+		{[][]Frame{{master}}, RoleMaster},
+		{[][]Frame{{{Module: server, Arg0Type: "WorkerHTTP"}, master}, one("odoo.addons.x", "work", "x")}, RoleHTTP},
+		{[][]Frame{one("odoo.addons.x", "work", "x"), {{Module: server, Arg0Type: "ThreadedServer"}}}, RoleOdoo},
+	} {
+		if got := ProcessRole(c.threads); got != c.want {
+			t.Errorf("%+v: role %q, want %q", c.threads, got, c.want)
 		}
 	}
 	if LooksLikeOdoo([]string{"vim", "notes.txt"}) {
 		t.Error("vim looks like Odoo")
+	}
+}
+
+func TestServerActionIsReadWhereOdooRunsIt(t *testing.T) {
+	text := func(file string) Frame { return Frame{File: file, Function: "<module>"} }
+	evaluator := Frame{Module: "odoo.tools.safe_eval", Function: "safe_eval"}
+	runs := Frame{Module: "odoo.addons.base.models.ir_actions", Function: "IrActionsServer._run_action_code_multi"}
+	for _, c := range []struct {
+		frames []Frame
+		want   int
+	}{
+		{[]Frame{text("ir.actions.server(165,)"), evaluator, runs}, 165},
+		{[]Frame{text("ir.actions.server(9,)"), evaluator, runs, text("ir.actions.server(8,)"), evaluator, runs}, 8},
+		{[]Frame{text("ir.actions.server(165,)"), evaluator}, 0},
+		{[]Frame{text("ir.actions.server(165,)"), runs}, 0},
+		{[]Frame{text("ir.actions.server(1, 2)"), evaluator, runs}, 0},
+		{[]Frame{{File: "ir.actions.server(165,)", Module: "odoo.addons.x"}, {Module: "odoo.addons.x"}, runs}, 0},
+	} {
+		if id, ok := ServerAction(c.frames); id != c.want || ok != (c.want != 0) {
+			t.Errorf("%+v: %d, %v", c.frames, id, ok)
+		}
 	}
 }
 

@@ -40,22 +40,22 @@ const (
 // owner is what is remembered of a method: the type of its first argument and its code.
 type owner struct{ typ, code uint64 }
 
-// ownerModule names the module of the class in which a frame's method stands: the first class in the method resolution order of the first argument's type that
-// has this very code under the method's name. "" when there is none, or when it cannot be read: what a function calls its globals proves nothing, but its class had to be
-// registered under a name.
-func (p *Process) ownerModule(r memory.Reader, f rawFrame, method string) string {
+// firstType is the type of a frame's first argument; 0 when it cannot be read.
+func (p *Process) firstType(r memory.Reader, f rawFrame) uint64 {
 	obj := p.firstArgument(r, f)
 	if obj == 0 {
-		return ""
+		return 0
 	}
 	typ, err := memory.Uint64(r, obj+obType)
 	if err != nil {
-		return ""
+		return 0
 	}
-	return p.ownerOf(typ, f.code, method)
+	return typ
 }
 
-// ownerOf is ownerModule for a known type of the first argument.
+// ownerOf names the module of the class in which a frame's method stands: the first class in the method resolution order of the first argument's type that
+// has this very code under the method's name. "" when there is none, or when it cannot be read: what a function calls its globals proves nothing, but its class had to be
+// registered under a name.
 func (p *Process) ownerOf(typ, code uint64, method string) string {
 	key := owner{typ, code}
 	if name, ok := p.owners[key]; ok {

@@ -20,22 +20,45 @@ func (p *Process) entryOf(r memory.Reader, f rawFrame, function, module string, 
 	if !dispatches(function, module, arguments) {
 		return Entry{}
 	}
-	name, err := memory.Uint64(r, f.addr+p.rt.layout.fLocals+8)
-	if err != nil {
+	name := p.local(r, f, 1)
+	if name == 0 || p.firstArgument(r, f) == 0 {
 		return Entry{}
+	}
+	return p.entry(p.firstType(r, f), name)
+}
+
+// local is the object in a frame's local with this number, 0 when it cannot be read.
+func (p *Process) local(r memory.Reader, f rawFrame, n uint64) uint64 {
+	obj, err := memory.Uint64(r, f.addr+p.rt.layout.fLocals+8*n)
+	if err != nil {
+		return 0
 	}
 	if p.rt.layout.minor >= 14 {
-		name &^= 3
+		obj &^= 3
 	}
-	obj := p.firstArgument(r, f)
-	if obj == 0 {
-		return Entry{}
+	return obj
+}
+
+// Job is what Odoo's scheduler was asked to run: ir.cron's _callback(self, cron_name, server_action_id).
+type Job struct {
+	Name   string // of the scheduled action
+	Action int    // number of its server action
+}
+
+// jobOf reads the job of the scheduler's frame; the zero value for all other frames, and when it cannot be read.
+func (p *Process) jobOf(r memory.Reader, f rawFrame, function, module string, arguments int32) Job {
+	if arguments < 3 || function[strings.LastIndexByte(function, '.')+1:] != "_callback" || module != "odoo.addons.base.models.ir_cron" {
+		return Job{}
 	}
-	typ, err := memory.Uint64(r, obj+obType)
+	name, err := p.rt.layout.str(p.mem, p.local(r, f, 1))
 	if err != nil {
-		typ = 0
+		return Job{}
 	}
-	return p.entry(typ, name)
+	action, err := p.rt.layout.smallInt(p.mem, p.local(r, f, 2))
+	if err != nil {
+		return Job{}
+	}
+	return Job{name, int(action)}
 }
 
 // dispatches says whether a function is Odoo's dispatcher.

@@ -50,6 +50,11 @@ type Frame struct {
 	// Entry is the method that Odoo's dispatcher calls, in its frame only.
 	Entry Entry
 
+	// Job is what Odoo's scheduler runs, in its frame only; never in a recorded one.
+	Job Job
+
+	typ uint64 // of the first argument, where OwnerModule is looked for
+
 	// Client is whom a server's frame serves, see clientOf; the zero value in all other frames.
 	Client netip.AddrPort
 }

@@ -281,6 +281,7 @@ func (p *Process) nameArgument(view *memory.Overlay, out *Frame, f slotFrame) {
 		return
 	}
 	if out.Arg0Type = name; strings.Contains(name, ".") {
+		out.typ = f.typ
 		out.OwnerModule = p.ownerOf(f.typ, f.code, out.Function)
 	}
 }

@@ -256,10 +256,12 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	out.Module, out.Forged = module.name, module.forged
 	out.Client = p.clientOf(r, f, c.function, c.head.argcount)
 	out.Entry = p.entryOf(r, f, c.function, out.Module, c.head.argcount)
+	out.Job = p.jobOf(r, f, c.function, out.Module, c.head.argcount)
 	if c.head.argcount > 0 {
 		out.Arg0Type = p.arg0(r, f)
 		if strings.Contains(out.Arg0Type, ".") {
-			out.OwnerModule = p.ownerModule(r, f, out.Function)
+			out.typ = p.firstType(r, f)
+			out.OwnerModule = p.ownerOf(out.typ, f.code, out.Function)
 		}
 	}
 	return out, nil

@@ -103,6 +103,8 @@ func (w *witness) orderedBy(o attribution.Owner, parent kernel.Process, t pystac
 	named := *w
 	named.process, named.compiled = parent, nil
 	named.nameAddon(&o, framesOf(t))
+	starter := named.describeThread(t)
+	o.Process.OdooVersion, o.Process.Database, o.Process.Job = starter.OdooVersion, starter.Database, starter.Job
 	o.Evidence.Confidence, o.Evidence.TID = confidence, t.TID
 	return o
 }

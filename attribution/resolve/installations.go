@@ -20,6 +20,7 @@ type installation struct {
 	start    uint64
 	settings odoo.Settings
 	version  string // "" until a stack has told
+	role     string // of a process that does one thing only, or of what no thread tells; "" until the stacks have told
 }
 
 // mostInstallations bounds the memory; when it is full it begins anew.
@@ -27,23 +28,55 @@ const mostInstallations = 512
 
 // of returns what is known about an Odoo process; frames, when there are any, tell the version.
 func (c *installations) of(p kernel.Process, frames []odoo.Frame) (odoo.Settings, string) {
+	i := c.get(p)
+	if i.version == "" && len(frames) > 0 {
+		if i.version = odoo.ReadVersion(rootOf(p), frames); i.version != "" {
+			c.change(p, func(known *installation) { known.version = i.version })
+		}
+	}
+	return i.settings, i.version
+}
+
+// role is what a process does whose calling thread does not tell. threads gives the stacks of all its threads, and is not asked twice. A prefork master is asked again: one that has just forked is its worker.
+func (c *installations) role(p kernel.Process, threads func() [][]odoo.Frame) string {
+	i := c.get(p)
+	if i.role != "" {
+		return i.role
+	}
+	role := odoo.ProcessRole(threads())
+	if role == "" {
+		return odoo.RoleOdoo
+	}
+	if role != odoo.RoleMaster {
+		c.change(p, func(known *installation) { known.role = role })
+	}
+	return role
+}
+
+func (c *installations) get(p kernel.Process) installation {
 	c.mu.Lock()
 	i := c.known[p.PID]
+	if i != nil && i.start == p.StartTick {
+		defer c.mu.Unlock()
+		return *i
+	}
 	c.mu.Unlock()
-	if i == nil || i.start != p.StartTick {
-		i = &installation{start: p.StartTick, settings: settingsOf(p)}
-	}
-	version := i.version
-	if version == "" && len(frames) > 0 {
-		version = odoo.ReadVersion(rootOf(p), frames)
-	}
+	i = &installation{start: p.StartTick, settings: settingsOf(p)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil || len(c.known) >= mostInstallations {
 		c.known = map[int]*installation{}
 	}
-	c.known[p.PID] = &installation{i.start, i.settings, version}
-	return i.settings, version
+	c.known[p.PID] = i
+	return *i
+}
+
+func (c *installations) change(p kernel.Process, change func(*installation)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := c.known[p.PID]; i != nil && i.start == p.StartTick {
+		change(i)
+	}
 }
 
 // settingsOf reads the settings. Workers of Odoo may have replaced their command line by a title: then their parent's tells.

@@ -24,7 +24,7 @@ func (r *Resolver) recorded(ctx context.Context, q question) (o attribution.Owne
 	p, alive := r.processes.At(call.PID, call.Uptime)
 	w := &witness{r: r, q: q, process: p}
 	if !alive {
-		return w.child(endedCaller(call, p)), true
+		return w.child(w.endedCaller(call)), true
 	}
 	return w.called(ctx, call), true
 }
@@ -48,14 +48,11 @@ func (r *Resolver) call(q question) *hook.Call {
 	return nil
 }
 
-// endedCaller is what is known of a process that is gone: p is what it was when somebody looked, if anybody did.
-func endedCaller(c *hook.Call, p kernel.Process) attribution.Owner {
-	o := attribution.Owner{Process: &attribution.Process{PID: c.PID, UID: c.UID, Name: c.Comm, Role: odoo.RoleOther}}
-	if p.PID != 0 {
-		o.Process = &attribution.Process{PID: p.PID, Start: p.Start, Exe: p.Exe, UID: p.UID, Name: p.Name, Container: p.Container, NetNS: p.NetNS, Role: odoo.RoleOther}
-		if odoo.LooksLikeOdoo(p.Args) {
-			o.Process.Role = odoo.Role(p.Args, nil)
-		}
+// endedCaller is what is known of a process that is gone: what it was when somebody looked, if anybody did.
+func (w *witness) endedCaller(c *hook.Call) (o attribution.Owner) {
+	o.Process = &attribution.Process{PID: c.PID, UID: c.UID, Name: c.Comm, Role: odoo.RoleOther}
+	if w.process.PID != 0 {
+		o.Process = w.describe(w.process, nil)
 	}
 	o.Evidence = attribution.Evidence{
 		Source: attribution.SourceProcess, Confidence: attribution.ConfidenceUnknown, TID: c.TID, Reason: "the process ended before its stack could be named",

@@ -54,7 +54,23 @@ func recording(t *testing.T) *Resolver {
 const obedient = `
 import os, socket, subprocess, sys, types
 evaluator = types.ModuleType("odoo.tools.safe_eval")
-exec("def safe_eval(text, values): exec(compile(text, 'ir.actions.server(7,)', 'exec'), values)", evaluator.__dict__)
+exec("def safe_eval(text, values, name='ir.actions.server(7,)'): exec(compile(text, name, 'exec'), values)", evaluator.__dict__)
+actions, cron = types.ModuleType("odoo.addons.base.models.ir_actions"), types.ModuleType("odoo.addons.base.models.ir_cron")
+for m in (actions, cron): sys.modules[m.__name__] = m
+exec("def _run_action_code_multi(self, run, text, values, name): run(text, values, name)", actions.__dict__)
+exec("def _callback(self, cron_name, server_action_id, run, *rest): run(self, *rest)", cron.__dict__)
+class Registry:
+    def __init__(self, name): self.db_name = name
+Cron = type("ir.cron", (), {"pool": Registry("shop"), "__module__": "odoo.addons.base.models.ir_cron"})
+def scheduled(number, call, port):
+    values = {"call": call, "port": port}
+    cron._callback(Cron(), "Job %d" % number, number, actions._run_action_code_multi, evaluator.safe_eval, "local = call(port)", values, "ir.actions.server(%d,)" % number)
+    return values["local"]
+def held(port):
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        s.recv(1); return s.getsockname()[1]
+def short_job(port): return scheduled(7, tcp4, port)
+def long_job(port): return scheduled(8, held, port)
 def told(port, word):
     return {name: f for name, f in globals().items() if callable(f)}[word](port)
 def tcp4(port):
@@ -128,7 +144,7 @@ func startPuppet(t *testing.T, r *Resolver) *puppet {
 	for path, text := range map[string]string{
 		"odoo/__init__.py": "", "odoo/addons/__init__.py": "", "odoo/addons/caller/__init__.py": "", "odoo/addons/caller/work.py": obedient,
 		"odoo/addons/other/__init__.py": "import time\ndef idle():\n    time.sleep(600)\n",
-		"main.py":                       "import threading\nfrom odoo.addons import other\nfrom odoo.addons.caller import work\nthreading.Thread(target=other.idle, daemon=True).start()\nwork.run(0)\n",
+		"odoo-bin":                      "import threading\nfrom odoo.addons import other\nfrom odoo.addons.caller import work\nthreading.Thread(target=other.idle, daemon=True).start()\nwork.run(0)\n",
 	} {
 		full := filepath.Join(dir, path)
 		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
@@ -138,7 +154,7 @@ func startPuppet(t *testing.T, r *Resolver) *puppet {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("/usr/bin/python3", "main.py")
+	cmd := exec.Command("/usr/bin/python3", "odoo-bin")
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -161,10 +177,15 @@ func startPuppet(t *testing.T, r *Resolver) *puppet {
 // do has a function of the addon run.
 func (p *puppet) do(what string, port uint16) int {
 	p.t.Helper()
+	p.begin(what, port)
+	return p.answer()
+}
+
+func (p *puppet) begin(what string, port uint16) {
+	p.t.Helper()
 	if _, err := fmt.Fprintln(p.in, what, port); err != nil {
 		p.t.Fatal(err)
 	}
-	return p.answer()
 }
 
 func (p *puppet) answer() int {
@@ -265,6 +286,38 @@ func TestTextOutOfTheDatabaseMayBeGoneWhenItsCallIsNamed(t *testing.T) {
 			t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
 		}
 	}
+}
+
+func TestJobAndDatabaseAreThoseOfTheCall(t *testing.T) {
+	r := recording(t)
+	p := startPuppet(t, r)
+	closed := listeners(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	here := netip.MustParseAddrPort(l.Addr().String())
+	before := tupleFrom(6, "127.0.0.1", uint16(p.do("short_job", closed)), closed)
+	p.begin("long_job", here.Port())
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: here}
+	o := askOf(t, r.Ask, running)
+	named(t, "held", o, p.pid)
+	if o.Process.Job != "Job 8 (ir.actions.server 8)" || o.Process.Database != "shop" || o.Process.Role != "odoo_other" {
+		t.Errorf("%+v", o.Process)
+	}
+	// The thread runs another job by now.
+	if o := askOf(t, r.Ask, before); o.Process == nil || o.Process.Job != "" && o.Process.Job != "ir.actions.server 7" || o.Process.Database != "shop" {
+		t.Errorf("%+v, evidence %+v", o.Process, o.Evidence)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.answer()
 }
 
 func TestLaterUserIsNotTheOpener(t *testing.T) {

@@ -59,7 +59,7 @@ func (w *witness) controller(ctx context.Context, o attribution.Owner, stacks *p
 		if t, err := stacks.Serving(client); err == nil {
 			at := time.Now()
 			frames := framesOf(t)
-			o.Process = w.describe(w.process, frames)
+			o.Process = w.describeThread(t)
 			if c, ok := odoo.Controller(frames, w.addonsPaths()); ok && w.holder.Holds(w.socket.Inode) {
 				return w.answeredBy(o, t, c, at)
 			}

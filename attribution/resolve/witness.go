@@ -60,19 +60,6 @@ func (w *witness) testify(ctx context.Context) attribution.Owner {
 	return w.fromAll(o, stacks, gone)
 }
 
-// describe turns what /proc says into the owner's process.
-func (w *witness) describe(p kernel.Process, frames []odoo.Frame) *attribution.Process {
-	out := &attribution.Process{
-		PID: p.PID, Start: p.Start, Exe: p.Exe, UID: p.UID, Name: p.Name, Container: p.Container, NetNS: p.NetNS, Role: odoo.RoleOther,
-	}
-	if odoo.LooksLikeOdoo(p.Args) {
-		out.Role = odoo.Role(p.Args, frames)
-		settings, version := w.r.installs.of(p, frames)
-		out.Database, out.OdooVersion = settings.Database, version
-	}
-	return out
-}
-
 // blockedThread finds the thread that waits on the socket and reads its stack. Before and after the reading the descriptor must be the same
 // socket and the thread in the same system call: then the stack is the stack of this call, not of the next one.
 func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t pystack.Thread, ok, gone bool) {
@@ -98,7 +85,7 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.Owner {
 	frames := framesOf(t)
 	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID}
-	o.Process = w.describe(w.process, frames)
+	o.Process = w.describeThread(t)
 	w.nameAddon(&o, frames)
 	if o.Addon == nil && o.Evidence.Reason == "" {
 		o.Evidence.Reason = "no addon on the stack of the calling thread"

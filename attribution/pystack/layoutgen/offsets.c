@@ -95,6 +95,11 @@ int main(void) {
 #endif
 	printf("asciiSize %zu\ncompactSize %zu\n", sizeof(PyASCIIObject), sizeof(PyCompactUnicodeObject));
 	AT("dictKeys", PyDictObject, ma_keys);
+	AT("dictValues", PyDictObject, ma_values);
+	AT("typeBasicSize", PyTypeObject, tp_basicsize);
+	AT("typeFlags", PyTypeObject, tp_flags);
+	AT("typeDictOffset", PyTypeObject, tp_dictoffset);
+	AT("cachedKeys", PyHeapTypeObject, ht_cached_keys);
 	AT("obType", PyObject, ob_type);
 	AT("tpName", PyTypeObject, tp_name);
 	AT("typeDict", PyTypeObject, tp_dict);
