@@ -56,7 +56,7 @@ cat >"$dir/odoo.conf" <<CONF
 addons_path = $packages/odoo/addons,$dir/addons
 data_dir = $dir/data
 db_user = odoo
-db_name = $database
+dbfilter = ^$database\$
 list_db = False
 http_interface = 127.0.0.1
 http_port = 8069
@@ -66,7 +66,7 @@ admin_passwd = lab
 CONF
 as_odoo() {
 	setpriv --reuid=odoo --regid=odoo --init-groups env -i PATH=/usr/bin:/bin HOME="$dir/home" LANG=C.UTF-8 PYTHONPATH="$packages" \
-		/usr/bin/python3 "$odoo/usr/bin/odoo" server -c "$dir/odoo.conf" --no-http --stop-after-init --logfile="$dir/log/init.log" "$@"
+		/usr/bin/python3 "$odoo/usr/bin/odoo" server -c "$dir/odoo.conf" --no-http --stop-after-init -d "$database" --logfile="$dir/log/init.log" "$@"
 }
 ours=mit_license,mit_maildesk,partner_tools,mit_hidden
 if ! su postgres -s /bin/sh -c "cd /; psql -lqtA" | grep -q "^$database|"; then

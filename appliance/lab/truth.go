@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -64,11 +66,16 @@ type result struct {
 	calls   []tally // by source
 	lookups tally   // of all sources
 	served  tally   // requests to Odoo
+	parts   tally   // which part of Odoo called
+	bases   tally   // which database the call was for
+	jobs    tally   // which scheduled action called
 	details []string
+
+	unserved map[string]int // why it is not known who answered requests
 }
 
 func (r *result) wrong() int {
-	n := r.lookups.wrong + r.served.wrong
+	n := r.lookups.wrong + r.served.wrong + r.parts.wrong + r.bases.wrong + r.jobs.wrong
 	for _, t := range r.calls {
 		n += t.wrong
 	}
@@ -77,7 +84,7 @@ func (r *result) wrong() int {
 
 // judge compares every row with the truth about its destination.
 func judge(s setting, events []ledger.Event) result {
-	r := result{setting: s, calls: make([]tally, len(sources))}
+	r := result{setting: s, calls: make([]tally, len(sources)), unserved: map[string]int{}}
 	owner := map[string]int{}
 	for i, s := range sources {
 		for _, h := range s.hosts {
@@ -90,6 +97,7 @@ func judge(s setting, events []ledger.Event) result {
 		case e.Kind == "flow" && e.State == "closed" && e.Dst.Host != "":
 			if n, ok := owner[e.Dst.Host]; ok {
 				r.count(&r.calls[n], &sources[n], e, e.Dst.Host)
+				r.countProcess(&sources[n], e)
 			}
 		case e.Kind == "dns":
 			if n, ok := owner[e.DNS.Name]; ok {
@@ -110,6 +118,9 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 		if s.addon != "" && e.Kind == "flow" && e.Evidence != nil {
 			r.details = append(r.details, fmt.Sprintf("%s: %s unknown: %s", r.setting.name, what, e.Evidence.Reason))
 		}
+		if e.Kind == "http" && e.Evidence != nil {
+			r.unserved[e.Evidence.Reason]++
+		}
 	case e.Addon.Name == s.addon && s.addon != "":
 		if e.Addon.OnBehalfOf == s.onBehalf {
 			t.right++
@@ -120,6 +131,47 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 	default:
 		t.wrong++
 		r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v, conflicts %v)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.addon, e.Addon.Chain, e.Evidence.Conflicts))
+	}
+}
+
+// ownThreads are the sources that call from a thread or greenlet of their own.
+var ownThreads = map[string]bool{
+	"partner.tools.thread": true, "partner.tools.thread_of_library": true, "partner.tools.in_pool": true, "mit.hidden.own.greenlet": true, "mit.hidden.own.greenlet_of_library": true,
+}
+
+// countProcess compares what is said of the calling process with the truth. Odoo is told no database, so that its stacks have to.
+func (r *result) countProcess(s *source, e *ledger.Event) {
+	p := e.Process
+	if p == nil {
+		p = &ledger.Process{}
+	}
+	part, unknown := "odoo_http", []string{"", "odoo_other"}
+	switch {
+	case s.method == "mit.license.start_cron":
+		part = "odoo_cron"
+		r.compare(&r.jobs, e, "job", strings.TrimRight(p.Job, "(0123456789)"), "License: daily check (ir.actions.server ", "", "ir.actions.server ")
+	case s.method == "partner.tools.child":
+		part, unknown = "odoo_child", []string{"", "other"}
+	case ownThreads[s.method] && r.setting.workers == 0:
+		part = "odoo_other" // in a threaded server such a thread is of no part
+	}
+	r.compare(&r.parts, e, "role", p.Role, part, unknown...)
+	r.compare(&r.bases, e, "database", p.Database, database, "")
+}
+
+// database is the one that setup.sh makes.
+const database = "netaudit_lab"
+
+func (r *result) compare(t *tally, e *ledger.Event, what, got, want string, unknown ...string) {
+	t.calls++
+	switch {
+	case got == want:
+		t.right++
+	case slices.Contains(unknown, got):
+		t.unknown++
+	default:
+		t.wrong++
+		r.details = append(r.details, fmt.Sprintf("%s: %s: %s %q, want %q", r.setting.name, e.Dst.Host, what, got, want))
 	}
 }
 
@@ -172,11 +224,21 @@ func tableOf(results []result) table.Writer {
 		}
 		t.AppendRow(row)
 	}
-	calls, lookups, served := table.Row{"all calls", ""}, table.Row{"all lookups", ""}, table.Row{"requests to Odoo", "the controller's addon"}
-	for j, r := range results {
-		calls, lookups, served = append(calls, sums[j].cell()), append(lookups, r.lookups.cell()), append(served, r.served.cell())
-	}
-	for _, row := range []table.Row{calls, lookups, served} {
+	for _, sum := range []struct {
+		what, truth string
+		of          func(j int) tally
+	}{
+		{"all calls", "", func(j int) tally { return sums[j] }},
+		{"all lookups", "", func(j int) tally { return results[j].lookups }},
+		{"requests to Odoo", "the controller's addon", func(j int) tally { return results[j].served }},
+		{"part of Odoo, of all calls", "HTTP, cron, child or own thread", func(j int) tally { return results[j].parts }},
+		{"database, of all calls", database, func(j int) tally { return results[j].bases }},
+		{"name of the scheduled action", "License: daily check", func(j int) tally { return results[j].jobs }},
+	} {
+		row := table.Row{sum.what, sum.truth}
+		for j := range results {
+			row = append(row, sum.of(j).cell())
+		}
 		t.AppendFooter(row)
 	}
 	return t
@@ -191,6 +253,9 @@ func render(w io.Writer, results []result) {
 	for _, r := range results {
 		for _, line := range r.details {
 			fmt.Fprintln(w, line)
+		}
+		for _, reason := range slices.Sorted(maps.Keys(r.unserved)) {
+			fmt.Fprintf(w, "%s: %d requests to Odoo unknown: %s\n", r.setting.name, r.unserved[reason], reason)
 		}
 	}
 }
