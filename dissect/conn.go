@@ -209,7 +209,7 @@ func (c *conn) datagram(e *Engine, h *decode.Headers, side int, now int64) {
 	if n == 0 || h.Fragment {
 		return
 	}
-	c.used(e, side, now)
+	c.used(e, side, now, n)
 	if len(h.Payload) == 0 {
 		return // cut by the snap length
 	}
@@ -220,9 +220,9 @@ func (c *conn) datagram(e *Engine, h *decode.Headers, side int, now int64) {
 }
 
 // used tells the sink when the initiator speaks again after a pause: perhaps somebody else uses the connection now.
-func (c *conn) used(e *Engine, side int, now int64) {
+func (c *conn) used(e *Engine, side int, now int64, sent uint64) {
 	if side == initiator && c.lastSide == responder && c.lastData != 0 && now-c.lastData >= int64(e.config.ActiveGap) {
-		e.sink.FlowActive(&c.flow)
+		e.sink.FlowActive(&c.flow, sent)
 	}
 	c.lastSide, c.lastData = side, now
 }

@@ -26,7 +26,7 @@ type collector struct {
 }
 
 func (c *collector) FlowOpened(f *Flow)              { c.opened = append(c.opened, *f) }
-func (c *collector) FlowActive(*Flow)                {}
+func (c *collector) FlowActive(*Flow, uint64)        {}
 func (c *collector) FlowUpdated(f *Flow)             { c.updated = append(c.updated, *f) }
 func (c *collector) FlowClosed(f *Flow)              { c.closed = append(c.closed, *f) }
 func (c *collector) DNSMessage(_ *Flow, d *DNS)      { c.dns = append(c.dns, *d) }

@@ -181,8 +181,9 @@ type Sink interface {
 	// FlowOpened is called at a flow's first packet, before any metadata is known. DNS queries open flows too.
 	FlowOpened(f *Flow)
 	// FlowActive is called when an already open flow is used anew: a further request after at least Config.ActiveGap of quiet
-	// by the initiator, so that the second user of a keep-alive connection can be named.
-	FlowActive(f *Flow)
+	// by the initiator, so that the second user of a keep-alive connection can be named. sent is how many of the flow's SrcBytes
+	// came with the packet of this request, its last one so far.
+	FlowActive(f *Flow, sent uint64)
 	// FlowUpdated is called once a minute for a living flow.
 	FlowUpdated(f *Flow)
 	// FlowClosed is called once, at the end of a flow (closed, timed out, evicted, or end of the capture).

@@ -164,7 +164,7 @@ func (t *tcpState) segment(e *Engine, c *conn, side int, seq uint32, h *decode.H
 		}
 		return
 	}
-	c.used(e, side, now)
+	c.used(e, side, now, uint64(fresh))
 	if c.proto == nil && c.first[side].n == uint8(len(c.first[side].data)) {
 		s.read = s.next // nothing more is to be learned: no reassembly
 		s.pending, s.held = nil, 0

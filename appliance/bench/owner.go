@@ -280,7 +280,7 @@ func (a *asker) FlowOpened(f *dissect.Flow) {
 		a.pending.Done()
 	}
 }
-func (*asker) FlowActive(*dissect.Flow)                 {}
+func (*asker) FlowActive(*dissect.Flow, uint64)         {}
 func (*asker) FlowUpdated(*dissect.Flow)                {}
 func (*asker) FlowClosed(*dissect.Flow)                 {}
 func (*asker) DNSMessage(*dissect.Flow, *dissect.DNS)   {}

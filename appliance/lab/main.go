@@ -164,7 +164,9 @@ func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) erro
 	}
 	args := []string{box.Python(), "appliance/lab/clients.py", strconv.Itoa(clients)}
 	for _, s := range sources {
-		args = append(args, s.method)
+		if s.method != "" {
+			args = append(args, s.method)
+		}
 	}
 	here, err := os.Getwd()
 	if err != nil {

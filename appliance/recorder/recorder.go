@@ -73,11 +73,9 @@ type Recorder struct {
 
 // call is a flow between its first and its last row. The engine's goroutine and an attribution worker meet here.
 type call struct {
-	mu       sync.Mutex
-	owner    attribution.Owner
-	answered bool            // owner is final
-	waiting  []*ledger.Event // rows that wait for the owner
-	later    []string        // addons that used the connection after its opener did
+	mu      sync.Mutex
+	users   []*user      // since the last row, in their order; the first one had the connection already. None: nobody is asked
+	waiting []pendingRow // in their order; the first waits for a user
 
 	// Owned by the engine's goroutine.
 	rowSrcBytes, rowDstBytes uint64 // what earlier rows already said
@@ -96,7 +94,7 @@ func New(c Config) (*Recorder, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Recorder{config: c, calls: make(map[uint64]*call), addresses: newAddressTexts(), parties: newKnownParties(), nobody: call{answered: true}}, nil
+	return &Recorder{config: c, calls: make(map[uint64]*call), addresses: newAddressTexts(), parties: newKnownParties()}, nil
 }
 
 // Stats returns the counters. Safe from any goroutine.
@@ -121,28 +119,24 @@ func (r *Recorder) FlowOpened(f *dissect.Flow) {
 func (r *Recorder) ask(f *dissect.Flow, c *call) {
 	tuple, inbound, ok := localEnd(f, r.config.NetNS)
 	if r.config.Asker == nil || !ok {
-		c.answered = true
 		return
 	}
+	opener := &user{}
+	c.users = []*user{opener}
 	ask := r.config.Asker.Ask
 	if inbound {
 		ask = r.config.Asker.AskInbound
 	}
 	midStream := f.MidStream && !inbound // of an accepted connection only the process is asked for
-	answered := func(o attribution.Owner) {
+	asked := ask(tuple, func(o attribution.Owner) {
 		if midStream {
 			o = notTheOpener(o)
 		}
-		r.answer(c, o)
-	}
-	if !ask(tuple, answered) {
+		r.answer(c, opener, o)
+	})
+	if !asked {
 		r.notAsked.Add(1)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.answered = true
-		c.owner = attribution.Owner{Evidence: attribution.Evidence{
-			Source: attribution.SourceNone, Confidence: attribution.ConfidenceUnknown, Reason: "attribution queue was full",
-		}}
+		r.answer(c, opener, queueWasFull)
 	}
 }
 
@@ -159,22 +153,6 @@ func notTheOpener(o attribution.Owner) attribution.Owner {
 		Source: attribution.SourceProcess, Confidence: attribution.ConfidenceUnknown, Candidates: candidates, Latency: o.Evidence.Latency,
 		Reason: "the connection was there before its first packet was seen: who opened it is not known",
 	}}
-}
-
-// answer stores the owner and writes the rows that waited for it. It runs on a worker of attribution.
-func (r *Recorder) answer(c *call, o attribution.Owner) {
-	c.mu.Lock()
-	if c.answered {
-		c.mu.Unlock()
-		return
-	}
-	c.owner, c.answered = o, true
-	waiting := c.waiting
-	c.waiting = nil
-	c.mu.Unlock()
-	for i := range waiting {
-		r.emitOwned(waiting[i], &c.owner) // owner is final once answered is set: no lock needed
-	}
 }
 
 // localEnd says which end of the flow is a socket of this host; for a flow between two local sockets it is the initiator's.
@@ -194,42 +172,6 @@ func localEnd(f *dissect.Flow, netns uint64) (t attribution.Tuple, inbound, ok b
 	}
 }
 
-// FlowActive implements dissect.Sink: a kept connection is used anew, perhaps by somebody else.
-func (r *Recorder) FlowActive(f *dissect.Flow) {
-	c := r.calls[f.ID]
-	tuple, inbound, ok := localEnd(f, r.config.NetNS)
-	if c == nil || r.config.Asker == nil || !ok || inbound {
-		return
-	}
-	asked := r.config.Asker.AskUser(tuple, func(o attribution.Owner) { r.laterUser(c, o) })
-	if !asked {
-		r.notAsked.Add(1)
-	}
-}
-
-// maxCandidates bounds the list of later users on one row.
-const maxCandidates = 16
-
-// laterUser notes another addon on the same connection. The opener stays the addon of the row; the other becomes a candidate.
-func (r *Recorder) laterUser(c *call, o attribution.Owner) {
-	if o.Addon == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.owner.Addon != nil && c.owner.Addon.Name == o.Addon.Name {
-		return
-	}
-	for _, name := range c.later {
-		if name == o.Addon.Name {
-			return
-		}
-	}
-	if len(c.later) < maxCandidates {
-		c.later = append(c.later, o.Addon.Name)
-	}
-}
-
 // FlowUpdated implements dissect.Sink.
 func (r *Recorder) FlowUpdated(f *dissect.Flow) { r.flowRow(f, "update") }
 
@@ -242,7 +184,7 @@ func (r *Recorder) FlowClosed(f *dissect.Flow) {
 func (r *Recorder) flowRow(f *dissect.Flow, state string) {
 	c := r.callOf(f)
 	if c == &r.nobody && state != "closed" {
-		c = &call{answered: true}
+		c = &call{}
 		r.calls[f.ID] = c
 	}
 	e := r.flowEvent(f)
@@ -327,22 +269,6 @@ func (r *Recorder) contradicted(w *row, f *dissect.Flow, asked attribution.Party
 		return told
 	}
 	return asked
-}
-
-// emit writes the row now if its owner is known, else leaves it with the call until the answer arrives.
-func (r *Recorder) emit(c *call, e *ledger.Event) {
-	c.mu.Lock()
-	if !c.answered {
-		c.waiting = append(c.waiting, e)
-		c.mu.Unlock()
-		return
-	}
-	owner := c.owner
-	if len(c.later) > 0 && e.Kind == "flow" {
-		owner.Evidence.Candidates = append(append([]string(nil), owner.Evidence.Candidates...), c.later...)
-	}
-	c.mu.Unlock()
-	r.emitOwned(e, &owner)
 }
 
 func (r *Recorder) emitOwned(e *ledger.Event, o *attribution.Owner) {

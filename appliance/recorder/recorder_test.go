@@ -162,23 +162,6 @@ func TestFullQueueIsSaidOnTheRow(t *testing.T) {
 	}
 }
 
-func TestSecondUserOfAConnectionBecomesACandidate(t *testing.T) {
-	a := &slowAsker{}
-	r, events := newRecorder(t, a)
-	f := outboundFlow()
-	r.FlowOpened(f)
-	a.questions[0](owner("sale"))
-	for _, name := range []string{"stock", "sale", "stock"} {
-		r.FlowActive(f)
-		a.questions[len(a.questions)-1](owner(name))
-	}
-	r.FlowClosed(f)
-	e := (*events)[0]
-	if e.Addon.Name != "sale" || !slices.Equal(e.Evidence.Candidates, []string{"stock"}) {
-		t.Errorf("addon %s, candidates %v; want sale and [stock]", e.Addon.Name, e.Evidence.Candidates)
-	}
-}
-
 func TestPacketsAloneClaimNothingAboutProcesses(t *testing.T) {
 	r, events := newRecorder(t, nil)
 	f := outboundFlow()

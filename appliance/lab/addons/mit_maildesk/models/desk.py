@@ -34,5 +34,11 @@ class Desk(models.AbstractModel):
         return urllib.request.urlopen(request, timeout=20).status
 
     @api.model
+    def use(self, connection):
+        """Another addon's connection, used again."""
+        connection.request("POST", "/?ms=20", "mail")
+        return connection.getresponse().read()
+
+    @api.model
     def helper(self):
         return announce("helper.lab.example")

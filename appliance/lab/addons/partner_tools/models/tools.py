@@ -100,6 +100,16 @@ class Tools(models.AbstractModel):
         return True
 
     @api.model
+    def kept(self):
+        c = http.client.HTTPConnection("kept.lab.example", timeout=20)
+        c.request("GET", "/?ms=20")
+        c.getresponse().read()
+        time.sleep(0.2)
+        self.env["mit.desk"].use(c)
+        c.close()
+        return True
+
+    @api.model
     def child(self):
         return subprocess.run(["curl", "-s", "https://child.lab.example/?ms=20"], capture_output=True, check=False).returncode
 
