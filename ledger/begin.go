@@ -160,7 +160,7 @@ func (l *Ledger) create() error {
 	}
 	err = db.Update(func(txn *badger.Txn) error {
 		version := binary.BigEndian.AppendUint32(nil, formatVersion)
-		return errors.Join(txn.Set(metaKey("format"), version), txn.Set(metaKey("genesis"), id.genesis), txn.Set(headKey, note), txn.Set(metaKey(rollupsMark), []byte{1}), txn.Set(metaKey(indexMark), []byte{1}))
+		return errors.Join(txn.Set(metaKey("format"), version), txn.Set(metaKey("genesis"), id.genesis), txn.Set(headKey, note), txn.Set(metaKey(totalsMark), []byte{1}), txn.Set(metaKey(indexMark), []byte{1}))
 	})
 	if err == nil {
 		err = writeDurably(anchorPath(l.dir), note, 0o644)

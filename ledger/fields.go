@@ -20,7 +20,13 @@ type fieldReader struct {
 	addon    Addon
 	process  Process
 	dns      DNS
+	zone     Zone
 	evidence Evidence
+	tls      TLS
+	gap      Gap
+	beat     Heartbeat
+
+	start, end []byte // of this row, as text
 }
 
 // mostTexts bounds the texts that are kept.
@@ -30,6 +36,7 @@ const mostTexts = 8192
 func (r *fieldReader) read(row []byte) *Event {
 	e := &r.event
 	*e = Event{}
+	r.start, r.end = nil, nil
 	members(row, func(key, value []byte) {
 		switch string(key) {
 		case "addon":
@@ -43,7 +50,7 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "dns":
 			r.dns = DNS{}
 			e.DNS = &r.dns
-			r.object(value, "name", &r.dns.Name, "", nil)
+			members(value, r.lookup)
 		case "dst":
 			r.dst = Endpoint{}
 			e.Dst = &r.dst
@@ -51,7 +58,23 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "dst_bytes":
 			e.DstBytes = integerOf(value)
 		case "evidence":
+			r.evidence = Evidence{}
 			e.Evidence = &r.evidence
+			members(value, r.witness)
+		case "end":
+			r.end = value
+		case "gap":
+			r.gap = Gap{}
+			e.Gap = &r.gap
+			r.object(value, "reason", &r.gap.Reason, "", nil)
+		case "heartbeat":
+			r.beat = Heartbeat{}
+			e.Heartbeat = &r.beat
+			members(value, func(key, value []byte) {
+				if string(key) == "dropped" {
+					r.beat.Dropped = integerOf(value)
+				}
+			})
 		case "kind":
 			e.Kind = r.text(value)
 		case "logged":
@@ -67,7 +90,18 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "process":
 			r.process = Process{}
 			e.Process = &r.process
-			r.object(value, "exe", &r.process.Exe, "name", &r.process.Name)
+			members(value, func(key, value []byte) {
+				switch string(key) {
+				case "exe":
+					r.process.Exe = r.text(value)
+				case "name":
+					r.process.Name = r.text(value)
+				case "role":
+					r.process.Role = r.text(value)
+				}
+			})
+		case "rule":
+			e.Rule = r.text(value)
 		case "seq":
 			e.Seq = uint64(integerOf(value))
 		case "src":
@@ -76,11 +110,63 @@ func (r *fieldReader) read(row []byte) *Event {
 			r.object(value, "ip", &r.src.IP, "", nil)
 		case "src_bytes":
 			e.SrcBytes = integerOf(value)
+		case "start":
+			r.start = value
 		case "state":
 			e.State = r.text(value)
+		case "tls":
+			members(value, func(key, value []byte) {
+				if string(key) == "ech" && string(value) == "true" {
+					r.tls = TLS{ECH: true}
+					e.TLS = &r.tls
+				}
+			})
 		}
 	})
+	if e.Kind == "heartbeat" || e.Kind == "gap" || e.Kind == "lifecycle" { // of calls nobody asks
+		e.Start, e.End = r.time(r.start), r.time(r.end)
+	}
 	return e
+}
+
+// lookup takes a member of a DNS object.
+func (r *fieldReader) lookup(key, value []byte) {
+	switch string(key) {
+	case "name":
+		r.dns.Name = r.text(value)
+	case "zone":
+		r.zone = Zone{}
+		r.dns.Zone = &r.zone
+		members(value, func(key, value []byte) {
+			switch string(key) {
+			case "bytes":
+				r.zone.Bytes = integerOf(value)
+			case "entropy":
+				r.zone.Entropy = integerOf(value)
+			case "names":
+				r.zone.Names = integerOf(value)
+			case "queries":
+				r.zone.Queries = integerOf(value)
+			}
+		})
+	}
+}
+
+// aConflict stands for whatever the conflicts of a row are.
+var aConflict = []string{""}
+
+// witness takes a member of an evidence object.
+func (r *fieldReader) witness(key, value []byte) {
+	switch string(key) {
+	case "confidence":
+		r.evidence.Confidence = r.text(value)
+	case "conflicts":
+		if len(value) > len("[]") {
+			r.evidence.Conflicts = aConflict
+		}
+	case "reason":
+		r.evidence.Reason = r.text(value)
+	}
 }
 
 // object reads one or two text members.
@@ -116,6 +202,9 @@ func (r *fieldReader) text(value []byte) string {
 
 // time reads a time; the rows of a batch have the same.
 func (r *fieldReader) time(value []byte) int64 {
+	if value == nil {
+		return 0
+	}
 	if r.nanos != 0 && bytes.Equal(value, r.logged) {
 		return r.nanos
 	}

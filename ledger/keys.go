@@ -16,6 +16,7 @@ import (
 //	't' be64 minute                            first seq logged in that minute
 //	'd' be32 day                               first and last seq of the day
 //	'r' be32 hour class 0 party 0 addon 0 destination 0 direction 0 channel   sums of the calls of that hour
+//	'f' be32 hour u8 kind value                what else is counted of the rows of that hour (see facts.go)
 //	'w' be32 day                               the same of a day whose rows retention took away, and the row hash of its last row
 //
 // The day in front lets a whole day's rows and index go with one DropPrefix.
@@ -30,6 +31,7 @@ const (
 	tableDay        = 'd'
 	tableDropped    = 'w'
 	tableRollup     = 'r'
+	tableFact       = 'f'
 )
 
 func metaKey(name string) []byte { return append([]byte{tableMeta}, name...) }

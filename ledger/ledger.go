@@ -83,6 +83,11 @@ type Ledger struct {
 	failure  atomic.Pointer[error]
 	lastSeal atomic.Pointer[proof.Seal]
 	state    atomic.Pointer[published]
+
+	totalled atomic.Bool  // sums and facts are complete
+	closed   atomic.Int64 // hours before get no more rows
+	hours    hourCache
+	called   calledFirst
 }
 
 // published is what readers see: only rows that are committed and anchored.
@@ -136,7 +141,8 @@ func (l *Ledger) start(open func() error) (s *sequencer, err error) {
 		return nil, err
 	}
 	if l.options.ReadOnly {
-		return nil, l.readLastSeal()
+		l.closed.Store(allHours)
+		return nil, errors.Join(l.readLastSeal(), l.readTotalled())
 	}
 	return l.startSequencer()
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"strings"
 	"time"
 
@@ -37,16 +36,17 @@ type Sums struct {
 	Out, In  int64 // payload bytes: out is what the observed side sent
 	First    uint64
 	Last     uint64 // rows
-	LoggedAt int64  // of the last of them, nanoseconds
+	FirstAt  int64  // when the first of them was logged, nanoseconds
+	LoggedAt int64  // … and the last
 }
 
 // add joins the sums of other rows, in whatever order.
 func (s *Sums) add(o Sums) {
 	if s.LoggedAt == 0 {
-		s.First = o.First
+		s.First, s.FirstAt = o.First, o.FirstAt
 	}
 	s.Calls, s.Out, s.In = s.Calls+o.Calls, s.Out+o.Out, s.In+o.In
-	s.First, s.Last, s.LoggedAt = min(s.First, o.First), max(s.Last, o.Last), max(s.LoggedAt, o.LoggedAt)
+	s.First, s.Last, s.FirstAt, s.LoggedAt = min(s.First, o.First), max(s.Last, o.Last), min(s.FirstAt, o.FirstAt), max(s.LoggedAt, o.LoggedAt)
 }
 
 // Others stands for what does not get sums of its own: an hour has at most mostRollups, so that a scan of a million addresses costs neither memory nor disk.
@@ -55,7 +55,10 @@ const (
 	mostRollups = 8192
 )
 
-const nanosPerHour = int64(time.Hour)
+const (
+	nanosPerHour   = int64(time.Hour)
+	nanosPerMinute = int64(time.Minute)
+)
 
 // rollupOf is what a row adds. ok is false for rows that are no calls.
 func rollupOf(e *Event) (k RollupKey, s Sums, ok bool) {
@@ -66,7 +69,7 @@ func rollupOf(e *Event) (k RollupKey, s Sums, ok bool) {
 	if k.Dest == "" {
 		k.Dest = e.Dst.IP
 	}
-	s = Sums{Calls: 1, Out: e.SrcBytes, In: e.DstBytes, First: e.Seq, Last: e.Seq, LoggedAt: e.Logged}
+	s = Sums{Calls: 1, Out: e.SrcBytes, In: e.DstBytes, First: e.Seq, Last: e.Seq, FirstAt: e.Logged, LoggedAt: e.Logged}
 	if e.HasNew { // a later row of the same call
 		s.Calls, s.Out, s.In = 0, e.NewSrcBytes, e.NewDstBytes
 	}
@@ -96,6 +99,11 @@ func ModuleName(e *Event) string {
 // longestRollupText bounds each text of a key, in bytes.
 const longestRollupText = 256
 
+// hourPrefix is how long table and hour are at the beginning of a key.
+const hourPrefix = 5
+
+func hourOfKey(key []byte) int64 { return int64(binary.BigEndian.Uint32(key[1:])) }
+
 func rollupPrefix(hour int64) []byte {
 	return binary.BigEndian.AppendUint32([]byte{tableRollup}, uint32(hour))
 }
@@ -112,51 +120,71 @@ func (k *RollupKey) bytes() []byte {
 	return b
 }
 
-func parseRollup(key, value []byte) (r Rollup, ok bool) {
-	if len(key) < 5 || len(value) != 48 {
+// parseRollup undoes bytes; text makes texts of parts of the key.
+func parseRollup(key, value []byte, text func([]byte) string) (r Rollup, ok bool) {
+	if len(key) < 5 || len(value) != 56 && len(value) != 48 { // 48: of days whose rows were taken away before FirstAt was kept
 		return r, false
 	}
-	texts := bytes.Split(key[5:], []byte{0})
-	if len(texts) != 6 {
-		return r, false
-	}
-	r.Hour = int64(binary.BigEndian.Uint32(key[1:]))
-	for i, to := range []*string{&r.Class, &r.Party, &r.Addon, &r.Dest, &r.Direction, &r.Channel} {
-		*to = string(texts[i])
+	r.Hour = hourOfKey(key)
+	rest := key[hourPrefix:]
+	for i, to := range [...]*string{&r.Class, &r.Party, &r.Addon, &r.Dest, &r.Direction, &r.Channel} {
+		n := bytes.IndexByte(rest, 0)
+		if last := i == 5; last {
+			if n >= 0 {
+				return r, false
+			}
+			n = len(rest)
+		}
+		if n < 0 {
+			return r, false
+		}
+		*to = text(rest[:n])
+		rest = rest[min(n+1, len(rest)):]
 	}
 	n := func(i int) uint64 { return binary.BigEndian.Uint64(value[8*i:]) }
-	r.Sums = Sums{int64(n(0)), int64(n(1)), int64(n(2)), n(3), n(4), int64(n(5))}
+	r.Sums = Sums{Calls: int64(n(0)), Out: int64(n(1)), In: int64(n(2)), First: n(3), Last: n(4), LoggedAt: int64(n(5)), FirstAt: r.Hour * nanosPerHour}
+	if len(value) == 56 {
+		r.FirstAt = int64(n(6))
+	}
 	return r, true
 }
 
 func (s *Sums) bytes() []byte {
 	var b []byte
-	for _, n := range []uint64{uint64(s.Calls), uint64(s.Out), uint64(s.In), s.First, s.Last, uint64(s.LoggedAt)} {
+	for _, n := range []uint64{uint64(s.Calls), uint64(s.Out), uint64(s.In), s.First, s.Last, uint64(s.LoggedAt), uint64(s.FirstAt)} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	return b
 }
 
-// hourSums are the sums of the running hour: time in the log never goes back, so no other hour changes. One goroutine owns it.
-type hourSums struct {
-	hour int64
-	sums map[string]Sums // by key in the store
+// hourTotals are the sums and facts of the running hour: time in the log never goes back, so no other hour changes. One goroutine owns it.
+type hourTotals struct {
+	hour  int64
+	sums  map[string]Sums // by key in the store
+	facts hourFacts
+	key   []byte // scratch
 }
 
-// add takes a row and returns the key whose sum changed, nil when the row is no call.
-func (h *hourSums) add(e *Event) []byte {
-	k, s, ok := rollupOf(e)
-	if !ok {
-		return nil
+func newHourTotals(hour int64) *hourTotals {
+	return &hourTotals{hour: hour, sums: map[string]Sums{}, facts: newHourFacts()}
+}
+
+// add takes a row and calls changed with the keys in the store of what it changes.
+func (h *hourTotals) add(e *Event, changed func(key []byte)) {
+	if hour := e.Logged / nanosPerHour; hour != h.hour {
+		*h = *newHourTotals(hour)
 	}
-	if k.Hour != h.hour {
-		h.hour, h.sums = k.Hour, map[string]Sums{}
+	if k, s, ok := rollupOf(e); ok {
+		changed(h.take(k, s))
 	}
-	return h.take(k, s)
+	h.facts.add(e, func(name []byte) {
+		h.key = append(appendFactPrefix(h.key[:0], h.hour), name...)
+		changed(h.key)
+	})
 }
 
 // take adds sums of the running hour and returns their key in the store. What comes first gets a key of its own.
-func (h *hourSums) take(k RollupKey, s Sums) []byte {
+func (h *hourTotals) take(k RollupKey, s Sums) []byte {
 	key := k.bytes()
 	sum, known := h.sums[string(key)]
 	if !known && len(h.sums) >= mostRollups {
@@ -169,30 +197,77 @@ func (h *hourSums) take(k RollupKey, s Sums) []byte {
 	return key
 }
 
-// clone is for a batch that may fail to commit.
-func (h *hourSums) clone() *hourSums { return &hourSums{h.hour, maps.Clone(h.sums)} }
+// value is what is stored under a key.
+func (h *hourTotals) value(key []byte) []byte {
+	if key[0] == tableFact {
+		return h.facts.bytes(key[hourPrefix:])
+	}
+	sum := h.sums[string(key)]
+	return sum.bytes()
+}
 
-// loadHour reads the sums of the hour of the newest row.
-func loadHour(txn *badger.Txn, logged int64) (*hourSums, error) {
-	h := &hourSums{hour: logged / nanosPerHour, sums: map[string]Sums{}}
-	return h, eachRollup(txn, h.hour, h.hour+1, func(key []byte, r Rollup) bool {
+// each calls yield with all keys and values, until it returns an error.
+func (h *hourTotals) each(yield func(key, value []byte) error) (err error) {
+	one := func(key []byte) {
+		if err == nil {
+			err = yield(key, h.value(key))
+		}
+	}
+	for key := range h.sums {
+		one([]byte(key))
+	}
+	h.facts.names(func(name []byte) { one(append(appendFactPrefix(nil, h.hour), name...)) })
+	return err
+}
+
+// clone is for a batch that may fail to commit.
+func (h *hourTotals) clone() *hourTotals {
+	return &hourTotals{hour: h.hour, sums: maps.Clone(h.sums), facts: h.facts.clone()}
+}
+
+// loadHour reads what is stored of an hour.
+func loadHour(txn *badger.Txn, hour int64) (*hourTotals, error) {
+	h := newHourTotals(hour)
+	err := eachRollup(txn, hour, hour+1, func(key []byte, r Rollup) bool {
 		h.sums[string(key)] = r.Sums
 		return true
 	})
+	if err != nil {
+		return nil, err
+	}
+	return h, h.facts.load(txn, hour)
 }
 
+// cloned makes a text of its own.
+func cloned(b []byte) string { return string(b) }
+
+// eachRollup calls yield for the sums of the hours in [from, to), oldest first, until it returns false. The key is valid during the call.
 func eachRollup(txn *badger.Txn, fromHour, toHour int64, yield func(key []byte, r Rollup) bool) error {
 	o := badger.DefaultIteratorOptions
-	o.Prefix = []byte{tableRollup}
+	o.Prefix, o.PrefetchValues = []byte{tableRollup}, false // values stand beside their keys: fetching ahead costs a goroutine an entry
 	it := txn.NewIterator(o)
 	defer it.Close()
+	known := map[string]string{} // texts repeat: each is kept once
+	text := func(b []byte) string {
+		t, ok := known[string(b)]
+		if !ok && len(known) < mostTexts {
+			t = string(b)
+			known[t] = t
+		} else if !ok {
+			t = string(b)
+		}
+		return t
+	}
 	for it.Seek(rollupPrefix(max(fromHour, 0))); it.Valid(); it.Next() {
-		key := it.Item().KeyCopy(nil)
-		value, err := it.Item().ValueCopy(nil)
+		var r Rollup
+		ok, key := false, it.Item().Key()
+		err := it.Item().Value(func(value []byte) error {
+			r, ok = parseRollup(key, value, text)
+			return nil
+		})
 		if err != nil {
 			return fmt.Errorf("read the sums: %w", err)
 		}
-		r, ok := parseRollup(key, value)
 		if !ok {
 			return fmt.Errorf("the table of sums has a malformed entry %x", key)
 		}
@@ -207,7 +282,7 @@ func eachRollup(txn *badger.Txn, fromHour, toHour int64, yield func(key []byte, 
 func (l *Ledger) Rollups(ctx context.Context, from, to time.Time, yield func(Rollup) bool) error {
 	n := 0
 	err := l.db.View(func(txn *badger.Txn) error {
-		return eachRollup(txn, from.UnixNano()/nanosPerHour, (to.UnixNano()+nanosPerHour-1)/nanosPerHour, func(_ []byte, r Rollup) bool {
+		return eachRollup(txn, from.UnixNano()/nanosPerHour, min(allHours, (to.UnixNano()+nanosPerHour-1)/nanosPerHour), func(_ []byte, r Rollup) bool {
 			n++
 			return (n%rowsBetweenChecks != 0 || ctx.Err() == nil) && yield(r)
 		})
@@ -215,50 +290,60 @@ func (l *Ledger) Rollups(ctx context.Context, from, to time.Time, yield func(Rol
 	return errors.Join(err, ctx.Err())
 }
 
-// rollupsMark is the name of the mark that the sums are complete.
-const rollupsMark = "rollups"
+// totalsMark is the name of the mark that sums and facts are complete. Logs from before there were facts have another one.
+const totalsMark = "hours"
 
-// RebuildRollups makes the sums anew from the rows that are there; sums of days whose rows retention took away are kept. The ledger must not be written meanwhile.
-func (l *Ledger) RebuildRollups(ctx context.Context) error {
-	return l.rebuild(rollupsMark, func(batch *badger.WriteBatch) error {
-		if err := l.forgetRollups(batch); err != nil {
-			return err
-		}
-		hour := &hourSums{}
-		flush := func() error {
-			for key, sum := range hour.sums {
-				if err := batch.Set([]byte(key), sum.bytes()); err != nil {
-					return err
-				}
-			}
+// readTotalled looks whether sums and facts are complete. A log of an earlier version that is only read has none: its hours are added up from the rows.
+func (l *Ledger) readTotalled() error {
+	return l.db.View(func(txn *badger.Txn) error {
+		_, err := txn.Get(metaKey(totalsMark))
+		l.totalled.Store(err == nil)
+		if errors.Is(err, badger.ErrKeyNotFound) {
 			return nil
 		}
-		err := l.eachEvent(ctx, 0, func(e *Event) error {
-			if e.Logged/nanosPerHour != hour.hour {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-			hour.add(e)
-			return nil
-		})
-		return errors.Join(err, flush())
+		return err
 	})
 }
 
-// forgetRollups deletes the sums of hours whose rows are there.
-func (l *Ledger) forgetRollups(batch *badger.WriteBatch) error {
-	dropped := l.state.Load().dropped
-	var failure error
-	err := l.db.View(func(txn *badger.Txn) error {
-		return eachRollup(txn, 0, math.MaxInt64, func(key []byte, r Rollup) bool {
-			if !droppedDay(dropped, uint32(r.Hour/24)) {
-				failure = batch.Delete(key)
+// RebuildTotals makes sums and facts anew from the rows that are there; those of days whose rows retention took away are kept. The ledger must not be written meanwhile.
+func (l *Ledger) RebuildTotals(ctx context.Context) error {
+	return l.rebuild(totalsMark, func(batch *badger.WriteBatch) error {
+		if err := l.forgetTotals(batch); err != nil {
+			return err
+		}
+		hour := newHourTotals(0)
+		err := l.eachEvent(ctx, 0, func(e *Event) error {
+			if e.Logged/nanosPerHour != hour.hour {
+				if err := hour.each(batch.Set); err != nil {
+					return err
+				}
 			}
-			return failure == nil
+			hour.add(e, func([]byte) {})
+			return nil
 		})
+		return errors.Join(err, hour.each(batch.Set))
 	})
-	return errors.Join(err, failure)
+}
+
+// forgetTotals deletes the sums and facts of hours whose rows are there.
+func (l *Ledger) forgetTotals(batch *badger.WriteBatch) error {
+	dropped := l.state.Load().dropped
+	return l.db.View(func(txn *badger.Txn) error {
+		for _, table := range []byte{tableRollup, tableFact} {
+			it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{table}})
+			defer it.Close()
+			for it.Rewind(); it.Valid(); it.Next() {
+				key := it.Item().KeyCopy(nil)
+				if len(key) >= hourPrefix && droppedDay(dropped, uint32(hourOfKey(key)/24)) {
+					continue
+				}
+				if err := batch.Delete(key); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // rebuild makes a derived table anew. The mark that it is complete is away meanwhile: after a crash it is made again.

@@ -91,7 +91,7 @@ func TestSumsAreThoseOfTheRows(t *testing.T) {
 	c := &clock{day0.Add(2 * time.Hour)}
 	l = openAt(t, dir, c) // the running hour goes on
 	addRows(t, l, 20)
-	if err := l.RebuildRollups(t.Context()); err != nil {
+	if err := l.RebuildTotals(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	rebuilt := rollupsOf(t, l)
@@ -143,11 +143,11 @@ func TestChangedSumsAreNamed(t *testing.T) {
 }
 
 func TestManyDestinationsInAnHourShareASum(t *testing.T) {
-	h := &hourSums{}
+	h := newHourTotals(day0.UnixNano() / nanosPerHour)
 	for i := range 2 * mostRollups {
 		e := sample(i)
 		e.Logged, e.Seq, e.Dst = day0.UnixNano(), uint64(i), &Endpoint{IP: "203.0.113.1", Host: fmt.Sprintf("h%d.example", i)}
-		h.add(&e)
+		h.add(&e, func([]byte) {})
 	}
 	var calls int64
 	for _, s := range h.sums {
@@ -156,6 +156,15 @@ func TestManyDestinationsInAnHourShareASum(t *testing.T) {
 	if len(h.sums) != mostRollups+1 || calls != 2*mostRollups {
 		t.Errorf("%d sums of %d calls", len(h.sums), calls)
 	}
+}
+
+// factsOf are the stored facts of one row.
+func factsOf(e *Event) map[string]string {
+	f := newHourFacts()
+	f.add(e, func([]byte) {})
+	out := map[string]string{}
+	f.names(func(name []byte) { out[string(name)] = string(f.bytes(name)) })
+	return out
 }
 
 // sameSums says whether both ways of reading a row add up the same.
@@ -167,7 +176,8 @@ func sameSums(row []byte) (bool, string) {
 	fast := (&fieldReader{}).read(row)
 	k1, s1, ok1 := rollupOf(&e)
 	k2, s2, ok2 := rollupOf(fast)
-	return ok1 == ok2 && k1 == k2 && s1 == s2 && e.Logged == fast.Logged, fmt.Sprintf("%+v %+v, %+v %+v", k1, s1, k2, s2)
+	f1, f2 := factsOf(&e), factsOf(fast)
+	return ok1 == ok2 && k1 == k2 && s1 == s2 && e.Logged == fast.Logged && maps.Equal(f1, f2), fmt.Sprintf("%+v %+v %q, %+v %+v %q", k1, s1, f1, k2, s2, f2)
 }
 
 func TestBothWaysOfReadingARowAddUpTheSame(t *testing.T) {
@@ -178,13 +188,19 @@ func TestBothWaysOfReadingARowAddUpTheSame(t *testing.T) {
 	for _, host := range hostile {
 		for _, addon := range hostile {
 			e.Dst.Host, e.Addon.Name, e.Party.Name, e.Process.Name = host, addon, addon, host
-			for _, change := range []func(){func() {}, func() { e.HasNew = false }, func() { e.Addon = nil }, func() { e.Process = nil }, func() { e.Direction = "inbound" }} {
+			e.Evidence.Reason, e.Addon.OnBehalfOf, e.Rule, e.Process.Role = host, host, "A1", "odoo_http"
+			e.Direction, e.Party.Class, e.Evidence.Conflicts, e.TLS.ECH = "outbound", "mit_bound", []string{host}, true
+			for _, change := range []func(){
+				func() {}, func() { e.HasNew = false }, func() { e.Evidence.Conflicts = nil }, func() { e.TLS.ECH = false }, func() { e.Addon = nil }, func() { e.Process = nil }, func() { e.Direction = "inbound" },
+				func() { e.Kind = "heartbeat" }, func() { e.Kind, e.Rule = "lifecycle", "start" }, func() { e.Rule = "stop" }, func() { e.Kind, e.Gap.Reason = "gap", "interface_down" }, func() { e.End = 0 },
+				func() { e.Kind, e.Rule = "finding", "A1" }, func() { e.Kind, e.DNS.Zone = "dns", &Zone{Queries: 200, Names: 150, Bytes: 9000, Entropy: 400} },
+			} {
 				change()
 				if same, what := sameSums(e.AppendJSON(nil)); !same {
 					t.Fatal(what)
 				}
 			}
-			e.HasNew, e.Addon, e.Process, e.Direction = true, &Addon{}, &Process{}, "outbound"
+			e.HasNew, e.Addon, e.Process, e.Direction, e.Kind, e.End = true, &Addon{}, &Process{}, "outbound", "flow", 7e18
 		}
 	}
 }
@@ -207,7 +223,7 @@ func TestLogFromBeforeThereWereSumsGetsThemOnce(t *testing.T) {
 	want := rollupsOf(t, l)
 	closeLedger(t, l)
 	change(t, dir, func(db *badger.DB) error {
-		return errors.Join(db.DropPrefix([]byte{tableRollup}), db.Update(func(txn *badger.Txn) error { return txn.Delete(metaKey(rollupsMark)) }))
+		return errors.Join(db.DropPrefix([]byte{tableRollup}, []byte{tableFact}), db.Update(func(txn *badger.Txn) error { return txn.Delete(metaKey(totalsMark)) }))
 	})
 	if v := verify(t, dir); v.Status != Intact || strings.Contains(strings.Join(v.Checked, " "), "sums") {
 		t.Errorf("%v, %q, damage %+v", v.Status, v.Checked, v.Damage)

@@ -93,7 +93,7 @@ type verifier struct {
 
 	days    []dayRange
 	dropped []dayRange
-	summed  bool // there are hourly sums to compare
+	summed  bool // there are hourly sums and facts to compare
 	indexed bool // there is an index to compare
 	ahead   bool // the store has, or may get, rows behind the anchor
 	seed    maphash.Seed
@@ -153,7 +153,7 @@ func (v *verifier) look(txn *badger.Txn) (err error) {
 		return err == nil
 	}
 	whole := v.from.size == 0 // otherwise hours and days are not all there
-	v.summed, v.indexed = whole && has(rollupsMark), whole && has(indexMark)
+	v.summed, v.indexed = whole && has(totalsMark), whole && has(indexMark)
 	v.ahead = v.pace != nil || len(v.days) > 0 && v.days[len(v.days)-1].last+1 > v.anchor.Size
 	return nil
 }

@@ -25,7 +25,7 @@ type joined struct {
 	seals    proof.Seals         // that were not reached yet
 	withheld []dayRange
 	logged   []Retention
-	sums     *sumsCheck
+	sums     *totalsCheck
 	terms    *termSums
 	index    *termSums
 }
@@ -38,7 +38,7 @@ type heldTile struct {
 
 // walk verifies every row from the start to the anchor.
 func (v *verifier) walk(ctx context.Context, in view, seals proof.Seals) (*joined, error) {
-	j := &joined{verifier: v, chain: v.from.chain, tiles: map[uint64]heldTile{}, terms: newTermSums(v.seed), index: newTermSums(v.seed), sums: newSumsCheck(v)}
+	j := &joined{verifier: v, chain: v.from.chain, tiles: map[uint64]heldTile{}, terms: newTermSums(v.seed), index: newTermSums(v.seed), sums: newTotalsCheck(v)}
 	for len(seals) > 0 && seals[0].Size < v.from.size {
 		seals = seals[1:]
 	}

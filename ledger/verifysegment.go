@@ -34,7 +34,7 @@ type segment struct {
 	nodes    []treeNode // hashes that lie in tiles above the lowest
 	withheld []dayRange // rows that are not there
 	logged   []Retention
-	sums     sumsOfRows
+	sums     totalsOfRows
 	terms    *termSums
 	index    *termSums // of what the store says, for the days that end in this segment
 }
