@@ -278,18 +278,6 @@ func eachRollup(txn *badger.Txn, fromHour, toHour int64, yield func(key []byte, 
 	return nil
 }
 
-// Rollups calls yield for the sums of the hours that begin in [from, to), oldest first, until it returns false. They stay when retention takes rows away.
-func (l *Ledger) Rollups(ctx context.Context, from, to time.Time, yield func(Rollup) bool) error {
-	n := 0
-	err := l.db.View(func(txn *badger.Txn) error {
-		return eachRollup(txn, from.UnixNano()/nanosPerHour, min(allHours, (to.UnixNano()+nanosPerHour-1)/nanosPerHour), func(_ []byte, r Rollup) bool {
-			n++
-			return (n%rowsBetweenChecks != 0 || ctx.Err() == nil) && yield(r)
-		})
-	})
-	return errors.Join(err, ctx.Err())
-}
-
 // totalsMark is the name of the mark that sums and facts are complete. Logs from before there were facts have another one.
 const totalsMark = "hours"
 

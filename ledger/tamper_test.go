@@ -127,7 +127,7 @@ func reading(t *testing.T, dir string) [32]byte {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Rollups(t.Context(), time.Unix(0, 0), day0.AddDate(1, 0, 0), func(r Rollup) bool { fmt.Fprintf(&text, "%+v", r); return true }); err != nil {
+	if err := l.Hours(t.Context(), time.Unix(0, 0), day0.AddDate(1, 0, 0), func(h *Hour) bool { fmt.Fprintf(&text, "%+v %+v", *h, h.Awake); return true }); err != nil {
 		t.Fatal(err)
 	}
 	texts, err := l.Seals()

@@ -17,25 +17,16 @@ func before(ctx context.Context, src Source, from, to time.Time) (*Counts, error
 	}
 	end := from.UTC().Truncate(time.Hour)
 	begin := end.Add(-length)
-	old := false
-	err := src.Rollups(ctx, time.Unix(0, 0), begin.Add(time.Hour), func(ledger.Rollup) bool {
-		old = true
-		return false
-	})
-	if err != nil || !old {
+	_, oldest, err := src.CalledBefore(ctx, 0)
+	if err != nil || oldest.IsZero() || !oldest.Before(begin.Add(time.Hour)) {
 		return nil, err
 	}
 	var c Counts
-	err = src.Rollups(ctx, begin, end, func(r ledger.Rollup) bool {
-		v := Volume{int(r.Calls), r.Out, r.In}
-		c.Total += v.Calls
-		switch r.Class {
-		case "mit_bound":
-			c.MIT.add(v)
-		case "internal":
-			c.Internal.add(v)
-		default:
-			c.ThirdParty.add(v)
+	err = src.Hours(ctx, begin, end, func(h *ledger.Hour) bool {
+		for i := range h.Sums {
+			v := Volume{int(h.Sums[i].Calls), h.Sums[i].Out, h.Sums[i].In}
+			c.Total += v.Calls
+			c.of(h.Sums[i].Class).add(v)
 		}
 		return true
 	})

@@ -3,7 +3,10 @@ package report
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"netaudit/ledger"
@@ -12,33 +15,30 @@ import (
 // timelineBuckets is how many steps a timeline has.
 const timelineBuckets = 60
 
-// collector adds up rows. One goroutine owns it.
+// collector adds up hours. One goroutine owns it.
 type collector struct {
 	rules        Rules
 	from, to     time.Time
 	report       Report
 	findings     map[string]*Finding
-	flows        map[string]bool // flow ids that were counted as a call
 	destinations map[string]*Destination
-	modules      map[string]*Module
-	budget       map[string]int64 // bytes of declared license traffic by UTC day
-	use          map[[2]string]*LicenseUse
-	known        map[string]bool // destinations before the window; nil: no baseline yet
+	modules      map[string]*moduleOf
+	uses         map[useKey]*LicenseUse
+	budget       budget
+	reasons      map[string]*Reason
+	called       func(dest string) bool // before the window; nil: no baseline yet
+	ongoing      map[string]uint64      // a row of what only went on with earlier calls, by fact
 	coverage     coverageCollector
 	broken       string // what the first row says of a damaged log before this one; "" when there was none, or it was acknowledged
 }
 
 func newCollector(from, to time.Time, r Rules) *collector {
-	c := &collector{
+	return &collector{
 		report: Report{Gaps: []Gap{}, Attribution: Attribution{Confidence: map[string]int{}, Reasons: []Reason{}}},
-		rules:  r, from: from, to: to, findings: map[string]*Finding{}, flows: map[string]bool{},
-		destinations: map[string]*Destination{}, modules: map[string]*Module{}, budget: map[string]int64{}, use: map[[2]string]*LicenseUse{},
+		rules:  r, from: from, to: to, findings: map[string]*Finding{}, destinations: map[string]*Destination{}, modules: map[string]*moduleOf{},
+		uses: map[useKey]*LicenseUse{}, budget: budget{}, reasons: map[string]*Reason{}, ongoing: map[string]uint64{},
 		coverage: coverageCollector{from: from, to: earlier(to, r.Now)},
 	}
-	if r.SeenUpTo > 0 {
-		c.report.Fresh = &Fresh{Destinations: []string{}}
-	}
-	return c
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -48,101 +48,60 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// baseline learns which destinations are old, once the log is old enough to say: from the hourly sums, and row by row within the hour in which the window begins.
-func (c *collector) baseline(ctx context.Context, src Source, first uint64) error {
-	limit, begin := c.from.AddDate(0, 0, -c.rules.BaselineDays), c.from.Truncate(time.Hour)
-	known, old := map[string]bool{}, false
-	err := src.Rollups(ctx, time.Unix(0, 0), begin, func(r ledger.Rollup) bool {
-		if !old && !time.Unix(r.Hour*3600, 0).Before(limit) {
-			return false // the oldest call is too young
-		}
-		old = true
-		if r.Direction != "inbound" {
-			known[r.Dest] = true
-		}
-		return true
-	})
-	if err != nil || !old {
-		return err
+// begin looks whether the window has rows, and whether the log began within it. first is the first row of the window.
+func (c *collector) begin(src Source, first uint64) error {
+	c.coverage.rows = first < src.Since(c.to)
+	if first > 0 || !c.coverage.rows {
+		return nil
 	}
-	err = src.Rows(ctx, src.Since(begin), func(row ledger.Row) bool {
-		if row.Seq >= first {
-			return false
-		}
-		if e, err := ledger.ParseEvent(row.JSON); err == nil && e.Kind == "flow" && e.Dst != nil { // the window's own reading reports damage
-			known[hostOf(&e)] = true
-		}
-		return true
-	})
-	c.known = known
+	row, err := src.Row(0)
+	if err != nil {
+		return fmt.Errorf("read the first row: %w", err)
+	}
+	e, err := ledger.ParseEvent(row.JSON)
+	if err != nil { // a row that cannot be read was changed: that is an answer
+		c.fire("A1", 1, row.Seq)
+		return nil
+	}
+	c.coverage.first = e.Logged
+	return nil
+}
+
+// baseline learns which destinations are old, once the log is old enough to say. first is the first row of the window.
+func (c *collector) baseline(ctx context.Context, src Source, first uint64) error {
+	called, oldest, err := src.CalledBefore(ctx, first)
+	if err == nil && !oldest.IsZero() && oldest.Before(c.from.AddDate(0, 0, -c.rules.BaselineDays)) {
+		c.called = called
+	}
 	return err
 }
 
-func hostOf(e *ledger.Event) string {
-	if e.Dst.Host != "" {
-		return e.Dst.Host
+// add takes the next hour.
+func (c *collector) add(h *ledger.Hour) {
+	if h.Awake != nil {
+		c.coverage.add(h.Awake)
 	}
-	return e.Dst.IP
+	for i := range h.Sums {
+		c.sum(&h.Sums[i])
+	}
+	for i := range h.Minutes {
+		c.timeline(h.Hour, &h.Minutes[i])
+	}
+	for i := range h.Facts {
+		c.fact(h.Hour, &h.Facts[i])
+	}
+	c.budgetOf(h)
 }
 
-// add takes one row.
-func (c *collector) add(e *ledger.Event) {
-	c.coverage.add(e)
-	switch e.Kind {
-	case "flow":
-		if e.Src != nil && e.Dst != nil {
-			c.flow(e)
-		}
-	case "dns":
-		if e.DNS != nil {
-			c.lookup(e)
-		}
-	case "gap":
-		c.gapRow(e)
-	case "finding":
-		if e.Rule == "A1" { // the self-check found damage
-			c.fire("A1", e.Seq)
-		}
-	case "lifecycle":
-		if e.Rule == "recovered" {
-			c.fire("T8", e.Seq)
-		}
-	}
-}
-
-// flow counts a call once, however many rows it has, and its bytes as they grow.
-func (c *collector) flow(e *ledger.Event) {
-	out, in := e.SrcBytes, e.DstBytes
-	if e.HasNew {
-		out, in = e.NewSrcBytes, e.NewDstBytes
-	}
-	if e.Direction == "inbound" {
-		out, in = in, out
-	}
-	fresh := e.FlowID == "" || !c.flows[e.FlowID]
-	if e.FlowID != "" {
-		c.flows[e.FlowID] = true
-	}
-	calls := 0
-	if fresh {
-		calls = 1
-	}
-	v := Volume{calls, out, in}
-	class := ""
-	if e.Party != nil {
-		class = e.Party.Class
-	}
-	c.report.Calls.Total += calls
-	c.classOf(class).add(v)
-	c.timeline(e, class, calls)
-	c.destination(e, class, v)
-	c.module(e, class, v)
-	if fresh {
-		c.judge(e, class)
-	}
-	c.license(e, class, out)
-	if class == "mit_bound" {
-		c.licenseUse(e, v)
+// sum takes the calls of an hour that have everything in common.
+func (c *collector) sum(r *ledger.Rollup) {
+	v := Volume{int(r.Calls), r.Out, r.In}
+	c.report.Calls.Total += v.Calls
+	c.classOf(r.Class).add(v)
+	c.destination(r, v)
+	c.module(r, v)
+	if r.Direction == "outbound" && r.Class != "internal" && r.Calls > 0 && c.called != nil && !c.called(r.Dest) {
+		c.fire("T3", v.Calls, r.First)
 	}
 }
 
@@ -152,43 +111,49 @@ func (v *Volume) add(o Volume) {
 	v.In += o.In
 }
 
-func (c *collector) classOf(class string) *Volume {
+func (c *collector) classOf(class string) *Volume { return c.report.Calls.of(class) }
+
+func (c *Counts) of(class string) *Volume {
 	switch class {
 	case "mit_bound":
-		return &c.report.Calls.MIT
+		return &c.MIT
 	case "internal":
-		return &c.report.Calls.Internal
+		return &c.Internal
 	default:
-		return &c.report.Calls.ThirdParty
+		return &c.ThirdParty
 	}
 }
 
-func (c *collector) timeline(e *ledger.Event, class string, calls int) {
+func (c *collector) timeline(hour int64, m *ledger.Minutes) {
 	if c.report.Timeline == nil {
 		c.report.Timeline = make([]Bucket, timelineBuckets)
 		for i := range c.report.Timeline {
 			c.report.Timeline[i].Start = c.bucketStart(i)
 		}
 	}
-	b := &c.report.Timeline[c.step(e, timelineBuckets)]
-	switch class {
-	case "mit_bound":
-		b.MIT += calls
-	case "internal":
-		b.Internal += calls
-	default:
-		b.ThirdParty += calls
+	for minute, calls := range m.Calls {
+		if calls == 0 {
+			continue
+		}
+		b := &c.report.Timeline[c.step(time.Unix(hour*3600+int64(minute)*60, 0), timelineBuckets)]
+		switch m.Class {
+		case "mit_bound":
+			b.MIT += int(calls)
+		case "internal":
+			b.Internal += int(calls)
+		default:
+			b.ThirdParty += int(calls)
+		}
 	}
 }
 
-// step is in which of so many equal steps of the window a row was logged.
-func (c *collector) step(e *ledger.Event, steps int) int {
+// step is in which of so many equal steps of the window a time lies.
+func (c *collector) step(at time.Time, steps int) int {
 	span := c.to.Sub(c.from)
 	if span <= 0 {
 		return 0
 	}
-	at := time.Unix(0, e.Logged).Sub(c.from)
-	return max(0, min(steps-1, int(float64(at)/float64(span)*float64(steps))))
+	return max(0, min(steps-1, int(float64(at.Sub(c.from))/float64(span)*float64(steps))))
 }
 
 func (c *collector) bucketStart(i int) time.Time {
@@ -198,42 +163,26 @@ func (c *collector) bucketStart(i int) time.Time {
 // mostListed bounds the names that are kept of one destination or module.
 const mostListed = 32
 
-func (c *collector) destination(e *ledger.Event, class string, v Volume) {
-	host := hostOf(e)
-	if e.Direction == "inbound" {
-		host = e.Src.IP
-	}
-	key := class + "\x00" + host
+func (c *collector) destination(r *ledger.Rollup, v Volume) {
+	key := r.Class + "\x00" + r.Dest
 	d := c.destinations[key]
-	at := time.Unix(0, e.Logged).UTC()
 	if d == nil {
-		d = &Destination{Class: class, Host: host, First: at, Series: make([]int64, destinationSteps)}
-		c.freshDestination(e, host)
-		if e.Party != nil {
-			d.Party = e.Party.Name
-		}
+		d = &Destination{Class: r.Class, Party: r.Party, Host: r.Dest, First: time.Unix(0, r.FirstAt).UTC(), Series: make([]int64, destinationSteps)}
 		c.destinations[key] = d
 	}
-	d.Last = at
-	d.add(v)
-	d.Series[c.step(e, destinationSteps)] += int64(v.Calls)
-	if c.report.Fresh != nil && e.Seq >= c.rules.SeenUpTo {
-		c.report.Fresh.Calls += v.Calls
-		if class == "mit_bound" {
-			c.report.Fresh.MIT += v.Calls
-		}
+	if first := time.Unix(0, r.FirstAt).UTC(); first.Before(d.First) {
+		d.First = first
 	}
-	d.Addons = keep(d.Addons, ledger.ModuleName(e))
+	if last := time.Unix(0, r.LoggedAt).UTC(); last.After(d.Last) {
+		d.Last = last
+	}
+	d.add(v)
+	d.Series[c.step(time.Unix(r.Hour*3600, 0), destinationSteps)] += r.Calls
+	d.Addons = keep(d.Addons, r.Addon)
 }
 
 // destinationSteps is how many steps a destination's series has.
 const destinationSteps = 24
-
-func (c *collector) freshDestination(e *ledger.Event, host string) {
-	if c.report.Fresh != nil && e.Seq >= c.rules.SeenUpTo && e.Direction != "inbound" {
-		c.report.Fresh.Destinations = keep(c.report.Fresh.Destinations, host)
-	}
-}
 
 func keep(list []string, name string) []string {
 	if name == "" || slices.Contains(list, name) || len(list) >= mostListed {
@@ -242,24 +191,57 @@ func keep(list []string, name string) []string {
 	return append(list, name)
 }
 
-func (c *collector) module(e *ledger.Event, class string, v Volume) {
-	name := ledger.ModuleName(e)
-	if name == "" || e.Direction == "inbound" {
+// moduleOf is a module and the newest of its rows that begins an hour.
+type moduleOf struct {
+	Module
+	row uint64
+}
+
+func (c *collector) module(r *ledger.Rollup, v Volume) {
+	if r.Addon == "" || r.Direction == "inbound" {
 		return
 	}
-	m := c.modules[name]
+	m := c.modules[r.Addon]
 	if m == nil {
-		m = &Module{Name: name, Addon: e.Addon != nil}
-		c.modules[name] = m
+		m = &moduleOf{Module: Module{Name: r.Addon, Addon: !strings.HasPrefix(r.Addon, "(")}}
+		c.modules[r.Addon] = m
 	}
-	if e.Addon != nil && m.Version == "" {
-		m.Version, m.Author = e.Addon.Version, e.Addon.Author
-	}
+	m.row = r.First
 	m.add(v)
-	if class == "mit_bound" {
+	if r.Class == "mit_bound" {
 		m.MIT += v.Calls
 	}
-	m.Hosts = keep(m.Hosts, hostOf(e))
+	m.Hosts = keep(m.Hosts, r.Dest)
+}
+
+// mostManifests bounds the rows that are read for versions and authors.
+const mostManifests = 256
+
+// manifests reads version and author of the addons, each out of one of its rows.
+func (c *collector) manifests(src Source) error {
+	read := 0
+	for _, m := range c.modules {
+		if !m.Addon || read == mostManifests {
+			continue
+		}
+		read++
+		row, err := src.Row(m.row)
+		if errors.Is(err, ledger.ErrWithheld) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read the row of an addon: %w", err)
+		}
+		e, err := ledger.ParseEvent(row.JSON)
+		if err != nil { // see begin
+			c.fire("A1", 1, row.Seq)
+			continue
+		}
+		if e.Addon != nil {
+			m.Version, m.Author = e.Addon.Version, e.Addon.Author
+		}
+	}
+	return nil
 }
 
 func (c *collector) finish() Report {
@@ -268,6 +250,10 @@ func (c *collector) finish() Report {
 	r.Coverage = c.coverage.finish()
 	for i := range r.Timeline {
 		r.Timeline[i].Covered = r.Coverage.coversAt(r.Timeline[i].Start, c.to.Sub(c.from)/timelineBuckets)
+	}
+	c.fireOngoing()
+	for _, reason := range c.reasons {
+		r.Attribution.Reasons = append(r.Attribution.Reasons, *reason)
 	}
 	for _, d := range c.destinations {
 		slices.Sort(d.Addons)
@@ -278,12 +264,14 @@ func (c *collector) finish() Report {
 	})
 	for _, m := range c.modules {
 		slices.Sort(m.Hosts)
-		r.Modules = append(r.Modules, *m)
+		r.Modules = append(r.Modules, m.Module)
 	}
 	slices.SortFunc(r.Modules, func(a, b Module) int {
 		return cmp.Or(cmp.Compare(b.MIT, a.MIT), cmp.Compare(b.Out+b.In, a.Out+a.In), cmp.Compare(a.Name, b.Name))
 	})
-	slices.SortStableFunc(r.Attribution.Reasons, func(a, b Reason) int { return cmp.Compare(b.Count, a.Count) })
+	slices.SortFunc(r.Attribution.Reasons, func(a, b Reason) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Why, b.Why))
+	})
 	r.License.Use = c.licenseUses()
 	c.verdict(&r)
 	return r

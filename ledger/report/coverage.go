@@ -29,8 +29,8 @@ const heartbeatGrace = 90 * time.Second
 
 type coverageCollector struct {
 	from, to time.Time
-	first    int64 // ingest time of the first row in the window
-	older    bool  // the log has rows before the window
+	first    int64 // ingest time of the log's first row, if it lies in the window
+	rows     bool  // the window has rows
 	awake    []Span
 	blind    []Span
 	dropped  int64
@@ -39,24 +39,19 @@ type coverageCollector struct {
 	stopped  bool
 }
 
-func (c *coverageCollector) add(e *ledger.Event) {
-	if c.first == 0 {
-		c.first = e.Logged
+// add takes what an hour says.
+func (c *coverageCollector) add(a *ledger.Awake) {
+	for _, s := range a.Spans {
+		c.awake = append(c.awake, Span{time.Unix(0, s[0]), time.Unix(0, s[1])})
 	}
-	start, end := time.Unix(0, e.Start), time.Unix(0, e.End)
-	switch {
-	case e.Kind == "heartbeat" && e.Heartbeat != nil:
-		c.signs, c.stopped = true, false
-		c.awake = append(c.awake, Span{start, end})
-		c.lastSign = end
-		c.dropped += e.Heartbeat.Dropped
-	case e.Kind == "lifecycle" && e.Rule == "start":
-		c.signs, c.stopped, c.lastSign = true, false, start
-	case e.Kind == "lifecycle" && e.Rule == "stop":
-		c.stopped = true
-	case e.Kind == "gap" && e.Gap != nil && e.Gap.Reason == "interface_down" && e.End != 0:
-		c.blind = append(c.blind, Span{start, end})
+	for _, s := range a.Blind {
+		c.blind = append(c.blind, Span{time.Unix(0, s[0]), time.Unix(0, s[1])})
 	}
+	c.dropped += a.Dropped
+	if a.Sign != 0 {
+		c.signs, c.lastSign, c.stopped = true, time.Unix(0, a.Sign), false
+	}
+	c.stopped = c.stopped || a.Stopped
 }
 
 func (c *coverageCollector) finish() Coverage {
@@ -69,7 +64,7 @@ func (c *coverageCollector) finish() Coverage {
 		out.Watching = true
 	}
 	begin := c.from
-	if first := time.Unix(0, c.first); first.After(begin) && !c.older {
+	if first := time.Unix(0, c.first); c.first != 0 && first.After(begin) {
 		begin = first // there was no log before
 	}
 	out.Begin = begin.UTC()

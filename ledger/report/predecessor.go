@@ -15,7 +15,7 @@ func (c *collector) predecessor(ctx context.Context, src Source) error {
 			return false
 		}
 		if p := e.Predecessor; p == nil || !slices.Contains(c.rules.Acknowledged, p.Origin) && !slices.Contains(c.rules.Acknowledged, p.Kept) {
-			c.fire("A1", row.Seq)
+			c.fire("A1", 1, row.Seq)
 			c.broken = e.Message
 		}
 		return false

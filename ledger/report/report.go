@@ -4,6 +4,7 @@ package report
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,10 @@ type Source interface {
 	Checkpoint() ledger.Checkpoint
 	Rows(ctx context.Context, from uint64, yield func(ledger.Row) bool) error
 	Since(t time.Time) uint64
-	Rollups(ctx context.Context, from, to time.Time, yield func(ledger.Rollup) bool) error
+	Row(seq uint64) (ledger.Row, error)
+	Hours
+	AfterRow(ctx context.Context, seq uint64) (*ledger.Hour, error)
+	CalledBefore(ctx context.Context, seq uint64) (called func(dest string) bool, oldest time.Time, err error)
 	LastSeal() *proof.Seal
 	SealVerifierKey() string
 	Witnessed() []ledger.Witnessed
@@ -193,24 +197,31 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 	}
 	c := newCollector(from, to, r)
 	first := src.Since(from)
-	c.coverage.older = first > 0
+	if err := c.begin(src, first); err != nil {
+		return Report{}, err
+	}
 	if err := c.baseline(ctx, src, first); err != nil {
 		return Report{}, err
 	}
-	err := src.Rows(ctx, first, func(row ledger.Row) bool {
-		e, err := ledger.ParseEvent(row.JSON)
-		if err != nil { // a row that cannot be read was changed: that is an answer
-			c.fire("A1", row.Seq)
-			return true
+	fresh, err := newFresh(ctx, src, r.SeenUpTo, first)
+	if err != nil {
+		return Report{}, err
+	}
+	err = src.Hours(ctx, from, to, func(h *ledger.Hour) bool {
+		c.add(h)
+		if fresh != nil {
+			fresh.add(h)
 		}
-		if e.Logged >= to.UnixNano() {
-			return false
-		}
-		c.add(&e)
 		return true
 	})
 	if err != nil {
-		return Report{}, fmt.Errorf("read the rows: %w", err)
+		return Report{}, fmt.Errorf("read the hours: %w", err)
+	}
+	if fresh != nil {
+		c.report.Fresh = fresh.finish()
+	}
+	if err := errors.Join(c.manifests(src), c.gaps(src)); err != nil {
+		return Report{}, err
 	}
 	c.report.Origin, c.report.Size = src.Origin(), src.Size()
 	if held := src.Witnessed(); len(held) > 0 {

@@ -227,6 +227,25 @@ func TestVolumesCountEveryByteOnce(t *testing.T) {
 	}
 }
 
+// TestCallThatWentOnIsJudged: a connection to MIT that was opened before the window and still sends is no less undeclared.
+func TestCallThatWentOnIsJudged(t *testing.T) {
+	start := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	w, at := clocked(t, start)
+	conflict := func(e *ledger.Event) { e.State, e.Evidence.Conflicts = "update", []string{"path says other"} }
+	w.call("files.mit-odoo.de", "mit_bound", "mit_maildesk", 100, conflict)
+	for hour := range 3 {
+		at(start.Add(time.Duration(hour+1) * time.Hour))
+		w.call("files.mit-odoo.de", "mit_bound", "mit_maildesk", 900, conflict, func(e *ledger.Event) { e.HasNew, e.NewSrcBytes = true, 800 })
+	}
+	r := w.over(start.Add(90*time.Minute), start.Add(5*time.Hour), 0)
+	if r.Verdict != Alarm || r.Calls.MIT != (Volume{0, 1600, 0}) || findings(r)["A3"] != 1 || findings(r)["A5"] != 1 || !slices.Equal(r.Findings[0].Seqs, []uint64{2}) {
+		t.Errorf("%s, %+v, MIT %+v", r.Verdict, r.Findings, r.Calls.MIT)
+	}
+	if whole := w.over(start, start.Add(5*time.Hour), 0); findings(whole)["A3"] != 1 || !slices.Equal(whole.Findings[0].Seqs, []uint64{0}) {
+		t.Errorf("with its beginning: %+v", whole.Findings)
+	}
+}
+
 func TestWordsNeverRoundAwayWhatMatters(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 65536: "66 kB", 999_499: "999 kB", 999_500: "1.0 MB", 5e18: "5.0 EB"} {
 		if got := Bytes(n); got != want {

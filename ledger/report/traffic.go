@@ -10,9 +10,9 @@ import (
 	"netaudit/ledger"
 )
 
-// Summer reads hourly sums; *ledger.Ledger is one.
-type Summer interface {
-	Rollups(ctx context.Context, from, to time.Time, yield func(ledger.Rollup) bool) error
+// Hours reads what hours come to; *ledger.Ledger is one.
+type Hours interface {
+	Hours(ctx context.Context, from, to time.Time, yield func(*ledger.Hour) bool) error
 }
 
 // Group is calls added up by one thing: a module, a destination, a party, a channel or a pair of module and destination.
@@ -25,7 +25,7 @@ type Group struct {
 	Calls    int64     `json:"calls"`
 	Out      int64     `json:"bytes_out"`
 	In       int64     `json:"bytes_in"`
-	First    time.Time `json:"first"` // the hour of the first call
+	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
 	Partners []string  `json:"partners"` // destinations of a module, modules of a destination; at most mostListed
 	Series   []int64   `json:"series"`   // calls by step of the window
@@ -43,9 +43,9 @@ const (
 // seriesSteps is how many steps a group's series has at most; a step is at least an hour.
 const seriesSteps = 48
 
-// Traffic adds up the calls of the hours in [from, to), the largest groups first. It reads sums only: its cost does not grow with the number of rows. Internal and local calls count too; inbound ones are
+// Traffic adds up the calls in [from, to), the largest groups first; from the beginning of an hour. Its cost does not grow with the number of rows. Internal and local calls count too; inbound ones are
 // left out: they are other people's.
-func Traffic(ctx context.Context, src Summer, from, to time.Time, by string) ([]Group, error) {
+func Traffic(ctx context.Context, src Hours, from, to time.Time, by string) ([]Group, error) {
 	if !slices.Contains([]string{ByModule, ByDestination, ByParty, ByChannel, ByPair}, by) {
 		return nil, fmt.Errorf("calls cannot be added up by %q; use module, destination, party, channel or pair", by)
 	}
@@ -53,18 +53,17 @@ func Traffic(ctx context.Context, src Summer, from, to time.Time, by string) ([]
 	step := max(time.Hour, (to.Sub(from) / seriesSteps).Round(time.Hour))
 	steps := int((to.Sub(from) + step - 1) / step)
 	groups := map[[3]string]*Group{}
-	err := src.Rollups(ctx, from, to, func(r ledger.Rollup) bool {
-		if r.Direction == "inbound" {
-			return true
-		}
+	add := func(r *ledger.Rollup) {
 		key, partner := groupOf(&r.RollupKey, by)
 		g := groups[key]
 		at := time.Unix(r.Hour*3600, 0).UTC()
 		if g == nil {
-			g = &Group{Name: key[0], To: key[1], Class: key[2], Party: r.Party, First: at, Partners: []string{}, Series: make([]int64, steps)}
+			g = &Group{Name: key[0], To: key[1], Class: key[2], Party: r.Party, First: time.Unix(0, r.FirstAt).UTC(), Partners: []string{}, Series: make([]int64, steps)}
 			groups[key] = g
 		}
-		g.Last = time.Unix(0, r.LoggedAt).UTC()
+		if last := time.Unix(0, r.LoggedAt).UTC(); last.After(g.Last) {
+			g.Last = last
+		}
 		g.Calls, g.Out, g.In = g.Calls+r.Calls, g.Out+r.Out, g.In+r.In
 		if r.Class == "mit_bound" {
 			g.MIT += r.Calls
@@ -72,6 +71,13 @@ func Traffic(ctx context.Context, src Summer, from, to time.Time, by string) ([]
 		g.Partners = keep(g.Partners, partner)
 		if i := int(at.Sub(from) / step); i >= 0 && i < steps {
 			g.Series[i] += r.Calls
+		}
+	}
+	err := src.Hours(ctx, from, to, func(h *ledger.Hour) bool {
+		for i := range h.Sums {
+			if h.Sums[i].Direction != "inbound" {
+				add(&h.Sums[i])
+			}
 		}
 		return true
 	})

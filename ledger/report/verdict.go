@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,95 +31,25 @@ var ruleTexts = []struct{ id, title, sentence string }{
 // mostRowsBehind bounds the rows that a finding lists.
 const mostRowsBehind = 50
 
-func (c *collector) fire(rule string, seq uint64) {
+// fire takes calls, or whatever else a rule counts, and rows behind them.
+func (c *collector) fire(rule string, count int, seqs ...uint64) {
 	f := c.findings[rule]
 	if f == nil {
 		f = &Finding{Rule: rule, Seqs: []uint64{}}
 		c.findings[rule] = f
 	}
-	f.Count++
-	if len(f.Seqs) < mostRowsBehind {
-		f.Seqs = append(f.Seqs, seq)
+	f.Count += count
+	f.Seqs = append(f.Seqs, seqs...)
+	if len(f.Seqs) >= 4*mostRowsBehind {
+		f.firstRows()
 	}
 }
 
-// judge applies the rules that look at one call.
-func (c *collector) judge(e *ledger.Event, class string) {
-	host := c.rules.Install == "host" || c.rules.Install == "demo"
-	if e.Process != nil && e.Process.Role == "self" && e.Direction != "inbound" {
-		c.report.SelfEgress++
-		c.fire("A2", e.Seq)
-	}
-	conflicts := e.Evidence != nil && len(e.Evidence.Conflicts) > 0
-	if class == "mit_bound" {
-		if !c.declared(e) {
-			c.fire("A3", e.Seq)
-		}
-		if conflicts {
-			c.fire("A5", e.Seq)
-		}
-	} else if conflicts {
-		c.fire("T7", e.Seq)
-	}
-	if e.Direction != "outbound" || class == "internal" {
-		return
-	}
-	c.report.Attribution.Outbound++
-	c.witnessed(e)
-	nameless := e.Process == nil || e.Addon == nil && strings.HasPrefix(e.Process.Role, "odoo_")
-	if !nameless {
-		c.report.Attribution.Named++
-	} else if host {
-		c.fire("T2", e.Seq)
-	}
-	if c.known != nil && !c.known[hostOf(e)] {
-		c.fire("T3", e.Seq)
-	}
-	// A name server is asked by its address; what it is asked stands in rows of its own.
-	if e.Dst.Host == "" && e.Channel != "dns" || e.TLS != nil && e.TLS.ECH {
-		c.fire("T4", e.Seq)
-	}
-}
-
-// Bounds of rule T9. A tunnel's names are long because they carry data, look random because it is encoded, and differ because it goes on: each alone also
-// happens to honest services (content networks, blocklists, tracking), all three at once do not.
-const (
-	tunnelNames   = 100 // different names below one domain within an hour
-	tunnelLength  = 24  // bytes below the domain, on average
-	tunnelEntropy = 350 // hundredths of a bit a character; English words have some 300, base32 some 430
-)
-
-// lookup applies the rule that looks at one DNS query.
-func (c *collector) lookup(e *ledger.Event) {
-	z := e.DNS.Zone
-	if z != nil && z.Queries > 0 && z.Names >= tunnelNames && z.Bytes/z.Queries >= tunnelLength && z.Entropy >= tunnelEntropy {
-		c.fire("T9", e.Seq)
-	}
-}
-
-// declared says whether a call to MIT is one that the license check is declared to make: by its addon, or where no addon can be seen by its host.
-func (c *collector) declared(e *ledger.Event) bool {
-	if e.Addon != nil {
-		known := func(name string) bool { return slices.Contains(c.rules.LicenseAddons, name) }
-		return known(e.Addon.Name) && (e.Addon.OnBehalfOf == "" || known(e.Addon.OnBehalfOf))
-	}
-	if c.rules.Install == "host" || c.rules.Install == "demo" {
-		return false
-	}
-	return slices.Contains(c.rules.LicenseHosts, e.Dst.Host)
-}
-
-// license adds up what the declared components sent, day by day.
-func (c *collector) license(e *ledger.Event, class string, out int64) {
-	if class != "mit_bound" || !c.declared(e) {
-		return
-	}
-	day := time.Unix(0, e.Logged).UTC().Format(time.DateOnly)
-	before := c.budget[day]
-	c.budget[day] += out
-	if c.rules.DailyBudget > 0 && before <= c.rules.DailyBudget && c.budget[day] > c.rules.DailyBudget {
-		c.fire("A4", e.Seq)
-	}
+// firstRows keeps the first rows.
+func (f *Finding) firstRows() {
+	slices.Sort(f.Seqs)
+	f.Seqs = slices.Compact(f.Seqs)
+	f.Seqs = f.Seqs[:min(len(f.Seqs), mostRowsBehind)]
 }
 
 // sealGrace is how long after midnight UTC a day may still be without its seal.
@@ -133,75 +64,58 @@ func (c *collector) seals(ctx context.Context, src Source) error {
 	if last := src.LastSeal(); last != nil {
 		c.report.LastSeal = last.Day
 		if last.Day < due {
-			c.fire("T6", 0)
-			c.findings["T6"].Seqs = []uint64{}
+			c.fire("T6", 1)
 		}
 		return nil
 	}
 	return src.Rows(ctx, 0, func(row ledger.Row) bool { // not one day sealed: right only if the log began today
 		e, err := ledger.ParseEvent(row.JSON)
 		if err == nil && time.Unix(0, e.Logged).UTC().Format(time.DateOnly) <= due {
-			c.fire("T6", 0)
-			c.findings["T6"].Seqs = []uint64{}
+			c.fire("T6", 1)
 		}
 		return false
 	})
 }
 
-func (c *collector) gapRow(e *ledger.Event) {
-	if e.Gap == nil || e.Gap.Reason == "interface_down" && e.End != 0 {
-		return // the end of a gap whose beginning has a row of its own
+// gaps reads the first of the gap rows.
+func (c *collector) gaps(src Source) error {
+	f := c.findings["T1"]
+	if f == nil {
+		return nil
 	}
-	c.fire("T1", e.Seq)
-	if len(c.report.Gaps) < mostGaps {
+	f.firstRows()
+	for _, seq := range f.Seqs {
+		row, err := src.Row(seq)
+		if errors.Is(err, ledger.ErrWithheld) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read a gap: %w", err)
+		}
+		e, err := ledger.ParseEvent(row.JSON)
+		if err != nil || e.Gap == nil {
+			c.fire("A1", 1, seq)
+			continue
+		}
 		g := Gap{Seq: e.Seq, Reason: e.Gap.Reason, Iface: e.Gap.Iface, Count: e.Gap.Count, Start: time.Unix(0, e.Start).UTC()}
 		if e.End != 0 {
 			g.End = time.Unix(0, e.End).UTC()
 		}
 		c.report.Gaps = append(c.report.Gaps, g)
 	}
-}
-
-// mostGaps bounds the gaps that a report lists; the Audit Log has all.
-const mostGaps = 100
-
-// mostReasons bounds the different reasons why something is not known.
-const mostReasons = 50
-
-// witnessed counts how sure attribution was of a call, and why it was not.
-func (c *collector) witnessed(e *ledger.Event) {
-	if e.Evidence == nil {
-		return
-	}
-	c.report.Attribution.Confidence[e.Evidence.Confidence]++
-	if e.Addon != nil || e.Evidence.Reason == "" {
-		return
-	}
-	list := c.report.Attribution.Reasons
-	if i := slices.IndexFunc(list, func(r Reason) bool { return r.Why == e.Evidence.Reason }); i >= 0 {
-		list[i].Count++
-	} else if len(list) < mostReasons {
-		c.report.Attribution.Reasons = append(list, Reason{e.Evidence.Reason, 1, e.Seq})
-	}
+	return nil
 }
 
 // verdict puts the findings in order and says the one word.
 func (c *collector) verdict(r *Report) {
 	if c.rules.Damage != "" {
-		c.fire("A1", 0)
-		if c.broken == "" {
-			c.findings["A1"].Seqs = []uint64{}
-		}
+		c.fire("A1", 1)
 	}
 	if !c.watched(r.Coverage) && c.findings["T1"] == nil {
 		c.findings["T1"] = &Finding{Rule: "T1", Count: 1, Seqs: []uint64{}}
 	}
 	r.License.Budget = c.rules.DailyBudget
-	for day, n := range c.budget {
-		if n > r.License.Largest || n == r.License.Largest && day < r.License.Day {
-			r.License.Largest, r.License.Day = n, day
-		}
-	}
+	r.License.Largest, r.License.Day = c.budget.largest()
 	r.Verdict = AllClear
 	r.Findings = []Finding{}
 	for _, text := range ruleTexts {
@@ -209,6 +123,7 @@ func (c *collector) verdict(r *Report) {
 		if f == nil {
 			continue
 		}
+		f.firstRows()
 		f.Level, f.Title, f.Sentence = Attention, text.title, text.sentence
 		if strings.HasPrefix(text.id, "A") {
 			f.Level = Alarm
@@ -219,8 +134,8 @@ func (c *collector) verdict(r *Report) {
 		if text.id == "T1" && len(f.Seqs) == 0 {
 			f.Sentence = "Part of this time was not watched."
 		}
-		if text.id == "A1" {
-			f.Sentence = strings.TrimSpace(c.rules.Damage + " " + c.broken)
+		if said := strings.TrimSpace(c.rules.Damage + " " + c.broken); text.id == "A1" && said != "" {
+			f.Sentence = said
 		}
 		if f.Level == Alarm {
 			r.Verdict = Alarm
@@ -235,7 +150,7 @@ func (c *collector) verdict(r *Report) {
 // watched says whether silence is proof. Rows from capture files have no watcher; that there are some is all that can be said of them.
 func (c *collector) watched(v Coverage) bool {
 	if !v.Known {
-		return c.rules.Install == "replay" && c.coverage.first != 0
+		return c.rules.Install == "replay" && c.coverage.rows
 	}
 	return v.Percent >= 100
 }

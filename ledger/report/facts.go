@@ -1,0 +1,112 @@
+package report
+
+import (
+	"slices"
+
+	"netaudit/ledger"
+)
+
+// mostReasons bounds the different reasons why something is not known.
+const mostReasons = 50
+
+// fact applies the rules to what an hour's rows have in common.
+func (c *collector) fact(hour int64, f *ledger.Fact) {
+	a, host := &c.report.Attribution, c.rules.Install == "host" || c.rules.Install == "demo"
+	switch f.Kind {
+	case ledger.FactToMIT:
+		c.toMIT(hour, f)
+	case ledger.FactSelf:
+		c.report.SelfEgress += int(f.Count)
+		c.tally("A2", f)
+	case ledger.FactConflict:
+		if f.Value == "mit_bound" {
+			c.tally("A5", f)
+		} else {
+			c.tally("T7", f)
+		}
+	case ledger.FactOutbound:
+		a.Outbound += int(f.Count)
+		a.Named += int(f.Count)
+	case ledger.FactNameless:
+		a.Named -= int(f.Count)
+		if host {
+			c.tally("T2", f)
+		}
+	case ledger.FactConfidence:
+		if f.Count > 0 {
+			a.Confidence[f.Value] += int(f.Count)
+		}
+	case ledger.FactReason:
+		c.reason(f)
+	case ledger.FactHidden:
+		c.tally("T4", f)
+	case ledger.FactTunnel:
+		c.tally("T9", f)
+	case ledger.FactGap:
+		c.tally("T1", f)
+	case ledger.FactDamage:
+		c.tally("A1", f)
+	case ledger.FactRecovered:
+		c.tally("T8", f)
+	}
+}
+
+// tally lets a rule fire for what was counted.
+func (c *collector) tally(rule string, f *ledger.Fact) {
+	if f.Count > 0 {
+		c.fire(rule, int(f.Count), f.Seqs...)
+	}
+	if f.Ongoing > 0 {
+		c.goesOn(rule, f.Ongoing-1)
+	}
+}
+
+// goesOn remembers a row of a call that began before its hour. Whether it also began before the window is not known: it is one more call only if none began within.
+func (c *collector) goesOn(rule string, row uint64) {
+	if _, known := c.ongoing[rule]; !known {
+		c.ongoing[rule] = row
+	}
+}
+
+// fireOngoing lets rules fire whose only rows are those of calls that began before the window.
+func (c *collector) fireOngoing() {
+	for rule, row := range c.ongoing {
+		if c.findings[rule] == nil {
+			c.fire(rule, 1, row)
+		}
+	}
+}
+
+func (c *collector) reason(f *ledger.Fact) {
+	if f.Count == 0 || len(f.Seqs) == 0 {
+		return
+	}
+	if r := c.reasons[f.Value]; r != nil {
+		r.Count += int(f.Count)
+	} else if len(c.reasons) < mostReasons {
+		c.reasons[f.Value] = &Reason{f.Value, int(f.Count), f.Seqs[0]}
+	}
+}
+
+// toMIT looks whether calls to MIT are among the declared ones.
+func (c *collector) toMIT(hour int64, f *ledger.Fact) {
+	call := ledger.ParseMITCall(f.Value)
+	declared := c.declared(call)
+	c.licenseUse(hour, call, declared, Volume{int(f.Count), f.Out, f.In})
+	if !declared {
+		c.tally("A3", f)
+	}
+}
+
+// declared says whether a call to MIT is one that the license check is declared to make: by its addon, or where no addon can be seen by its host.
+func (c *collector) declared(call ledger.MITCall) bool {
+	known := func(name string) bool { return slices.Contains(c.rules.LicenseAddons, name) }
+	switch {
+	case call.Addon:
+		return known(call.Module) && (call.OnBehalf == "" || known(call.OnBehalf))
+	case c.rules.Install == "host" || c.rules.Install == "demo":
+		return false
+	default:
+		return slices.Contains(c.rules.LicenseHosts, call.Host)
+	}
+}
