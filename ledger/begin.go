@@ -27,7 +27,7 @@ type beginning struct {
 func beginningPath(dir string) string { return filepath.Join(dir, "beginning.json") }
 
 // logFiles is what belongs to one log and goes aside with it.
-var logFiles = []string{"badger", walAsFound, "anchor", "seal", "keys/checkpoint", "keys/checkpoint.pub", "keys/seal", "keys/seal.pub"}
+var logFiles = []string{"badger", walAsFound, tableSumsName, "anchor", "seal", "keys/checkpoint", "keys/checkpoint.pub", "keys/seal", "keys/seal.pub"}
 
 // begin makes a new log, the first one or one that follows a damaged one.
 func (l *Ledger) begin(b beginning) error {

@@ -323,6 +323,9 @@ func (l *Ledger) Close() error {
 	if err := l.db.Close(); err != nil {
 		return errors.Join(l.Err(), fmt.Errorf("close the store: %w", err))
 	}
+	if err := noteTables(l.dir, badgerPath(l.dir)); err != nil {
+		l.log.Warn("the next start reads every block of the store", "error", err)
+	}
 	return l.Err()
 }
 

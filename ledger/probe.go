@@ -45,6 +45,9 @@ func (l *Ledger) probeStore() error {
 	if !probing.Load() || os.Getenv(openProbeVariable) != "" {
 		return nil
 	}
+	if _, err := checkTables(l.dir, badgerPath(l.dir), false); err != nil && !inUse(badgerPath(l.dir)) {
+		return l.notOpened(err) // nobody may open it for writing: merging tables would lose what is damaged
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)

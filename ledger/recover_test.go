@@ -189,6 +189,7 @@ func TestRecoveryTable(t *testing.T) {
 			if err != nil || len(tables) == 0 || os.Truncate(tables[0], 7) != nil {
 				t.Fatal(tables, err)
 			}
+			sumAgain(t, p.dir, tables[0])
 			if _, err := Open(p.dir, Options{}); err == nil || !strings.Contains(err.Error(), "whoever tries ends with exit status 2 (panic: ") {
 				t.Errorf("%v: Badger does not crash on this any more, find something else", err)
 			}

@@ -42,13 +42,14 @@ type sequencer struct {
 	wait   []chan error
 	hour   *hourTotals
 	block  *openBlock
+	noted  time.Time  // when the store's tables had last been summed
 	synced time.Time  // when the store's directory had last changed before it was synced
 	doubt  bool       // after an error it is not known what is stored: the store must be opened anew before anything is written
 	seals  *sealState // nil for logs from before there were seals
 }
 
 func newSequencer(l *Ledger) (*sequencer, error) {
-	s := &sequencer{l: l, chain: l.id.chainStart()}
+	s := &sequencer{l: l, chain: l.id.chainStart(), noted: time.Now()}
 	s.used = len(s.salts)
 	size := l.Size()
 	err := l.db.View(func(txn *badger.Txn) (err error) {
@@ -247,8 +248,17 @@ func (s *sequencer) syncStore() error {
 		return err
 	}
 	s.synced = info.ModTime() // before the sync: what comes meanwhile is synced the next time
+	if time.Since(s.noted) > betweenSums {
+		s.noted = time.Now()
+		if err := noteTables(s.l.dir, path); err != nil {
+			s.l.log.Warn("the next start reads some blocks of the store", "error", err)
+		}
+	}
 	return syncDirectory(path)
 }
+
+// betweenSums is how long tables may have no sum while the log is written.
+const betweenSums = 10 * time.Minute
 
 // seal numbers, salts, encodes and hashes the next rows of the batch.
 func (s *sequencer) seal(now int64) ([]sealedRow, error) {

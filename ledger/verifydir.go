@@ -158,7 +158,11 @@ func verifyHere(ctx context.Context, dir string, since bool, progress Progress) 
 		return damagedVerification(err), nil
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	db, err := openStore(dir, true, quiet)
+	_, err = checkTables(dir, badgerPath(dir), true)
+	var db *store
+	if err == nil || inUse(badgerPath(dir)) {
+		db, err = openStore(dir, true, quiet)
+	}
 	if err != nil {
 		v := damagedVerification(err)
 		v.Origin, v.Size, v.Root = id.origin, anchor.Size, anchor.Root
@@ -226,7 +230,7 @@ func verifyOpened(ctx context.Context, dir string, db *badger.DB, id *identity, 
 		bad.Origin, bad.Size, bad.Root = v.Origin, v.Size, v.Root
 		return bad
 	}
-	if v.Status == Intact { // opening the store read them all
+	if v.Status == Intact { // verifyHere read them all
 		v.Checked = append(v.Checked, "Every block of the store's tables has its checksum, also where indexes and old versions lie.")
 	}
 	if ahead > 0 {

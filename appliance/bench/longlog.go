@@ -30,8 +30,8 @@ func fillLedger(ctx context.Context, dir string, rows int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	shown := make(chan struct{})
 	go func() { defer close(shown); showFilling(ctx, dir, rows) }()
-	const rowsPerCall = 3 // with lookups, requests and heartbeats
-	l, _, err := ledgertest.Open(ctx, dir, ledgertest.Options{Days: 30, Calls: rows / rowsPerCall})
+	calls := rows * 5 / 8 // with lookups, requests and heartbeats a call is 1.6 rows
+	l, _, err := ledgertest.Open(ctx, dir, ledgertest.Options{Days: 30, Calls: calls})
 	if err == nil {
 		err = l.Close()
 	}
