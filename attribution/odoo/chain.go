@@ -18,6 +18,8 @@ type Frame struct {
 	Owner    string // module of the class that has the method, "" when unknown
 	Forged   bool   // Module is not believed: these are not the globals of the module that has that name
 
+	Spec string // module of the addon whose globals these are, when Module says something else
+
 	Lost bool // its code was gone before it could be named: all else is empty
 
 	EntryMethod string   // in the dispatcher's frame: the method that it calls
@@ -37,8 +39,13 @@ type Step struct {
 	Disguised bool
 }
 
-// OwnerAddon names the addon whose class has the frame's method, "" when that is not known or no addon.
-func OwnerAddon(f Frame) string { return addonOfModule(f.Owner) }
+// OwnerAddon names the addon whose class has the frame's method, else the one whose module's globals it runs in whatever these call themselves; "" when that is not known or no addon.
+func OwnerAddon(f Frame) string {
+	if name := addonOfModule(f.Owner); name != "" {
+		return name
+	}
+	return addonOfModule(f.Spec)
+}
 
 func addonOfModule(module string) string {
 	rest, ok := cutAny(module, "odoo.addons.", "openerp.addons.")

@@ -104,6 +104,15 @@ func TestManifestsAreReadWithoutRunningThem(t *testing.T) {
 	}
 }
 
+func TestModuleThatRenamedItselfIsADisguise(t *testing.T) {
+	frames := []Frame{{Module: "requests.api", File: "/lib/requests/api.py"}, {Module: "requests.sessions", File: "/lib/requests/sessions.py", Spec: "odoo.addons.hidden.models", Function: "call"}, {Module: "odoo.addons.base.models"}}
+	steps := Chain(frames, nil)
+	conflicts, rivals := Conflicts(frames, steps, nil)
+	if len(steps) != 2 || steps[0].Addon != "hidden" || !steps[0].Disguised || len(conflicts) != 1 || conflicts[0] != "code of hidden presents itself as requests.sessions" || rivals != nil {
+		t.Errorf("%+v, %v, %v", steps, conflicts, rivals)
+	}
+}
+
 func TestRolesFollowCommandLineAndStack(t *testing.T) {
 	odoo, server := []string{"python3", "/usr/bin/odoo"}, "odoo.service.server"
 	one := func(module, function, arg0 string) []Frame {

@@ -88,6 +88,7 @@ type moduleName struct {
 	witness, value uint64 // the address of the word, and what it was: the reference to the name, or the number of entries when there is none
 	name           string
 	forged         bool
+	spec           string // module of an addon whose globals these are, when the name says something else
 }
 
 // module is the name under "__name__" in a dict of globals, "" when it has none, and whether that name is forged.
@@ -115,6 +116,9 @@ func (p *Process) module(r memory.Reader, globals uint64) (moduleName, error) {
 		return m, err
 	}
 	m.forged = p.forged(globals, m.value, m.name)
+	if m.value != 0 && !ofAddon(m.name) {
+		m.spec = p.specOf(globals, keys)
+	}
 	p.reserve(len(m.name))
 	p.modules[globals] = m
 	return m, nil

@@ -98,7 +98,7 @@ func (p *Process) entry(typ, name uint64) Entry {
 // forged says that globals which call themselves a module of an addon are not the globals of that module: sys.modules has another one under the name, or none. Globals of other names
 // are never called forged.
 func (p *Process) forged(globals, name uint64, module string) bool {
-	if !strings.HasPrefix(module, "odoo.addons.") && !strings.HasPrefix(module, "openerp.addons.") {
+	if !ofAddon(module) {
 		return false
 	}
 	l := &p.rt.layout
@@ -122,6 +122,29 @@ func (p *Process) forged(globals, name uint64, module string) bool {
 	}
 	theirs, err := memory.Uint64(p.mem, object+moduleDict)
 	return err == nil && theirs != globals
+}
+
+// ofAddon says whether a name is that of a module of an Odoo addon.
+func ofAddon(module string) bool {
+	return strings.HasPrefix(module, "odoo.addons.") || strings.HasPrefix(module, "openerp.addons.")
+}
+
+// specOf names the module of an addon by what its loader wrote into its globals (__spec__.name), "" when that is no addon's, or when sys.modules has other globals under the name.
+func (p *Process) specOf(globals, keys uint64) string {
+	l := &p.rt.layout
+	_, spec, err := l.dictFind(p.mem, keys, "__spec__", maxEntries)
+	if err != nil || spec == 0 {
+		return ""
+	}
+	object, err := l.instanceAttribute(p.mem, spec, "name")
+	if err != nil || object == 0 {
+		return ""
+	}
+	name, err := l.str(p.mem, object)
+	if err != nil || !ofAddon(name) || p.forged(globals, object, name) {
+		return ""
+	}
+	return name
 }
 
 // maxModules bounds the search in sys.modules.

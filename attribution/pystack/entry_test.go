@@ -68,3 +68,31 @@ func TestDispatcherTellsMethodAndItsClasses(t *testing.T) {
 		}
 	})
 }
+
+// renaming has a module of an addon that calls itself a library's, and globals that only say that they are this module's.
+const renaming = `
+import importlib.machinery, importlib.util, sys, threading, time, types
+source = """
+__name__ = "requests.sessions"
+def call(f, *args): f(*args)
+"""
+spec = importlib.machinery.ModuleSpec("odoo.addons.hidden.models", None)
+own = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = own
+exec(source, own.__dict__)
+pretending = {"__spec__": spec}
+exec(source, pretending)
+def sleep():
+    print(threading.get_native_id(), flush=True); time.sleep(600)
+own.call(pretending["call"], sleep)
+`
+
+func TestModuleThatCallsItselfAnotherIsNamedByItsSpec(t *testing.T) {
+	each(t, func(t *testing.T, py python) {
+		pid, line := py.start(t, renaming)
+		f := settled(t, open(t, pid), number(t, line), "sleep").Frames
+		if len(f) != 4 || f[1].Module != "requests.sessions" || f[1].Spec != "" || f[2].Module != "requests.sessions" || f[2].Spec != "odoo.addons.hidden.models" || f[0].Spec != "" {
+			t.Errorf("%+v", f)
+		}
+	})
+}

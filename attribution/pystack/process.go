@@ -44,6 +44,9 @@ type Frame struct {
 	// Forged says that the frame's globals call themselves a module of an Odoo addon and are not the globals of that module.
 	Forged bool
 
+	// Spec is the module of an Odoo addon whose globals these are by __spec__ and sys.modules, where __name__ says something else; "" when there is no such contradiction.
+	Spec string
+
 	// Lost says that the code of a recorded frame was gone before it could be named: all else is empty.
 	Lost bool
 

@@ -192,7 +192,7 @@ func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, outer []slotF
 	if err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
-	out.Module, out.Forged = module.name, module.forged
+	out.Module, out.Forged, out.Spec = module.name, module.forged, module.spec
 	if c.head.argcount > 0 {
 		p.nameArgument(view, &out, f)
 	}

@@ -253,7 +253,7 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	if err != nil {
 		return Frame{}, fmt.Errorf("reading a module name: %w", err)
 	}
-	out.Module, out.Forged = module.name, module.forged
+	out.Module, out.Forged, out.Spec = module.name, module.forged, module.spec
 	out.Client = p.clientOf(r, f, c.function, c.head.argcount)
 	out.Entry = p.entryOf(r, f, c.function, out.Module, c.head.argcount)
 	out.Job = p.jobOf(r, f, c.function, out.Module, c.head.argcount)

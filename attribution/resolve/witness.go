@@ -190,7 +190,7 @@ func framesOf(t pystack.Thread) []odoo.Frame {
 	for i, f := range t.Frames {
 		frames[i] = odoo.Frame{
 			File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Arg0Type: f.Arg0Type, Owner: f.OwnerModule,
-			Forged: f.Forged, Lost: f.Lost, EntryMethod: f.Entry.Method, EntryOwners: f.Entry.Owners,
+			Forged: f.Forged, Lost: f.Lost, Spec: f.Spec, EntryMethod: f.Entry.Method, EntryOwners: f.Entry.Owners,
 		}
 	}
 	return frames
