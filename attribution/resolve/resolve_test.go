@@ -19,7 +19,7 @@ import (
 )
 
 // needRoot fails in CI and skips on a developer's machine: reading other processes needs CAP_SYS_PTRACE.
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
