@@ -88,7 +88,24 @@ func Who(ctx context.Context, netnsPath string, parties *party.Catalogue, all bo
 	answers.Wait()
 	stop()
 	workers.Wait()
+	if list, err = withoutEnded(list, netnsPath, all); err != nil {
+		return nil, err
+	}
 	return list, ctx.Err()
+}
+
+// withoutEnded leaves out the connections of which nothing was found because they were closed meanwhile.
+func withoutEnded(list []Connection, netnsPath string, all bool) ([]Connection, error) {
+	now, err := openConnections(netnsPath, all)
+	if err != nil {
+		return nil, err
+	}
+	type ends struct{ local, remote netip.AddrPort }
+	open := map[ends]bool{}
+	for _, c := range now {
+		open[ends{c.Local, c.Remote}] = true
+	}
+	return slices.DeleteFunc(list, func(c Connection) bool { return c.Owner.Process == nil && !open[ends{c.Local, c.Remote}] }), nil
 }
 
 // tcpStates are the states of connections that are being made or used (include/net/tcp_states.h), as ss(8) writes them.

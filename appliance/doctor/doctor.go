@@ -157,8 +157,9 @@ func stateDirectory(dir string) Check {
 // kernelHook attaches the programs that record callers, and takes them out again.
 func kernelHook() Check {
 	h, err := hook.Open()
+	var noForks error
 	if err == nil {
-		err = h.Close()
+		noForks, err = h.NoForks(), h.Close()
 	}
 	if err != nil {
 		return Check{
@@ -166,5 +167,8 @@ func kernelHook() Check {
 			Fix: "run with sudo on the host itself, not in a container, on Linux 5.14 or later",
 		}
 	}
-	return Check{Topic: "kernel hook", Detail: "the kernel records who calls, with the Python stack (tried)"}
+	if noForks != nil {
+		return Check{Topic: "kernel hook", Status: Warning, Detail: "the kernel records who calls, but not who starts programs, which are joined to the thread that waits for them: " + noForks.Error()}
+	}
+	return Check{Topic: "kernel hook", Detail: "the kernel records who calls and who starts programs, with the Python stack (tried)"}
 }

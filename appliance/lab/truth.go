@@ -21,43 +21,44 @@ type source struct {
 	addon    string   // who made the call; "" when an observer must not name anybody
 	onBehalf string
 	why      string // nobody may be named
+	also     string // who uses the connection later
 }
 
 var sources = []source{
-	{"requests", "mit.license.check", []string{"check"}, "mit_license", "", ""},
-	{"below an innocent override", "mit.license.overridden", []string{"overridden"}, "mit_license", "", ""},
-	{"scheduled action", "mit.license.start_cron", []string{"cron"}, "mit_license", "", ""},
-	{"SMTP with STARTTLS", "mit.desk.smtp", []string{"smtp"}, "mit_maildesk", "", ""},
-	{"Odoo's own mail code", "mit.desk.core_mail", []string{"coremail"}, "base", "mit_maildesk", ""},
-	{"urllib, upload", "mit.desk.upload", []string{"upload"}, "mit_maildesk", "", ""},
-	{"another addon's helper", "mit.desk.helper", []string{"helper"}, "mit_license", "mit_maildesk", ""},
-	{"helper, called from outside", "partner.tools.by_helper", []string{"byhelper"}, "mit_license", "partner_tools", ""},
-	{"socket", "partner.tools.raw", []string{"raw"}, "partner_tools", "", ""},
-	{"socket with a timeout", "partner.tools.raw_timeout", []string{"timeout"}, "partner_tools", "", ""},
-	{"ssl", "partner.tools.raw_tls", []string{"rawtls"}, "partner_tools", "", ""},
-	{"urllib", "partner.tools.urllib", []string{"urllib"}, "partner_tools", "", ""},
-	{"http.client", "partner.tools.http_client", []string{"httpclient"}, "partner_tools", "", ""},
-	{"requests, plain HTTP", "partner.tools.plain_http", []string{"plain"}, "partner_tools", "", ""},
-	{"xmlrpc.client", "partner.tools.xmlrpc", []string{"xmlrpc"}, "partner_tools", "", ""},
-	{"requests.Session", "partner.tools.session", []string{"session"}, "partner_tools", "", ""},
-	{"kept connection, first request", "partner.tools.kept", []string{"kept"}, "partner_tools", "", ""},
-	{"its second, by another addon", "", nil, "mit_maildesk", "partner_tools", ""},
-	{"three sockets of one thread", "partner.tools.fan_out", []string{"fan0", "fan1", "fan2"}, "partner_tools", "", ""},
-	{"thread with a function of the addon", "partner.tools.thread", []string{"thread"}, "partner_tools", "", ""},
-	{"curl as a child process", "partner.tools.child", []string{"child"}, "partner_tools", "", ""},
-	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", "nobody can know"},
-	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", "nobody can know"},
-	{"code without source", "mit.hidden.without_source", []string{"nosource"}, "mit_hidden", "", ""},
-	{"code in forged globals", "mit.hidden.forged.forged", []string{"forged"}, "mit_hidden", "", ""},
-	{"code that blames another addon", "mit.hidden.forged.blame", []string{"blame"}, "mit_hidden", "", ""},
-	{"code without a module", "mit.hidden.forged.nameless", []string{"nameless"}, "mit_hidden", "", ""},
-	{"code and class that blame another addon", "mit.hidden.liar.lie", []string{"lie"}, "", "", "both witnesses lie"},
-	{"class that says _module itself", "mit.hidden.own.call", []string{"own"}, "mit_hidden", "", ""},
-	{"compiled by Cython", "mit.hidden.compiled.call", []string{"compiled"}, "mit_hidden", "", ""},
-	{"urllib in a generator", "mit.hidden.own.generate", []string{"generator"}, "mit_hidden", "", ""},
-	{"connect through ctypes", "mit.hidden.own.by_ctypes", []string{"ctypes"}, "mit_hidden", "", ""},
-	{"greenlet with a function of the addon", "mit.hidden.own.greenlet", []string{"greenlet"}, "mit_hidden", "", ""},
-	{"greenlet with a library's function", "mit.hidden.own.greenlet_of_library", []string{"green"}, "", "", "nobody can know"},
+	{"requests", "mit.license.check", []string{"check"}, "mit_license", "", "", ""},
+	{"below an innocent override", "mit.license.overridden", []string{"overridden"}, "mit_license", "", "", ""},
+	{"scheduled action", "mit.license.start_cron", []string{"cron"}, "mit_license", "", "", ""},
+	{"SMTP with STARTTLS", "mit.desk.smtp", []string{"smtp"}, "mit_maildesk", "", "", ""},
+	{"Odoo's own mail code", "mit.desk.core_mail", []string{"coremail"}, "base", "mit_maildesk", "", "mail"},
+	{"urllib, upload", "mit.desk.upload", []string{"upload"}, "mit_maildesk", "", "", ""},
+	{"another addon's helper", "mit.desk.helper", []string{"helper"}, "mit_license", "mit_maildesk", "", ""},
+	{"helper, called from outside", "partner.tools.by_helper", []string{"byhelper"}, "mit_license", "partner_tools", "", ""},
+	{"socket", "partner.tools.raw", []string{"raw"}, "partner_tools", "", "", ""},
+	{"socket with a timeout", "partner.tools.raw_timeout", []string{"timeout"}, "partner_tools", "", "", ""},
+	{"ssl", "partner.tools.raw_tls", []string{"rawtls"}, "partner_tools", "", "", ""},
+	{"urllib", "partner.tools.urllib", []string{"urllib"}, "partner_tools", "", "", ""},
+	{"http.client", "partner.tools.http_client", []string{"httpclient"}, "partner_tools", "", "", ""},
+	{"requests, plain HTTP", "partner.tools.plain_http", []string{"plain"}, "partner_tools", "", "", ""},
+	{"xmlrpc.client", "partner.tools.xmlrpc", []string{"xmlrpc"}, "partner_tools", "", "", ""},
+	{"requests.Session", "partner.tools.session", []string{"session"}, "partner_tools", "", "", ""},
+	{"kept connection, first request", "partner.tools.kept", []string{"kept"}, "partner_tools", "", "", ""},
+	{"its second, by another addon", "", nil, "mit_maildesk", "partner_tools", "", ""},
+	{"three sockets of one thread", "partner.tools.fan_out", []string{"fan0", "fan1", "fan2"}, "partner_tools", "", "", ""},
+	{"thread with a function of the addon", "partner.tools.thread", []string{"thread"}, "partner_tools", "", "", ""},
+	{"curl as a child process", "partner.tools.child", []string{"child"}, "partner_tools", "", "", ""},
+	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", "nobody can know", ""},
+	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", "nobody can know", ""},
+	{"code without source", "mit.hidden.without_source", []string{"nosource"}, "mit_hidden", "", "", ""},
+	{"code in forged globals", "mit.hidden.forged.forged", []string{"forged"}, "mit_hidden", "", "", ""},
+	{"code that blames another addon", "mit.hidden.forged.blame", []string{"blame"}, "mit_hidden", "", "", ""},
+	{"code without a module", "mit.hidden.forged.nameless", []string{"nameless"}, "mit_hidden", "", "", ""},
+	{"code and class that blame another addon", "mit.hidden.liar.lie", []string{"lie"}, "", "", "both witnesses lie", ""},
+	{"class that says _module itself", "mit.hidden.own.call", []string{"own"}, "mit_hidden", "", "", ""},
+	{"compiled by Cython", "mit.hidden.compiled.call", []string{"compiled"}, "mit_hidden", "", "", ""},
+	{"urllib in a generator", "mit.hidden.own.generate", []string{"generator"}, "mit_hidden", "", "", ""},
+	{"connect through ctypes", "mit.hidden.own.by_ctypes", []string{"ctypes"}, "mit_hidden", "", "", ""},
+	{"greenlet with a function of the addon", "mit.hidden.own.greenlet", []string{"greenlet"}, "mit_hidden", "", "", ""},
+	{"greenlet with a library's function", "mit.hidden.own.greenlet_of_library", []string{"green"}, "", "", "nobody can know", ""},
 }
 
 // tally counts what was said about the calls, or the lookups, of one source.
@@ -93,18 +94,25 @@ func judge(s setting, events []ledger.Event) result {
 			owner[h+".lab.example"] = i
 		}
 	}
-	rows := map[string]int{} // of flows to keptHost
+	rows := map[string]bool{} // flows that had one
 	for i := range events {
 		e := &events[i]
 		switch {
-		case e.Kind == "flow" && e.Dst.Host == keptHost:
-			n := owner[keptHost] + min(rows[e.FlowID], 1)
-			r.count(&r.calls[n], &sources[n], e, keptHost)
-			rows[e.FlowID]++
-		case e.Kind == "flow" && (e.State == "closed" || e.Dst.Host == "session.lab.example") && e.Dst.Host != "":
-			if n, ok := owner[e.Dst.Host]; ok {
+		case e.Kind == "flow" && e.Dst.Host != "":
+			n, ok := owner[e.Dst.Host]
+			if !ok {
+				break
+			}
+			first := !rows[e.FlowID]
+			rows[e.FlowID] = true
+			switch {
+			case first:
 				r.count(&r.calls[n], &sources[n], e, e.Dst.Host)
 				r.countProcess(&sources[n], e)
+			case e.Dst.Host == keptHost:
+				r.count(&r.calls[n+1], &sources[n+1], e, e.Dst.Host)
+			case e.Addon != nil && !slices.Contains([]string{sources[n].addon, sources[n].onBehalf, sources[n].also}, e.Addon.Name):
+				r.count(&r.calls[n], &sources[n], e, "further use of "+e.Dst.Host)
 			}
 		case e.Kind == "dns":
 			if n, ok := owner[e.DNS.Name]; ok {

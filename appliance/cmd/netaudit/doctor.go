@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"netaudit/appliance"
 	"netaudit/appliance/doctor"
@@ -51,13 +54,23 @@ func (c *doctorCommand) Run(s *session) error {
 	return nil
 }
 
+// topicWidth is how many columns the topics take.
+const topicWidth = 13
+
 func printChecks(s *session, checks []doctor.Check, missing int) {
 	c := paletteFor(s.stdout)
 	signs := map[doctor.Status]string{doctor.OK: c.good("✓"), doctor.Warning: c.warn("!"), doctor.Missing: c.bad("✗")}
+	room := widthOf(s.stdout) - 5 - topicWidth
+	write := func(head, detail string) {
+		if room > 20 {
+			detail = strings.ReplaceAll(text.WrapSoft(detail, room), "\n", "\n"+strings.Repeat(" ", topicWidth+5))
+		}
+		fmt.Fprintln(s.stdout, head+detail)
+	}
 	for _, check := range checks {
-		fmt.Fprintf(s.stdout, "  %s  %-12s %s\n", signs[check.Status], check.Topic, check.Detail)
+		write(fmt.Sprintf("  %s  %-*s", signs[check.Status], topicWidth, check.Topic), check.Detail)
 		if check.Fix != "" {
-			fmt.Fprintf(s.stdout, "     %-12s %s\n", "", c.dim("→ "+check.Fix))
+			write(strings.Repeat(" ", topicWidth+5), c.dim("→ "+check.Fix))
 		}
 	}
 	if missing == 0 {

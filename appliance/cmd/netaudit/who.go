@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -53,55 +54,108 @@ func (c *whoCommand) Run(s *session) error {
 		fmt.Fprintln(s.stderr, "no connection is open to another host (--all shows those to this one)")
 		return nil
 	}
-	t := table.NewWriter()
-	t.SetOutputMirror(s.stdout)
-	t.SetStyle(table.StyleLight)
-	t.Style().Options.DrawBorder, t.Style().Options.SeparateColumns = false, false
-	t.SetColumnConfigs([]table.ColumnConfig{
-		{Name: "evidence", WidthMax: 42, WidthMaxEnforcer: text.WrapSoft}, {Name: "addon", WidthMax: 36, WidthMaxEnforcer: text.WrapSoft},
-	})
-	t.AppendHeader(table.Row{"other end", "party", "addon", "process", "evidence"})
-	p := paletteFor(s.stdout)
-	for _, one := range list {
-		t.AppendRow(table.Row{one.Remote, partyText(p, one.Party), addonText(p, one.Owner), processText(one.Owner.Process), evidenceText(p, one)})
+	if width := widthOf(s.stdout); width > 0 && width < narrow {
+		writeCards(s.stdout, list, width)
+		return nil
 	}
-	t.Render()
+	writeTable(s.stdout, list)
 	return nil
 }
 
-func partyText(p palette, who attribution.Party) string {
-	if who.Class == attribution.MITBound {
-		return p.bad(who.Name)
+// narrow is the width below which a table would break its lines, in columns.
+const narrow = 120
+
+func writeTable(w io.Writer, list []appliance.Connection) {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(table.StyleLight)
+	t.Style().Options.DrawBorder, t.Style().Options.SeparateColumns = false, false
+	t.AppendHeader(table.Row{"other end", "party", "addon", "process", "evidence"})
+	p := paletteFor(w)
+	for _, one := range list {
+		t.AppendRow(table.Row{
+			one.Remote, partyText(p, one), wrapped(36, addonText(p, one.Owner)), wrapped(30, processLines(one.Owner.Process)...), wrapped(42, evidenceLines(p, one)...),
+		})
 	}
-	return who.Name
+	t.Render()
+}
+
+// writeCards writes some lines for each connection, for a narrow terminal.
+func writeCards(w io.Writer, list []appliance.Connection, width int) {
+	p := paletteFor(w)
+	for i, one := range list {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		head := one.Remote.String()
+		if party := partyText(p, one); party != "" {
+			head += "  " + party
+		}
+		lines := append([]string{addonText(p, one.Owner)}, processLines(one.Owner.Process)...)
+		fmt.Fprintln(w, head)
+		for _, line := range append(lines, evidenceLines(p, one)...) {
+			fmt.Fprintln(w, "  "+strings.ReplaceAll(wrapped(width-2, line), "\n", "\n  "))
+		}
+	}
+}
+
+// wrapped breaks each line where it is wider than so many columns.
+func wrapped(width int, lines ...string) string {
+	for i, line := range lines {
+		lines[i] = text.WrapSoft(line, width)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// partyText is "" when the party is called by nothing but its address.
+func partyText(p palette, c appliance.Connection) string {
+	switch {
+	case c.Party.Class == attribution.MITBound:
+		return p.bad(c.Party.Name)
+	case c.Party.Name == c.Remote.Addr().String():
+		return ""
+	default:
+		return c.Party.Name
+	}
 }
 
 func addonText(p palette, o attribution.Owner) string {
 	if o.Addon == nil {
-		return p.dim("–")
+		return p.dim("no addon")
 	}
 	line := p.bold(o.Addon.Name)
 	if o.Addon.OnBehalfOf != "" {
 		line += " for " + o.Addon.OnBehalfOf
 	}
 	if o.Addon.Method != "" {
-		line += p.dim(" " + o.Addon.Method)
+		line += p.dim(", in " + o.Addon.Method)
 	}
 	return line
 }
 
-func processText(who *attribution.Process) string {
+// processLines name the process: a part of Odoo by what it does and for whom, all else by its program.
+func processLines(who *attribution.Process) []string {
 	if who == nil {
-		return "unknown"
+		return []string{"unknown process"}
 	}
-	line := fmt.Sprintf("%s %d", who.Name, who.PID)
-	if who.Role != "" && who.Role != "other" {
-		line += " " + who.Role
+	if !strings.HasPrefix(who.Role, "odoo_") || who.Role == "odoo_child" {
+		line := fmt.Sprintf("%s %d", who.Name, who.PID)
+		if who.Role != "other" {
+			line += ", " + who.Role
+		}
+		return []string{line}
 	}
-	return line
+	line := fmt.Sprintf("%s %d", who.Role, who.PID)
+	if who.Database != "" {
+		line += ", " + who.Database
+	}
+	if who.Job != "" {
+		return []string{line, who.Job}
+	}
+	return []string{line}
 }
 
-func evidenceText(p palette, c appliance.Connection) string {
+func evidenceLines(p palette, c appliance.Connection) []string {
 	e := c.Owner.Evidence
 	line := c.State + ", " + e.Confidence
 	if c.Inbound {
@@ -110,14 +164,15 @@ func evidenceText(p palette, c appliance.Connection) string {
 	if e.TID != 0 {
 		line += fmt.Sprintf(", thread %d", e.TID)
 	}
+	lines := []string{line}
 	if e.Reason != "" {
-		line += "\n" + p.dim(e.Reason)
+		lines = append(lines, p.dim(e.Reason))
 	}
 	if len(e.Candidates) > 0 {
-		line += "\n" + p.dim("candidates: "+strings.Join(e.Candidates, ", "))
+		lines = append(lines, p.dim("candidates: "+strings.Join(e.Candidates, ", ")))
 	}
-	if len(e.Conflicts) > 0 {
-		line += "\n" + p.bad(strings.Join(e.Conflicts, "\n"))
+	for _, conflict := range e.Conflicts {
+		lines = append(lines, p.bad(conflict))
 	}
-	return line
+	return lines
 }
