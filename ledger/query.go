@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 )
 
 // Query chooses rows. Empty fields choose everything. All but Text are answered by the index.
@@ -18,11 +19,14 @@ type Query struct {
 
 	From, To uint64 // rows, To not included; 0: to the newest
 	Backward bool   // newest first
-	MostRead int    // rows that are read at most; default 10,000
+	MostRead int    // rows that are read at most; default 10,000, or fewer if they are long: 8 MiB
 }
 
-// mostRead is the default of Query.MostRead: some 20 ms.
-const mostRead = 10_000
+// Defaults of Query.MostRead: some 20 ms.
+const (
+	mostRead      = 10_000
+	mostReadBytes = 8 << 20
+)
 
 // terms are the values that a row must have, by kind of the index.
 func (q *Query) terms() (list []term) {
@@ -88,6 +92,50 @@ func (q *Query) named(e *Event) bool {
 	return found
 }
 
-func (q *Query) contained(text []byte) bool {
-	return q.Text == "" || bytes.Contains(bytes.ToLower(text), []byte(strings.ToLower(q.Text)))
+func (q *Query) contained(text []byte) bool { return q.Text == "" || containsFold(text, q.Text) }
+
+// containsFold says whether a text holds another one, in small or capital letters.
+func containsFold(text []byte, want string) bool {
+	for i := range len(want) {
+		if want[i] >= utf8.RuneSelf { // letters beyond ASCII may have other lengths
+			return bytes.Contains(bytes.ToLower(text), []byte(strings.ToLower(want)))
+		}
+	}
+	small, capital := strings.ToLower(want[:1])[0], strings.ToUpper(want[:1])[0]
+	for last := len(text) - len(want); last >= 0; {
+		at := bytes.IndexByte(text[:last+1], small)
+		if small != capital {
+			before := last + 1
+			if at >= 0 {
+				before = at
+			}
+			if other := bytes.IndexByte(text[:before], capital); other >= 0 {
+				at = other
+			}
+		}
+		if at < 0 {
+			return false
+		}
+		if equalFold(text[at:at+len(want)], want) {
+			return true
+		}
+		text, last = text[at+1:], last-at-1
+	}
+	return false
+}
+
+// equalFold compares ASCII texts of the same length.
+func equalFold(a []byte, b string) bool {
+	small := func(c byte) byte {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}
+	for i := range a {
+		if small(a[i]) != small(b[i]) {
+			return false
+		}
+	}
+	return true
 }

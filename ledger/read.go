@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -97,13 +98,24 @@ func (l *Ledger) RowsBackward(ctx context.Context, before uint64, yield func(Row
 const rowsBetweenChecks = 256
 
 func (l *Ledger) walk(ctx context.Context, from []byte, backward bool, yield func(Row) bool) error {
+	var failure error
+	err := l.walkStored(ctx, from, backward, func(seq uint64, value []byte) bool {
+		var row Row
+		row, failure = newRow(seq, bytes.Clone(value))
+		return failure == nil && yield(row)
+	})
+	return errors.Join(err, failure)
+}
+
+// walkStored calls yield with what is stored of the rows from a key on; it is valid during the call.
+func (l *Ledger) walkStored(ctx context.Context, from []byte, backward bool, yield func(seq uint64, value []byte) bool) error {
 	return l.db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
-		o.Prefix, o.Reverse = []byte{tableRow}, backward
+		o.Prefix, o.Reverse, o.PrefetchValues = []byte{tableRow}, backward, false // values stand beside their keys: fetching ahead costs a goroutine a row
 		it := txn.NewIterator(o)
 		defer it.Close()
-		n := 0
-		for it.Seek(from); it.Valid(); it.Next() {
+		n, more := 0, true
+		for it.Seek(from); more && it.Valid(); it.Next() {
 			if n++; n%rowsBetweenChecks == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -111,16 +123,12 @@ func (l *Ledger) walk(ctx context.Context, from []byte, backward bool, yield fun
 			if !ok {
 				return fmt.Errorf("a key of the row table is malformed: %x", it.Item().Key())
 			}
-			value, err := it.Item().ValueCopy(nil)
+			err := it.Item().Value(func(value []byte) error {
+				more = yield(seq, value)
+				return nil
+			})
 			if err != nil {
 				return fmt.Errorf("read row %d: %w", seq, err)
-			}
-			row, err := newRow(seq, value)
-			if err != nil {
-				return err
-			}
-			if !yield(row) {
-				return nil
 			}
 		}
 		return nil

@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -25,10 +27,10 @@ func (l *Ledger) Search(ctx context.Context, q Query, yield func(Row, *Event) bo
 		q.To = size
 	}
 	q.From = min(q.From, q.To)
+	s := &search{l: l, q: &q, yield: yield, reached: q.From, mostBytes: math.MaxInt}
 	if q.MostRead == 0 {
-		q.MostRead = mostRead
+		q.MostRead, s.mostBytes = mostRead, mostReadBytes
 	}
-	s := &search{l: l, q: &q, yield: yield, reached: q.From}
 	if q.Backward {
 		s.reached = q.To
 	}
@@ -66,6 +68,7 @@ type search struct {
 	yield              func(Row, *Event) bool
 	reached            uint64
 	days, blocks, read int
+	bytes, mostBytes   int  // of the rows that were read
 	over               bool // a bound was reached, or the reader has enough
 }
 
@@ -110,19 +113,38 @@ func (s *search) scan(ctx context.Context, day uint32, from, to uint64) error {
 	if s.q.Backward {
 		first = to - 1
 	}
-	return s.l.walk(ctx, rowKey(day, first), s.q.Backward, func(row Row) bool {
-		return row.Seq >= from && row.Seq < to && s.look(row)
+	var failure error
+	err := s.l.walkStored(ctx, rowKey(day, first), s.q.Backward, func(seq uint64, value []byte) bool {
+		if seq < from || seq >= to {
+			return false
+		}
+		if len(value) >= 32 && !s.q.contained(value[32:]) {
+			return s.reads(seq, len(value))
+		}
+		var row Row
+		row, failure = newRow(seq, bytes.Clone(value))
+		return failure == nil && s.look(row)
 	})
+	return errors.Join(err, failure)
 }
 
-// look takes one row and says whether to go on.
-func (s *search) look(row Row) bool {
-	if s.read >= s.q.MostRead {
+// reads says that a row is looked at, and whether it still may be.
+func (s *search) reads(seq uint64, size int) bool {
+	if s.read >= s.q.MostRead || s.bytes >= s.mostBytes {
 		s.over = true
 		return false
 	}
 	s.read++
-	s.pass(row.Seq, row.Seq+1)
+	s.bytes += size
+	s.pass(seq, seq+1)
+	return true
+}
+
+// look takes one row and says whether to go on.
+func (s *search) look(row Row) bool {
+	if !s.reads(row.Seq, len(row.JSON)) {
+		return false
+	}
 	if !s.q.contained(row.JSON) {
 		return true
 	}

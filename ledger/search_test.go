@@ -163,3 +163,12 @@ func TestSearchStopsWithItsContext(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestTextIsFoundInSmallAndCapitalLetters(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text, want := rapid.StringOfN(rapid.SampledFrom([]rune("abAB\"ßΣς0İ")), 0, 12, -1).Draw(t, "text"), rapid.StringOfN(rapid.SampledFrom([]rune("abABß0Σ")), 1, 3, -1).Draw(t, "want")
+		if got := containsFold([]byte(text), want); got != strings.Contains(strings.ToLower(text), strings.ToLower(want)) {
+			t.Errorf("%q in %q: %v", want, text, got)
+		}
+	})
+}

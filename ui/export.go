@@ -57,7 +57,7 @@ func (p *pages) export(c *gin.Context, media, suffix string, begin func() error,
 	c.Header("Content-Disposition", `attachment; filename="netaudit-log.`+suffix+`"`)
 	c.Status(http.StatusOK)
 	failure := begin()
-	_, _, err := p.find(c.Request.Context(), &q, 0, func(row ledger.Row, e *ledger.Event) bool {
+	_, _, err := p.find(c.Request.Context(), &q, true, func(row ledger.Row, e *ledger.Event) bool {
 		if failure == nil {
 			failure = write(row, e)
 		}

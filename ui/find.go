@@ -25,7 +25,6 @@ type logQuery struct {
 const (
 	rowsOnPage  = 50
 	mostScanned = 100_000 // rows that a page looks at without an index
-	mostRead    = 10_000  // rows that a page reads where the index chooses
 )
 
 // queryOf reads the address. Without a kind the page shows calls: that is what readers come for.
@@ -86,11 +85,11 @@ func (q *logQuery) match(row []byte) (*ledger.Event, bool) {
 	return &e, err == nil && s.Match(row, &e)
 }
 
-// find calls yield for the chosen rows, newest first, until it returns false or as many rows were read as scan allows (0: all). lowest is the oldest row that was looked at; done says that there are none below.
-func (p *pages) find(ctx context.Context, q *logQuery, scan int, yield func(ledger.Row, *ledger.Event) bool) (lowest uint64, done bool, err error) {
+// find calls yield for the chosen rows, newest first, until it returns false; unless all are wanted, it reads as many rows as a page may wait for. lowest is the oldest row that was looked at; done says that there are none below.
+func (p *pages) find(ctx context.Context, q *logQuery, all bool, yield func(ledger.Row, *ledger.Event) bool) (lowest uint64, done bool, err error) {
 	s := q.search()
-	s.Backward, s.From, s.To, s.MostRead = true, q.From, q.Before, scan
-	all, full := scan == 0, false
+	s.Backward, s.From, s.To = true, q.From, q.Before
+	full := false
 	if all {
 		s.MostRead = math.MaxInt
 	}

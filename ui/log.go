@@ -72,7 +72,7 @@ func (p *pages) log(c *gin.Context) {
 		CSV: "/log/export.csv?" + with(query, "before", ""), Lines: "/log/export.ndjson?" + with(query, "before", ""),
 	}
 	content.Shown, content.Others = chosenColumns(content.Columns), others(query)
-	lowest, done, err := p.find(c.Request.Context(), &q, mostRead, func(row ledger.Row, e *ledger.Event) bool {
+	lowest, done, err := p.find(c.Request.Context(), &q, false, func(row ledger.Row, e *ledger.Event) bool {
 		if len(content.Rows) == rowsOnPage {
 			return false
 		}

@@ -45,6 +45,9 @@ func (p *pages) period(c *gin.Context, of []window, fallback int) period {
 	list, length := chosen(of, c.Query("range"), fallback)
 	now := time.Now().UTC()
 	out := period{Windows: list, From: now.Add(-length), To: now}
+	if length >= 24*time.Hour {
+		out.From = out.From.Truncate(time.Hour) // whole hours are added up already
+	}
 	for _, w := range list {
 		if w.Chosen {
 			out.Key = w.Key

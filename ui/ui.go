@@ -4,6 +4,7 @@ package ui
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"fmt"
 	"html/template"
@@ -87,7 +88,11 @@ func mount(r *gin.Engine, o Options) (*pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the stylesheet: %w", err)
 	}
-	p.routes(r, static)
+	tags, err := tagsOf(static)
+	if err != nil {
+		return nil, err
+	}
+	p.routes(r, static, tags)
 	return p, nil
 }
 
@@ -110,10 +115,30 @@ func newPages(o Options) (*pages, error) {
 	return p, nil
 }
 
-func (p *pages) routes(r *gin.Engine, static fs.FS) {
+// tagsOf names the content of each file (RFC 9110, section 8.8.3): browsers ask whether theirs is still right, and fetch it again only after an upgrade.
+func tagsOf(static fs.FS) (map[string]string, error) {
+	tags := map[string]string{}
+	err := fs.WalkDir(static, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(static, name)
+		tags["/"+name] = fmt.Sprintf(`"%x"`, sha256.Sum256(text))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the files of the pages: %w", err)
+	}
+	return tags, nil
+}
+
+func (p *pages) routes(r *gin.Engine, static fs.FS, tags map[string]string) {
 	files := http.StripPrefix("/static/", http.FileServerFS(static))
 	r.GET("/static/*file", func(c *gin.Context) {
 		c.Header("Cache-Control", "no-cache")
+		if tag := tags[c.Param("file")]; tag != "" {
+			c.Header("ETag", tag)
+		}
 		files.ServeHTTP(c.Writer, c.Request)
 	})
 	r.GET("/words/:file", p.browserWords)

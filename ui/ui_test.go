@@ -189,3 +189,36 @@ func TestExportedRowIsTheStoredOne(t *testing.T) {
 		t.Errorf("status %d, %q", status, row[:min(len(row), 40)])
 	}
 }
+
+func TestBrowsersFetchAFileOnceAnUpgrade(t *testing.T) {
+	base, client := site(t)
+	ask := func(tag string) *http.Response {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/static/style.css", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tag != "" {
+			request.Header.Set("If-None-Match", tag)
+		}
+		answer, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := answer.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	first := ask("")
+	tag := first.Header.Get("ETag")
+	if first.StatusCode != http.StatusOK || len(tag) != 66 {
+		t.Fatalf("%d, ETag %s", first.StatusCode, tag)
+	}
+	if again := ask(tag); again.StatusCode != http.StatusNotModified {
+		t.Errorf("the same file is fetched again: %d", again.StatusCode)
+	}
+	if other := ask(`"x"`); other.StatusCode != http.StatusOK {
+		t.Errorf("another file is not fetched: %d", other.StatusCode)
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"netaudit/ui/browser"
 )
 
 // TestBrowserJudgesBundlesLikeTheOtherVerifiers runs the page's own code over the bundles that all verifiers share.
@@ -17,8 +19,8 @@ func TestBrowserJudgesBundlesLikeTheOtherVerifiers(t *testing.T) {
 	needRoot(t)
 	const dir = "../../ledger/proof/testdata/bundles"
 	access := watchDemo(t)
-	ctx := browse(t, access.URL)
-	do(t, ctx, chromedp.Navigate(access.Login), chromedp.WaitVisible(`.hero`), chromedp.Navigate(access.URL+"verify"), chromedp.WaitVisible(`[data-bundle]`))
+	w := browser.Open(t, access.URL)
+	w.Do(chromedp.Navigate(access.Login), chromedp.WaitVisible(`.hero`), chromedp.Navigate(access.URL+"verify"), chromedp.WaitVisible(`[data-bundle]`))
 	text, err := os.ReadFile(filepath.Join(dir, "vectors.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -47,18 +49,18 @@ func TestBrowserJudgesBundlesLikeTheOtherVerifiers(t *testing.T) {
 			try { return (await checkBundle(bytes, %s, %q)).pinned ? "sound" : "cannot_tell"; }
 			catch (problem) { return (problem instanceof Tampered ? "tampered " : "cannot_tell ") + problem.message; }
 		})()`, base64.StdEncoding.EncodeToString(zip), keys, v.SealKey)
-		got := read(t, ctx, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
+		got := browser.Eval[string](w, script)
 		if word, _, _ := strings.Cut(got, " "); word != v.Want {
 			t.Errorf("%s is %s, want %s", v.File, got, v.Want)
 		}
 	}
 	checkPageWithBundle(t, filepath.Join(dir, "all.zip"), func(file string) string {
-		do(t, ctx, chromedp.SetUploadFiles(`#file`, []string{file}), chromedp.WaitVisible(`.verdict.bad`))
-		return read(t, ctx, chromedp.Text(`.verdict`))
+		w.Do(chromedp.SetUploadFiles(`#file`, []string{file}), chromedp.WaitVisible(`.verdict.bad`))
+		return browser.Read(w, chromedp.Text(`.verdict`))
 	})
-	picture(t, ctx, "verify-bundle")
-	do(t, ctx, chromedp.Navigate(access.URL+"log/0"), chromedp.WaitVisible(`[data-check-proof]`), chromedp.Click(`[data-check-proof]`), chromedp.WaitVisible(`output[data-proof].good`))
-	if said := read(t, ctx, chromedp.Text(`output[data-proof]`)); !strings.HasPrefix(said, "Sound. This row is number 0 of ") {
+	w.Picture("verify-bundle")
+	w.Do(chromedp.Navigate(access.URL+"log/0"), chromedp.WaitVisible(`[data-check-proof]`), chromedp.Click(`[data-check-proof]`), chromedp.WaitVisible(`output[data-proof].good`))
+	if said := browser.Read(w, chromedp.Text(`output[data-proof]`)); !strings.HasPrefix(said, "Sound. This row is number 0 of ") {
 		t.Errorf("the record page says %q", said)
 	}
 }

@@ -20,11 +20,14 @@ import (
 	"netaudit/appliance"
 	"netaudit/appliance/sandbox"
 	"netaudit/ledger"
+	"netaudit/ui/browser"
 )
 
 func TestMain(m *testing.M) {
 	ledger.MaybeProbe()
-	os.Exit(m.Run())
+	code := m.Run()
+	browser.Stop()
+	os.Exit(code)
 }
 
 // needRoot fails in CI and skips on a developer's machine: these tests make network namespaces.
