@@ -28,7 +28,7 @@ const (
 	clockStep       = int64(100 * time.Millisecond) // packets of several processors come out of order by less
 	closeLinger     = 3 * time.Second               // how long a closed connection waits for stragglers before its row is written
 	expireEvery     = int64(5 * time.Millisecond)   // of capture time: asking at every packet costs more than the packet
-	mostLingering   = 4096                          // closed connections that wait; then the oldest need not any longer
+	mostLingering   = 1024                          // closed connections that wait, what the processor's second cache holds of them; then the oldest need not any longer
 )
 
 // Stats counts what an Engine saw since it was made. Read it from the Engine's goroutine.
