@@ -42,11 +42,10 @@ type firstBytes struct {
 	n    uint8
 }
 
-// lookup finds or opens the conversation of a packet. fromA says that the packet goes from the key's smaller endpoint.
-func (e *Engine) lookup(h *decode.Headers, p *tap.Packet) (c *conn, fromA bool) {
-	k, fromA := keyOf(h)
-	hash := e.table.hash(&k)
-	if c = e.table.find(hash, &k); c != nil && c.reused(h) {
+// lookup finds or opens the conversation of a packet.
+func (e *Engine) lookup(h *decode.Headers, id *identity, p *tap.Packet) *conn {
+	c := e.table.find(id.hash, &id.key)
+	if c != nil && c.reused(h) {
 		e.end(c)
 		c = nil
 	}
@@ -57,9 +56,9 @@ func (e *Engine) lookup(h *decode.Headers, p *tap.Packet) (c *conn, fromA bool) 
 		if e.table.used >= e.config.MaxFlows {
 			e.evict()
 		}
-		c = e.open(k, hash, h, p, fromA)
+		c = e.open(h, id, p)
 	}
-	return c, fromA
+	return c
 }
 
 // reused tells a packet that begins another conversation on the ports of one that is over.
@@ -72,12 +71,12 @@ func (c *conn) reused(h *decode.Headers) bool {
 }
 
 // open begins a conversation at its first packet.
-func (e *Engine) open(k key, hash uint64, h *decode.Headers, p *tap.Packet, fromA bool) *conn {
+func (e *Engine) open(h *decode.Headers, id *identity, p *tap.Packet) *conn {
 	e.nextID++
 	e.stats.Flows++
 	c := e.conns.take()
 	*c = conn{} // apart from what follows: a kilobyte is cleared in place and not copied
-	c.key, c.hash, c.aIsSrc, c.queue, c.lastSeen, c.lastRow = k, hash, fromA, queueOther, p.Time, p.Time
+	c.key, c.hash, c.aIsSrc, c.queue, c.lastSeen, c.lastRow = id.key, id.hash, id.fromA, queueOther, p.Time, p.Time
 	f := &c.flow
 	f.ID, f.Proto, f.Iface, f.Start, f.End = e.nextID, h.Proto, p.Iface, p.Time, p.Time
 	f.Src, f.Dst = netip.AddrPortFrom(h.Src, h.SrcPort), netip.AddrPortFrom(h.Dst, h.DstPort)
@@ -97,7 +96,7 @@ func (e *Engine) open(k key, hash uint64, h *decode.Headers, p *tap.Packet, from
 	c.proto = e.firstProtocol(f)
 	switch h.Proto {
 	case decode.ProtoTCP:
-		c.tcp.begin(c, h, fromA == c.aIsSrc)
+		c.tcp.begin(c, h, id.fromA == c.aIsSrc)
 		c.queue = queueHalfOpen
 	}
 	e.queues[c.queue].push(c)

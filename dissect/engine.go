@@ -52,6 +52,8 @@ type Engine struct {
 	questions  pool[DNS]
 	datagrams  pool[dnsDatagrams]
 	headers    decode.Headers
+	identity   identity // of the packet that headers are from
+	seed       hashSeed
 	nextID     uint64
 	now        int64 // the latest packet or tick time
 	nextExpiry int64 // when to look again for what has timed out
@@ -84,7 +86,7 @@ func New(c Config, sink Sink) *Engine {
 	if c.Names == nil {
 		c.Names = NewNames(0)
 	}
-	return &Engine{config: c, sink: sink, table: newTable(), malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey), words: newWords(), zones: newZones(c.FingerprintKey)}
+	return &Engine{config: c, sink: sink, table: newTable(), seed: newHashSeed(), malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey), words: newWords(), zones: newZones(c.FingerprintKey)}
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -122,11 +124,9 @@ func (e *Engine) Packet(p *tap.Packet) {
 
 // follow gives a packet to its conversation.
 func (e *Engine) follow(h *decode.Headers, p *tap.Packet) {
-	c, fromA := e.lookup(h, p)
-	if c == nil {
-		return
-	}
-	c.packet(e, h, p.Time, fromA)
+	id := &e.identity
+	e.seed.identify(h, id)
+	e.lookup(h, id, p).packet(e, h, p.Time, id.fromA)
 }
 
 // count notes why a frame was not understood.

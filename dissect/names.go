@@ -1,10 +1,11 @@
 package dissect
 
 import (
-	"hash/maphash"
 	"net/netip"
 	"slices"
 	"sync"
+
+	"netaudit/tap/decode"
 )
 
 // Names remembers which name an address was given for, per client: DNS answers name the connections that follow them. It honours the
@@ -14,12 +15,12 @@ import (
 // places lie together, a quarter of a megabyte: a question about an address that has no name, which is the usual one, stays in the processor's cache.
 type Names struct {
 	mu   sync.Mutex
-	seed maphash.Seed
+	seed hashSeed
 	tags [][namesInSet]uint16 // a power of two; other bits of the keys' hashes than those that choose the set, 0 for a free place
 	sets [][namesInSet]nameEntry
 }
 
-type nameKey struct{ client, address [16]byte }
+type nameKey struct{ client, address decode.Bits }
 
 type nameEntry struct {
 	key     nameKey
@@ -46,7 +47,7 @@ func NewNames(limit int) *Names {
 	for sets*namesInSet < limit {
 		sets *= 2
 	}
-	return &Names{seed: maphash.MakeSeed(), tags: make([][namesInSet]uint16, sets), sets: make([][namesInSet]nameEntry, sets)}
+	return &Names{seed: newHashSeed(), tags: make([][namesInSet]uint16, sets), sets: make([][namesInSet]nameEntry, sets)}
 }
 
 // Add notes that client was told at now that name has this address for ttl seconds.
@@ -54,7 +55,7 @@ func (n *Names) Add(client, address netip.Addr, name string, ttl uint32, now int
 	if name == "" {
 		return
 	}
-	k := nameKey{client.As16(), address.As16()}
+	k := nameKey{decode.BitsOf(client), decode.BitsOf(address)}
 	expires := now + int64(max(ttl, leastTTL))*1e9 + nameGrace
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -84,7 +85,7 @@ func (e *nameEntry) add(name string, expires int64) {
 
 // Lookup returns the newest name that client was told for address, if that is still good at now.
 func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
-	k := nameKey{client.As16(), address.As16()}
+	k := nameKey{decode.BitsOf(client), decode.BitsOf(address)}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if e := n.good(&k, now); e != nil {
@@ -95,7 +96,7 @@ func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
 
 // Contradicts returns the newest name that client was told for address, if it was told names for it and none of them is name.
 func (n *Names) Contradicts(client, address netip.Addr, name string, now int64) (told string, ok bool) {
-	k := nameKey{client.As16(), address.As16()}
+	k := nameKey{decode.BitsOf(client), decode.BitsOf(address)}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.good(&k, now)
@@ -115,7 +116,7 @@ func (n *Names) good(k *nameKey, now int64) *nameEntry {
 
 // find returns the entry of k, nil when there is none, and where it stands or would.
 func (n *Names) find(k *nameKey) (e *nameEntry, set uint64, tag uint16) {
-	hash := maphash.Comparable(n.seed, *k)
+	hash := n.seed.addresses(k.client, k.address)
 	set, tag = hash&uint64(len(n.sets)-1), uint16(hash>>48)|1
 	for i, t := range n.tags[set] {
 		if t == tag && n.sets[set][i].key == *k {

@@ -1,11 +1,9 @@
 package dissect
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
-	"net/netip"
 
 	"netaudit/tap/decode"
 )
@@ -20,22 +18,30 @@ type key struct {
 	v6                 bool // tells ::ffff:192.0.2.1 from 192.0.2.1
 }
 
-// keyOf returns the key of a packet's conversation. fromA says that the packet goes from the key's smaller endpoint.
-func keyOf(h *decode.Headers) (k key, fromA bool) {
+// identity is what a packet's conversation is found by.
+type identity struct {
+	key   key
+	hash  uint64 // of key
+	fromA bool   // the packet goes from the key's smaller endpoint
+}
+
+// identify finds out which conversation a packet belongs to. It writes where the result stays: a copy of so much is waited for.
+func (s *hashSeed) identify(h *decode.Headers, id *identity) {
+	k := &id.key
 	k.aHi, k.aLo, k.bHi, k.bLo = h.SrcBits.High, h.SrcBits.Low, h.DstBits.High, h.DstBits.Low
 	k.aPort, k.bPort = h.SrcPort, h.DstPort
 	if h.Proto == decode.ProtoICMP || h.Proto == decode.ProtoICMPv6 {
 		k.aPort, k.bPort = communityPorts(h.Proto, uint8(h.SrcPort), uint8(h.DstPort))
 	}
-	k.proto, k.v6 = h.Proto, h.Src.Is6()
-	fromA = k.ordered()
-	if !fromA {
+	k.proto, k.v6, k.path = h.Proto, h.Src.Is6(), 0
+	id.fromA = k.ordered()
+	if !id.fromA {
 		k.aHi, k.aLo, k.aPort, k.bHi, k.bLo, k.bPort = k.bHi, k.bLo, k.bPort, k.aHi, k.aLo, k.aPort
 	}
 	if h.VLANCount > 0 || h.Tunnel.Count > 0 {
 		k.path = pathHash(h)
 	}
-	return k, fromA
+	id.hash = s.hash(k)
 }
 
 // ordered says that endpoint a is not the larger one.
@@ -48,11 +54,6 @@ func (k *key) ordered() bool {
 	default:
 		return k.aPort <= k.bPort
 	}
-}
-
-func halves(a netip.Addr) (hi, lo uint64) {
-	b := a.As16()
-	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 }
 
 var pathSeed = maphash.MakeSeed()
@@ -82,7 +83,6 @@ func pathHash(h *decode.Headers) uint64 {
 type table struct {
 	slots []slot // a power of two
 	used  int
-	seed  [5]uint64 // secret: nobody can choose addresses that meet in one place
 }
 
 type slot struct {
@@ -92,22 +92,29 @@ type slot struct {
 
 const firstSlots = 1024
 
-func newTable() table {
-	t := table{slots: make([]slot, firstSlots)}
-	for i := range t.seed {
-		t.seed[i] = rand.Uint64()
+func newTable() table { return table{slots: make([]slot, firstSlots)} }
+
+// hashSeed is secret: nobody can choose addresses that meet in one place.
+type hashSeed [5]uint64
+
+func newHashSeed() (s hashSeed) {
+	for i := range s {
+		s[i] = rand.Uint64()
 	}
-	return t
+	return s
 }
 
 // hash folds the key by multiplication (as wyhash does, https://github.com/wangyi-fudan/wyhash).
-func (t *table) hash(k *key) uint64 {
-	h := fold(k.aHi^t.seed[0], k.aLo^t.seed[1]) ^ fold(k.bHi^t.seed[2], k.bLo^t.seed[3])
+func (s *hashSeed) hash(k *key) uint64 {
 	rest := uint64(k.aPort)<<32 | uint64(k.bPort)<<16 | uint64(k.proto)<<1
 	if k.v6 {
 		rest |= 1
 	}
-	return fold(h^k.path, rest^t.seed[4])
+	return fold(s.addresses(decode.Bits{High: k.aHi, Low: k.aLo}, decode.Bits{High: k.bHi, Low: k.bLo})^k.path, rest^s[4])
+}
+
+func (s *hashSeed) addresses(a, b decode.Bits) uint64 {
+	return fold(a.High^s[0], a.Low^s[1]) ^ fold(b.High^s[2], b.Low^s[3])
 }
 
 func fold(a, b uint64) uint64 {

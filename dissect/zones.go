@@ -11,6 +11,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/net/publicsuffix"
+
+	"netaudit/tap/decode"
 )
 
 // Zone is what one client asked about one registrable domain within the hour that runs, this query included. Data that leaves through DNS shows as
@@ -94,8 +96,8 @@ func (z *zones) entry(k zoneKey) *zoneCount {
 func (k *zoneKey) hash(secret uint64) uint64 {
 	var begin [8]byte
 	copy(begin[:], k.zone)
-	high, low := halves(k.client)
-	return fold(high^secret, low^bits.RotateLeft64(binary.LittleEndian.Uint64(begin[:]), 1))
+	client := decode.BitsOf(k.client)
+	return fold(client.High^secret, client.Low^bits.RotateLeft64(binary.LittleEndian.Uint64(begin[:]), 1))
 }
 
 // begin makes a new count, in place of the oldest one when there are many.

@@ -1,13 +1,13 @@
 package recorder
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 
 	"netaudit/attribution"
+	"netaudit/tap/decode"
 )
 
 // known keeps what was found out about keys that come again and again. It is a cache of fixed size: each key has two places, and the one used longer ago
@@ -80,8 +80,8 @@ func newAddressSecret() addressSecret { return addressSecret{rand.Uint64(), rand
 
 // hash folds an address by multiplication, as dissect's flow table does.
 func (s *addressSecret) hash(a netip.Addr) uint64 {
-	b := a.As16()
-	high, low := bits.Mul64(binary.BigEndian.Uint64(b[:8])^s[0], binary.BigEndian.Uint64(b[8:])^s[1])
+	b := decode.BitsOf(a)
+	high, low := bits.Mul64(b.High^s[0], b.Low^s[1])
 	return high ^ low
 }
 

@@ -69,7 +69,7 @@ func TestHeadersAgreeWithGopacket(t *testing.T) {
 		if h.Src != src || h.Dst != dst {
 			t.Fatalf("frame %d: %s → %s, gopacket says %s → %s", i, h.Src, h.Dst, src, dst)
 		}
-		if h.SrcBits != bits(src) || h.DstBits != bits(dst) {
+		if h.SrcBits != bits(src) || h.DstBits != bits(dst) || BitsOf(src) != bits(src) || BitsOf(dst) != bits(dst) {
 			t.Fatalf("frame %d: %x → %x for %s → %s", i, h.SrcBits, h.DstBits, src, dst)
 		}
 		switch l := transport.(type) {

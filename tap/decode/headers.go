@@ -5,7 +5,10 @@
 // layers it was not given, and cannot say which encapsulations it passed. Its layers are the oracle of the tests instead.
 package decode
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // Headers is what one frame says about itself: the innermost IP packet and its transport header.
 // The caller owns it and reuses it from frame to frame; slices point into the frame given to Decode.
@@ -47,6 +50,16 @@ type Bits struct{ High, Low uint64 }
 
 // mapped is what IPv4 addresses have above their own bits in Bits.Low.
 const mapped = 0xffff << 32
+
+// BitsOf returns the bits of an address.
+func BitsOf(a netip.Addr) Bits {
+	if a.Is4() {
+		b := a.As4()
+		return Bits{Low: mapped | uint64(binary.BigEndian.Uint32(b[:]))}
+	}
+	b := a.As16()
+	return Bits{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}
 
 // Tunnel lists the encapsulations around the innermost packet, outermost first, at most len(Layers).
 type Tunnel struct {
