@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -21,7 +22,12 @@ type cost struct {
 
 // measure runs a command pinned to one core.
 func measure(ctx context.Context, argv ...string) (cost, error) {
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", "0"}, argv...)...)
+	return measureOn(ctx, "0", argv...)
+}
+
+// measureOn runs a command pinned to a list of cores.
+func measureOn(ctx context.Context, cores string, argv ...string) (cost, error) {
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cores}, argv...)...)
 	begin := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return cost{}, fmt.Errorf("%v: %w\n%s", argv, err, out)
@@ -138,7 +144,29 @@ func compareReaders(ctx context.Context, o options, kind, file, dir string) ([]f
 		}
 		figures = append(figures, figuresOf(kind, r, packets, median(ours), median(theirs))...)
 	}
-	return figures, nil
+	if kind != "flows" || runtime.NumCPU() < 2 {
+		return figures, nil
+	}
+	line, err := twoCores(ctx, o, packets, file)
+	return append(figures, line), err
+}
+
+// twoCores compares the wall time on two cores with that on one.
+func twoCores(ctx context.Context, o options, packets int, file string) (figure, error) {
+	var two, one []cost
+	for range o.rounds {
+		a, err := measureOn(ctx, "0,1", o.netaudit, "replay", "--format", "none", file)
+		if err != nil {
+			return figure{}, err
+		}
+		b, err := measure(ctx, o.netaudit, "replay", "--format", "none", file)
+		if err != nil {
+			return figure{}, err
+		}
+		two, one = append(two, a), append(one, b)
+	}
+	ns := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(packets) }
+	return figure{What: "replay flows: wall time, two cores", Ours: ns(median(two).wall), Rival: ns(median(one).wall), Who: "netaudit, one core", Unit: "ns/packet", Goal: "≤ 0.59"}, nil
 }
 
 func figuresOf(kind string, r rival, packets int, a, b cost) []figure {
