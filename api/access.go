@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -96,9 +95,6 @@ func (a *AccessLog) Exported(ctx context.Context, r *http.Request, who Reader, w
 // exportedRows finds the rows of the checkpoint in a sentence of Exported.
 var exportedRows = regexp.MustCompile(`with the checkpoint of (\d{1,18}) rows`)
 
-// mostLookedBack bounds the rows among which an export is looked for when netaudit starts.
-const mostLookedBack = 200_000
-
 // Held says up to which row checkpoints have been taken away, as far as the log's own rows say: what was copied from the disk is not known.
 func (a *AccessLog) Held() Held {
 	if a == nil {
@@ -110,23 +106,17 @@ func (a *AccessLog) Held() Held {
 		return a.held
 	}
 	a.read = true
-	left := mostLookedBack
-	err := a.ledger.RowsBackward(context.Background(), a.ledger.Size(), func(row ledger.Row) bool {
-		left--
-		if !bytes.Contains(row.JSON, []byte(`"rule":"`+AccessExport+`"`)) {
-			return left > 0
+	_, err := a.ledger.Search(context.Background(), ledger.Query{Kind: "access", Backward: true}, func(row ledger.Row, e *ledger.Event) bool {
+		m := exportedRows.FindStringSubmatch(e.Message)
+		if e.Rule != AccessExport || m == nil {
+			return true
 		}
-		e, err := ledger.ParseEvent(row.JSON)
-		if err != nil || e.Kind != "access" || e.Rule != AccessExport {
-			return left > 0
+		n, err := strconv.ParseUint(m[1], 10, 63)
+		if err != nil || n > row.Seq {
+			return true
 		}
-		if m := exportedRows.FindStringSubmatch(e.Message); m != nil {
-			if n, err := strconv.ParseUint(m[1], 10, 63); err == nil && n <= row.Seq {
-				a.held = Held{n, time.Unix(0, e.Start)}
-				return false
-			}
-		}
-		return left > 0
+		a.held = Held{n, time.Unix(0, e.Start)}
+		return false
 	})
 	if err != nil {
 		a.log.Error("exports could not be looked up in the log", "error", err)

@@ -117,13 +117,11 @@ func ReplayInto(ctx context.Context, dir string, r *Replay, paths []string) erro
 // InstallOf is the kind of installation whose rows a ledger holds: that of its newest heartbeat, InstallReplay when it has none.
 func InstallOf(ctx context.Context, l *ledger.Ledger) (string, error) {
 	install := InstallReplay
-	err := l.RowsBackward(ctx, l.Size(), func(row ledger.Row) bool {
-		e, err := ledger.ParseEvent(row.JSON)
-		if err == nil && e.Heartbeat != nil && e.Heartbeat.Install != "" {
+	_, err := l.Search(ctx, ledger.Query{Kind: "heartbeat", Backward: true}, func(_ ledger.Row, e *ledger.Event) bool {
+		if e.Heartbeat != nil && e.Heartbeat.Install != "" {
 			install = e.Heartbeat.Install
-			return false
 		}
-		return true
+		return install == InstallReplay
 	})
 	if err != nil {
 		return "", fmt.Errorf("find the kind of installation: %w", err)

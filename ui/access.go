@@ -38,7 +38,7 @@ type accessContent struct {
 // mostAccesses bounds the rows of a page.
 const mostAccesses = 100
 
-// access lists who was let in and what left, newest first. It looks at as many rows as a page of the Audit Log does.
+// access lists who was let in and what left, newest first.
 func (p *pages) access(c *gin.Context) {
 	before := p.o.Ledger.Size()
 	if n, err := strconv.ParseUint(c.Query("before"), 10, 63); err == nil {
@@ -46,17 +46,11 @@ func (p *pages) access(c *gin.Context) {
 	}
 	w := p.words(c)
 	var content accessContent
-	scanned, lowest, more := 0, before, false
-	err := p.o.Ledger.RowsBackward(c.Request.Context(), before, func(row ledger.Row) bool {
-		if len(content.Rows) == mostAccesses || scanned == mostScanned {
-			more = true
+	full := false
+	reached, err := p.o.Ledger.Search(c.Request.Context(), ledger.Query{Kind: "access", To: before, Backward: true}, func(row ledger.Row, e *ledger.Event) bool {
+		if full = len(content.Rows) == mostAccesses; full {
+			before = row.Seq + 1 // this row is on the next page
 			return false
-		}
-		scanned++
-		lowest = row.Seq
-		e, err := ledger.ParseEvent(row.JSON)
-		if err != nil || e.Kind != "access" {
-			return true
 		}
 		word := e.Rule
 		if text, ok := accessWords[e.Rule]; ok {
@@ -69,8 +63,11 @@ func (p *pages) access(c *gin.Context) {
 		p.failed(c, "read the log", err)
 		return
 	}
-	if more {
-		content.Older = "/access?before=" + strconv.FormatUint(lowest, 10)
+	if !full {
+		before = reached
+	}
+	if before > 0 {
+		content.Older = "/access?before=" + strconv.FormatUint(before, 10)
 	}
 	p.show(c, http.StatusOK, "access", "Access", "access", content)
 }

@@ -22,10 +22,7 @@ type logQuery struct {
 	noLookups    bool // calls without the lookups before them, which have a tab of their own
 }
 
-const (
-	rowsOnPage  = 50
-	mostScanned = 100_000 // rows that a page looks at without an index
-)
+const rowsOnPage = 50
 
 // queryOf reads the address. Without a kind the page shows calls: that is what readers come for.
 func (p *pages) queryOf(c *gin.Context) logQuery {
