@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,17 @@ type measured struct {
 // kinds are the requests that load.py makes.
 var kinds = []string{"login", "xmlrpc"}
 
-// cost measures what watching costs Odoo: the same requests from another host without and with netaudit, in turns on one running Odoo, so that slow changes of the machine meet both.
+// ways are how Odoo is watched in turns.
+var ways = []struct {
+	name          string
+	watched, hook bool
+}{
+	{"without netaudit", false, false},
+	{"recorded by the kernel", true, true},
+	{"threads searched for", true, false},
+}
+
+// cost measures what watching costs Odoo: the same requests from another host in each way, in turns on one running Odoo, so that slow changes of the machine meet all.
 func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err error) {
 	s := setting{"threaded", 0, 0}
 	work, box, log, err := workplace(ctx, s)
@@ -54,40 +65,53 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		}
 		return m, json.Unmarshal(out, &m)
 	}
-	var without, with []map[string]measured
+	figures := make([][]map[string]measured, len(ways))
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d …\n", round+1, rounds)
-		m, err := load()
-		if err != nil {
-			return err
+		for n, way := range ways {
+			var m map[string]measured
+			if way.watched {
+				c := watching(box, filepath.Join(work, fmt.Sprintf("state%d-%d", round, n)), sandbox.OdooInterface)
+				c.KernelHook = way.hook
+				m, err = watched(ctx, c, log, load)
+			} else {
+				m, err = load()
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", way.name, err)
+			}
+			figures[n] = append(figures[n], m)
 		}
-		without = append(without, m)
-		c := watching(box, filepath.Join(work, fmt.Sprintf("state%d", round)), sandbox.OdooInterface)
-		running, finish := context.WithCancel(ctx)
-		var loadErr error
-		err = appliance.Run(running, c, log, func(appliance.Access) {
-			go func() {
-				defer finish()
-				m, loadErr = load()
-			}()
-		})
-		finish()
-		if err := errors.Join(loadErr, err); err != nil {
-			return err
-		}
-		with = append(with, m)
 	}
-	renderCost(os.Stdout, without, with)
+	renderCost(os.Stdout, figures)
 	return nil
 }
 
+// watched runs the load under an appliance.
+func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, err error) {
+	running, finish := context.WithCancel(ctx)
+	defer finish()
+	var loadErr error
+	err = appliance.Run(running, c, log, func(appliance.Access) {
+		go func() {
+			defer finish()
+			m, loadErr = load()
+		}()
+	})
+	return m, errors.Join(loadErr, err)
+}
+
 // renderCost prints medians of the rounds side by side, and how far the rounds without netaudit differ among themselves: less than that cannot be measured.
-func renderCost(w io.Writer, without, with []map[string]measured) {
+func renderCost(w io.Writer, figures [][]map[string]measured) {
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = 0
-	t.AppendHeader(table.Row{"request", "measured", "without netaudit", "with netaudit", "difference", "spread without"})
+	head := table.Row{"request", "measured"}
+	for _, way := range ways {
+		head = append(head, way.name)
+	}
+	t.AppendHeader(append(head, "spread without"))
 	for _, kind := range kinds {
 		for _, what := range []struct {
 			name string
@@ -96,20 +120,23 @@ func renderCost(w io.Writer, without, with []map[string]measured) {
 			{"latency p50, µs", func(m measured) float64 { return m.P50 }},
 			{"requests a second", func(m measured) float64 { return m.PerSec }},
 		} {
-			values := func(rounds []map[string]measured) []float64 {
-				var list []float64
-				for _, r := range rounds {
-					list = append(list, what.of(r[kind]))
+			row := table.Row{kind, what.name}
+			base, spread := 0.0, 0.0
+			for n := range ways {
+				var values []float64
+				for _, round := range figures[n] {
+					values = append(values, what.of(round[kind]))
 				}
-				slices.Sort(list)
-				return list
+				slices.Sort(values)
+				middle := values[len(values)/2]
+				if n == 0 {
+					base, spread = middle, 100*(values[len(values)-1]-values[0])/middle
+					row = append(row, fmt.Sprintf("%.0f", middle))
+					continue
+				}
+				row = append(row, fmt.Sprintf("%.0f (%+.1f %%)", middle, 100*(middle-base)/base))
 			}
-			a, b := values(without), values(with)
-			middle, other := a[len(a)/2], b[len(b)/2]
-			t.AppendRow(table.Row{
-				kind, what.name, fmt.Sprintf("%.0f", middle), fmt.Sprintf("%.0f", other), fmt.Sprintf("%+.1f %%", 100*(other-middle)/middle),
-				fmt.Sprintf("%.1f %%", 100*(a[len(a)-1]-a[0])/middle),
-			})
+			t.AppendRow(append(row, fmt.Sprintf("%.1f %%", spread)))
 		}
 	}
 	t.Render()
