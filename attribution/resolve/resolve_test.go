@@ -221,3 +221,21 @@ func TestFullQueueIsSaidAtOnce(t *testing.T) {
 		t.Errorf("%d taken, stats %+v", taken, s)
 	}
 }
+
+// TestUserOfAKeptConnectionIsNobodyWhoMerelyRuns leaves a connection open that nobody waits on, while one thread has code of an addon on its stack.
+func TestUserOfAKeptConnectionIsNobodyWhoMerelyRuns(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	accept := world(t, `
+plain = {"__name__": "main"}
+exec("import socket, time\ndef run(port):\n    kept = socket.create_connection(('127.0.0.1', port))\n    time.sleep(600)", plain)
+import threading
+def run(port):
+    threading.Thread(target=plain["run"], args=(port,)).start()
+`)
+	c := accept()
+	o := askOf(t, r.AskUser, attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: netip.MustParseAddrPort(c.LocalAddr().String())})
+	if o.Addon != nil || o.Process == nil || len(o.Evidence.Candidates) != 1 || o.Evidence.Candidates[0] != "other" {
+		t.Errorf("addon %+v, process %+v, evidence %+v", o.Addon, o.Process, o.Evidence)
+	}
+}

@@ -107,8 +107,8 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 			with = append(with, t)
 		}
 	}
-	// One thread is proof only if all could be read and the socket still is there: a closed call's thread may have moved on.
-	if len(with) == 1 && err == nil && !gone {
+	// One thread is proof only if all could be read and the socket still is there: a closed call's thread may have moved on. Of a kept connection it never is: its user may have gone and left it open.
+	if len(with) == 1 && err == nil && !gone && w.q.about != user {
 		w.compiled = nil // of another moment
 		o = w.fromThread(o, with[0])
 		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceHigh
