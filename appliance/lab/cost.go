@@ -46,7 +46,7 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, box.Close(), os.RemoveAll(work)) }()
-	if err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0"); err != nil {
+	if err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0", "--database="+database); err != nil {
 		return err
 	}
 	if err := appliance.Yield(appliance.DefaultConfig().Nice); err != nil { // as netaudit run does
