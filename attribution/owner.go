@@ -30,8 +30,8 @@ const (
 // Confidence values.
 const (
 	ConfidenceExact   = "exact"   // witnessed: thread and stack, re-checked after reading
-	ConfidenceHigh    = "high"    // the only possible thread
-	ConfidenceLow     = "low"     // one of several candidates
+	ConfidenceHigh    = "high"    // only one caller was possible
+	ConfidenceLow     = "low"     // the only thread of its process, not caught calling
 	ConfidenceUnknown = "unknown" // not known, and Reason says why
 )
 

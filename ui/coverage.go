@@ -33,7 +33,7 @@ type confidence struct {
 var confidences = []struct{ name, meaning string }{
 	{"exact", "the calling thread was caught, or the program itself is the answer"},
 	{"high", "only one caller was possible"},
-	{"low", "one of several candidates"},
+	{"low", "the process has no other thread, but it was not caught calling"},
 	{"unknown", "the row says why"},
 }
 

@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"netaudit/attribution"
@@ -62,18 +61,12 @@ func (w *witness) endedCaller(c *hook.Call) (o attribution.Owner) {
 
 // called names the addon by the stack that was recorded. Where there is none the thread has to be caught as ever, but the process is certain.
 func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
-	o := attribution.Owner{Process: w.describe(w.process, nil)}
-	o.Evidence = attribution.Evidence{Source: attribution.SourceProcess, Confidence: attribution.ConfidenceExact, TID: c.TID}
-	if w.process.PID == ownPID {
-		o.Process.Role = odoo.RoleSelf
+	o, self := w.certain(c.TID)
+	if self {
 		return o
 	}
-	stacks, serial, err := w.r.stacks.get(w.process)
-	switch {
-	case errors.Is(err, pystack.ErrNotPython):
-		return w.child(o)
-	case err != nil:
-		o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceUnknown, "stack not readable: "+err.Error()
+	stacks, serial, o, ok := w.python(o)
+	if !ok {
 		return o
 	}
 	reason := c.Reason

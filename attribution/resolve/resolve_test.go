@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"netaudit/attribution"
+	"netaudit/attribution/kernel"
 )
 
 // needRoot fails in CI and skips on a developer's machine: reading other processes needs CAP_SYS_PTRACE.
@@ -237,5 +239,68 @@ def run(port):
 	o := askOf(t, r.AskUser, attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: netip.MustParseAddrPort(c.LocalAddr().String())})
 	if o.Addon != nil || o.Process == nil || len(o.Evidence.Candidates) != 1 || o.Evidence.Candidates[0] != "other" {
 		t.Errorf("addon %+v, process %+v, evidence %+v", o.Addon, o.Process, o.Evidence)
+	}
+}
+
+// TestCallerThatWasNotCaughtIsNamedOnlyIfNobodyElseIsThere lets a process keep a connection that nobody waits on: by a thread among others, and by its only thread.
+func TestCallerThatWasNotCaughtIsNamedOnlyIfNobodyElseIsThere(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	const call, alone = "import socket, time\ndef run(port):\n    kept = socket.create_connection(('127.0.0.1', port))\n    time.sleep(600)\n", "import threading\nthreading.Thread.start = lambda self: None\n"
+	c := world(t, call)()
+	o := ask(t, r, c.RemoteAddr(), c.LocalAddr())
+	if o.Addon != nil || o.Process == nil || !slices.Equal(o.Evidence.Candidates, []string{"caller", "other"}) || o.Evidence.Confidence != attribution.ConfidenceUnknown {
+		t.Errorf("among others: addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+	c = world(t, alone+call)()
+	o = ask(t, r, c.RemoteAddr(), c.LocalAddr())
+	if o.Addon == nil || o.Addon.Name != "caller" || o.Evidence.Source != attribution.SourceProcess || o.Evidence.Confidence != attribution.ConfidenceLow {
+		t.Errorf("alone: addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+}
+
+// TestOnlyThreadThatWentOnIsNotNamed looks at a process whose only thread runs another addon's code at the last look than at the first.
+func TestOnlyThreadThatWentOnIsNotNamed(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	c := world(t, "import socket, threading\nthreading.Thread.start = lambda self: None\nfrom odoo.addons import other\ndef run(port):\n    kept = socket.create_connection(('127.0.0.1', port))\n    kept.recv(1)\n    other.idle()\n")()
+	o := ask(t, r, c.RemoteAddr(), c.LocalAddr())
+	if o.Addon == nil || o.Addon.Name != "caller" {
+		t.Fatalf("while it waits: addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+	p, err := kernel.Describe(o.Process.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stacks, _, err := r.stacks.get(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{r: r, process: p}
+	seen := func() *lone {
+		t.Helper()
+		threads, err := stacks.Threads()
+		if err != nil {
+			return nil // it runs: looked at again
+		}
+		return w.onlyThread(threads)
+	}
+	first := seen()
+	if first == nil || first.addon != "caller" {
+		t.Fatalf("%+v", first)
+	}
+	if _, err := c.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for now := seen(); now == nil || now.addon != "other"; now = seen() {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not go on")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	w.early = first
+	if o := w.fromAll(attribution.Owner{}, stacks, false); o.Addon != nil || o.Evidence.Confidence != attribution.ConfidenceUnknown || !slices.Equal(o.Evidence.Candidates, []string{"other"}) {
+		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
 	}
 }

@@ -24,14 +24,19 @@ type witness struct {
 	process kernel.Process
 
 	compiled []string // shared objects below the addons paths on the machine stack of the thread that was caught
+	early    *lone    // the only thread there was when it was not found waiting at once; nil: there were more, or it had no addon code
+}
+
+// lone is the only thread of a process, and whose code it runs.
+type lone struct {
+	tid   int
+	addon string
 }
 
 // testify says who made the call, with the best evidence there is.
 func (w *witness) testify(ctx context.Context) attribution.Owner {
-	o := attribution.Owner{Process: w.describe(w.process, nil)}
-	o.Evidence = attribution.Evidence{Source: attribution.SourceProcess, Confidence: attribution.ConfidenceExact}
-	if w.process.PID == ownPID {
-		o.Process.Role = odoo.RoleSelf
+	o, self := w.certain(0)
+	if self {
 		return o
 	}
 	switch w.q.about {
@@ -41,12 +46,8 @@ func (w *witness) testify(ctx context.Context) attribution.Owner {
 	case server:
 		return w.serving(ctx, o)
 	}
-	stacks, _, err := w.r.stacks.get(w.process)
-	switch {
-	case errors.Is(err, pystack.ErrNotPython):
-		return w.child(o)
-	case err != nil:
-		o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceUnknown, "stack not readable: "+err.Error()
+	stacks, _, o, ok := w.python(o)
+	if !ok {
 		return o
 	}
 	thread, ok, gone := w.blockedThread(ctx, stacks)
@@ -58,6 +59,29 @@ func (w *witness) testify(ctx context.Context) attribution.Owner {
 		return o
 	}
 	return w.fromAll(o, stacks, gone)
+}
+
+// certain is what is known of the process whatever its threads do. self says that it is netaudit: then there is nothing else to find out.
+func (w *witness) certain(tid int) (o attribution.Owner, self bool) {
+	o = attribution.Owner{Process: w.describe(w.process, nil)}
+	o.Evidence = attribution.Evidence{Source: attribution.SourceProcess, Confidence: attribution.ConfidenceExact, TID: tid}
+	if self = w.process.PID == ownPID; self {
+		o.Process.Role = odoo.RoleSelf
+	}
+	return o, self
+}
+
+// python gives access to the stacks of the process. Where there are none, ok is false and the owner is all that can be said.
+func (w *witness) python(o attribution.Owner) (stacks *pystack.Process, serial uint64, _ attribution.Owner, ok bool) {
+	stacks, serial, err := w.r.stacks.get(w.process)
+	switch {
+	case errors.Is(err, pystack.ErrNotPython):
+		return nil, 0, w.child(o), false
+	case err != nil:
+		o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceUnknown, "stack not readable: "+err.Error()
+		return nil, 0, o, false
+	}
+	return stacks, serial, o, true
 }
 
 // blockedThread finds the thread that waits on the socket and reads its stack. Before and after the reading the descriptor must be the same
@@ -75,10 +99,27 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 		if !w.holder.Holds(w.socket.Inode) {
 			return t, false, true
 		}
+		if nap == firstNap && w.q.about == caller {
+			if threads, err := stacks.Threads(); err == nil {
+				w.early = w.onlyThread(threads)
+			}
+		}
 		if time.Now().After(deadline) || !pause(ctx, nap) {
 			return t, false, false
 		}
 	}
+}
+
+// onlyThread is the thread of a process that has just one, if that runs code of an addon.
+func (w *witness) onlyThread(threads []pystack.Thread) *lone {
+	if len(threads) != 1 {
+		return nil
+	}
+	steps := odoo.Chain(framesOf(threads[0]), w.addonsPaths())
+	if len(steps) == 0 {
+		return nil
+	}
+	return &lone{threads[0].TID, steps[0].Addon}
 }
 
 // fromThread names the addon by the stack of the thread that was caught.
@@ -93,34 +134,28 @@ func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.
 	return o
 }
 
-// fromAll is for a call whose thread could not be caught: if only one thread has addon code on its stack it made the call; else the
-// addons are candidates.
+// fromAll is for a call whose thread could not be caught. If the process has no other thread, and that ran code of the same addon at the first look and at the last, it probably was that code; else the addons of all threads are
+// candidates: that one thread happens to run an addon's code says nothing of calls that others make.
 func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone bool) attribution.Owner {
 	reason := "the calling thread could not be caught waiting on the socket"
 	if gone {
 		reason = "the socket was closed before its thread could be caught"
 	}
 	threads, err := stacks.Threads()
-	var with []pystack.Thread
-	for _, t := range threads {
-		if len(odoo.Chain(framesOf(t), w.addonsPaths())) > 0 {
-			with = append(with, t)
-		}
-	}
-	// One thread is proof only if all could be read and the socket still is there: a closed call's thread may have moved on. Of a kept connection it never is: its user may have gone and left it open.
-	if len(with) == 1 && err == nil && !gone && w.q.about != user {
+	// The socket must still be there: a closed call's thread may have moved on. The user of a kept connection may have gone and left it open.
+	if now := w.onlyThread(threads); now != nil && err == nil && !gone && w.early != nil && *now == *w.early {
 		w.compiled = nil // of another moment
-		o = w.fromThread(o, with[0])
-		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceHigh
+		o = w.fromThread(o, threads[0])
+		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceLow
 		if o.Addon != nil {
-			o.Evidence.Reason = "the only thread with addon code"
+			o.Evidence.Reason = "the only thread, but not caught calling"
 		}
 		return o
 	}
-	for _, t := range with {
+	for _, t := range threads {
 		steps := odoo.Chain(framesOf(t), w.addonsPaths())
-		if name := steps[0].Addon; !slices.Contains(o.Evidence.Candidates, name) {
-			o.Evidence.Candidates = append(o.Evidence.Candidates, name)
+		if len(steps) > 0 && !slices.Contains(o.Evidence.Candidates, steps[0].Addon) {
+			o.Evidence.Candidates = append(o.Evidence.Candidates, steps[0].Addon)
 		}
 	}
 	slices.Sort(o.Evidence.Candidates)
