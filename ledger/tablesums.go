@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -140,18 +141,18 @@ func checkTables(dir, path string, thorough bool) (map[string]tableSum, error) {
 // noteTables sums the tables that have none yet. Tables that have one keep it: what a disk lost since is to be found.
 func noteTables(dir, path string) error {
 	known := readTableSums(dir)
-	changed := false
+	var changed atomic.Bool
 	sums, err := sumTables(path, func(name string, _ badger.TableManifest) (tableSum, error) {
 		if info, err := os.Stat(filepath.Join(path, name)); err != nil || info.Size() == known[name].size {
 			return known[name], err
 		}
-		changed = true
+		changed.Store(true)
 		return sumTable(filepath.Join(path, name))
 	})
 	if err != nil {
 		return fmt.Errorf("sum the store's tables: %w", err)
 	}
-	if !changed && len(sums) == len(known) {
+	if !changed.Load() && len(sums) == len(known) {
 		return nil
 	}
 	return writeTableSums(dir, sums)

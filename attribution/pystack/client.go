@@ -56,6 +56,7 @@ func (p *Process) Serving(client netip.AddrPort) (Thread, error) {
 // mayServe looks once at the thread's outermost frames. What it sees of a running thread may be torn: it only chooses whose stack is read.
 func (p *Process) mayServe(s threadState, client netip.AddrPort) bool {
 	view := &memory.Overlay{Below: p.mem}
+	p.reading++
 	raw, _, err := p.rawStack(view, s.addr)
 	if err != nil {
 		return false

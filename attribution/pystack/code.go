@@ -23,9 +23,10 @@ type code struct {
 	head           codeHead
 	file, function string
 	table          []byte
+	reading        uint64 // of which stack it was first read
 }
 
-// fleeting says that the code was no file's: texts out of Odoo's database are compiled for one call, and the next one can have all its parts at the addresses of the last. It is read anew each time.
+// fleeting says that the code was no file's: texts out of Odoo's database are compiled for one call, and the next one can have all its parts at the addresses of the last. It is read anew for each stack.
 func (c *code) fleeting() bool {
 	return !strings.HasPrefix(c.file, "/") && !strings.HasPrefix(c.file, "<frozen ")
 }
@@ -61,10 +62,10 @@ func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c := p.codes[addr]; c != nil && c.head == h && !c.fleeting() {
+	if c := p.codes[addr]; c != nil && c.head == h && (c.reading == p.reading || !c.fleeting()) {
 		return c, nil
 	}
-	c := &code{head: h}
+	c := &code{head: h, reading: p.reading}
 	if c.file, err = l.str(r, h.filename); err != nil {
 		return nil, err
 	}

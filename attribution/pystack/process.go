@@ -70,6 +70,7 @@ type Process struct {
 	flat bool // its threads have the same ids in the host's pid namespace: a process never changes its own
 
 	mu      sync.Mutex // guards the caches below
+	reading uint64     // number of the stack that is being read
 	codes   map[uint64]*code
 	modules map[uint64]moduleName
 	owners  map[owner]string

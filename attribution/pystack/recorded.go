@@ -121,6 +121,7 @@ func (p *Process) Recorded(slots []byte) ([]Frame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming a recorded stack of process %d: %w: %w", p.pid, ErrTorn, err)
 	}
+	p.reading++
 	view := p.gatherRecorded(list)
 	frames := make([]Frame, len(list))
 	var named []slotFrame

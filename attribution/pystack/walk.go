@@ -54,6 +54,7 @@ func (p *Process) copyStack(tstate uint64) (reading, error) {
 
 // frames names the frames of a copy. What is not remembered is read from the process: then the moment has to last until the end, see Overlay.Passed.
 func (p *Process) frames(r reading) ([]Frame, error) {
+	p.reading++
 	frames := make([]Frame, 0, len(r.raw))
 	for _, f := range r.raw {
 		frame, err := p.frame(r.view, f)
