@@ -36,7 +36,7 @@ type reportContent struct {
 	Verified    api.Verified
 	Checkpoint  ledger.Checkpoint
 	Note, Key   string // the checkpoint as it is signed, and the key that checks it
-	Held        api.Held
+	Held        heldOutside
 	Visit       visit
 	Fresh       *report.Fresh
 	MIT, Third  []bar
@@ -53,6 +53,20 @@ type reportContent struct {
 	SealOverdue bool
 	Packets     bool // rows know packets only: no process can be seen
 	First       bool // nothing was called yet: the reader needs the next steps
+}
+
+// heldOutside is up to which row the history is held outside, and by which witness; "" when it is a checkpoint that a reader took away.
+type heldOutside struct {
+	Rows    uint64
+	Witness string
+}
+
+// held is the larger of what readers took away and what a witness cosigned.
+func held(taken api.Held, cosigned *report.Held) heldOutside {
+	if cosigned != nil && cosigned.Rows >= taken.Rows {
+		return heldOutside{cosigned.Rows, cosigned.Witness}
+	}
+	return heldOutside{Rows: taken.Rows}
 }
 
 // findingLine is a rule that fired, with what a reader can do.
@@ -93,7 +107,7 @@ func (p *pages) report(c *gin.Context) {
 	checkpoint := p.o.Ledger.Checkpoint()
 	content := reportContent{
 		Report: r, Period: period, Host: p.o.Host, Verified: p.o.Verifier.Last(), Checkpoint: checkpoint, Note: string(checkpoint.Note), Key: p.o.Ledger.VerifierKey(),
-		Held: p.o.Access.Held(), Visit: visit, Fresh: r.Fresh, Packets: packetsOnly(r.Install), Compared: compare(w, r.Calls, r.Before), License: license(r.License),
+		Held: held(p.o.Access.Held(), r.Held), Visit: visit, Fresh: r.Fresh, Packets: packetsOnly(r.Install), Compared: compare(w, r.Calls, r.Before), License: license(r.License),
 		Shares: shares(r.Calls), Volumes: volumeBars(r.Calls), Timeline: drawTimeline(w, &r, p.began()),
 	}
 	for _, f := range r.Findings {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"netaudit/api"
+	"netaudit/ledger/report"
 )
 
 // enter logs a new browser in with a token.
@@ -141,5 +142,18 @@ func TestExportsAreHeldOutside(t *testing.T) {
 	}
 	if _, page := get(t, client, base+"/"); !strings.Contains(page, "up to row") {
 		t.Error("the report does not say what is held outside")
+	}
+}
+
+func TestReportNamesWhoHoldsMost(t *testing.T) {
+	cosigned := &report.Held{Rows: 40, Witness: "witness.example/a"}
+	for _, c := range []struct {
+		taken    uint64
+		cosigned *report.Held
+		want     heldOutside
+	}{{0, nil, heldOutside{}}, {7, nil, heldOutside{Rows: 7}}, {7, cosigned, heldOutside{40, "witness.example/a"}}, {50, cosigned, heldOutside{Rows: 50}}} {
+		if got := held(api.Held{Rows: c.taken}, c.cosigned); got != c.want {
+			t.Errorf("%d taken away, %+v: %+v, want %+v", c.taken, c.cosigned, got, c.want)
+		}
 	}
 }
