@@ -64,7 +64,11 @@ func (h *Hour) sortFacts() {
 // then all of them do. Hours that are over are read once and kept, the newest first.
 func (l *Ledger) Hours(ctx context.Context, from, to time.Time, yield func(*Hour) bool) error {
 	begin, end := max(from.UnixNano(), 0), to.UnixNano()
-	first, last := begin/nanosPerHour, (end+nanosPerHour-1)/nanosPerHour
+	days := l.state.Load().days
+	if len(days) == 0 {
+		return ctx.Err()
+	}
+	first, last := max(begin/nanosPerHour, int64(days[0].day)*24), min((end+nanosPerHour-1)/nanosPerHour, int64(days[len(days)-1].day+1)*24)
 	for at := first; at < last; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -77,7 +81,7 @@ func (l *Ledger) Hours(ctx context.Context, from, to time.Time, yield func(*Hour
 			continue
 		}
 		stretch := min(last, at+hoursAtOnce)
-		if stretch == last && at < last-1 && end%nanosPerHour != 0 {
+		if stretch == last && at < last-1 && end < last*nanosPerHour {
 			stretch-- // the last one may be cut
 		}
 		hours, err := l.wholeHours(ctx, at, stretch)

@@ -88,6 +88,9 @@ func TestHoursAreWhatTheirRowsComeTo(t *testing.T) {
 			}
 		}
 	}
+	if all := hoursOf(t, l, time.Unix(0, 0), day0.AddDate(50, 0, 0)); len(all) != 3 || len(l.hours.hours) > 24 {
+		t.Errorf("over all times %d hours, %d kept", len(all), len(l.hours.hours))
+	}
 	if len(kinds) != 12 {
 		t.Errorf("%d kinds of facts were compared", len(kinds))
 	}
