@@ -33,8 +33,8 @@ type Minutes struct {
 	Calls [60]uint32
 }
 
-// whole gives the totals in an order that does not depend on chance.
-func (h *hourTotals) whole() *Hour {
+// sorted gives the totals in an order that does not depend on chance.
+func (h *hourTotals) sorted() *Hour {
 	out := &Hour{Hour: h.hour, Awake: h.facts.awake}
 	for key, s := range h.sums {
 		if r, ok := parseRollup([]byte(key), s.bytes(), cloned); ok {
@@ -105,7 +105,12 @@ const hoursAtOnce = 7 * 24
 func (l *Ledger) cutHour(ctx context.Context, hour int64, from, to time.Time) (cut bool, h *Hour, err error) {
 	begin, end := time.Unix(0, hour*nanosPerHour), time.Unix(0, (hour+1)*nanosPerHour)
 	if !l.totalled.Load() {
-		from, to = later(from, begin), earlier(to, end)
+		if from.Before(begin) {
+			from = begin
+		}
+		if to.After(end) {
+			to = end
+		}
 		h, err = l.hourOfRows(ctx, hour, l.Since(from), to)
 		return true, h, err
 	}
@@ -129,20 +134,6 @@ func (l *Ledger) cutHour(ctx context.Context, hour int64, from, to time.Time) (c
 	return true, h, err
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
 // hourOfRows adds up the rows of an hour from seq on that were logged before a time; nil when there are none.
 func (l *Ledger) hourOfRows(ctx context.Context, hour int64, from uint64, until time.Time) (*Hour, error) {
 	totals, fields, n := newHourTotals(hour), fieldReader{}, 0
@@ -158,7 +149,7 @@ func (l *Ledger) hourOfRows(ctx context.Context, hour int64, from uint64, until 
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	return totals.whole(), nil
+	return totals.sorted(), nil
 }
 
 // AfterRow adds up the rows from seq on to the end of the hour in which it was logged; nil when there are none.
@@ -221,7 +212,7 @@ func (l *Ledger) readHours(ctx context.Context, txn *badger.Txn, from, to int64,
 		if totals.hour == 0 {
 			return
 		}
-		facts, h := totals.whole(), at(totals.hour)
+		facts, h := totals.sorted(), at(totals.hour)
 		h.Facts, h.Minutes, h.Awake = facts.Facts, facts.Minutes, facts.Awake
 	}
 	err = eachFactEntry(txn, from, to, func(hour int64, name, value []byte) bool {

@@ -142,22 +142,7 @@ func TestChangedFactsAreNamed(t *testing.T) {
 		for at := range 5 { // a few of them, of all kinds
 			l, dir, _ := manyFacts(t)
 			closeLedger(t, l)
-			change(t, dir, func(db *badger.DB) error {
-				return db.Update(func(txn *badger.Txn) error {
-					it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableFact}})
-					it.Rewind()
-					for range 4 * at {
-						it.Next()
-					}
-					key := it.Item().KeyCopy(nil)
-					value, err := it.Item().ValueCopy(nil)
-					it.Close()
-					if err != nil {
-						return err
-					}
-					return harm(txn, key, value)
-				})
-			})
+			harmEntry(t, dir, tableFact, 4*at, harm)
 			if v := verify(t, dir); v.Status != Tampered || v.Damage == nil || v.Damage.Where != "sums" {
 				t.Errorf("%s: %v, %+v", name, v.Status, v.Damage)
 			}

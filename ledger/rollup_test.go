@@ -124,24 +124,33 @@ func TestChangedSumsAreNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, dir := hours(t)
 			closeLedger(t, l)
-			change(t, dir, func(db *badger.DB) error {
-				return db.Update(func(txn *badger.Txn) error {
-					it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableRollup}})
-					it.Rewind()
-					key := it.Item().KeyCopy(nil)
-					value, err := it.Item().ValueCopy(nil)
-					it.Close()
-					if err != nil {
-						return err
-					}
-					return harm(txn, key, value)
-				})
-			})
+			harmEntry(t, dir, tableRollup, 0, harm)
 			if v := verify(t, dir); v.Status != Tampered || v.Damage == nil || v.Damage.Where != "sums" {
 				t.Errorf("%v, %+v", v.Status, v.Damage)
 			}
 		})
 	}
+}
+
+// harmEntry does something to an entry of a table, the first one or one that many further on.
+func harmEntry(t *testing.T, dir string, table byte, further int, harm func(txn *badger.Txn, key, value []byte) error) {
+	t.Helper()
+	change(t, dir, func(db *badger.DB) error {
+		return db.Update(func(txn *badger.Txn) error {
+			it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{table}})
+			it.Rewind()
+			for range further {
+				it.Next()
+			}
+			key := it.Item().KeyCopy(nil)
+			value, err := it.Item().ValueCopy(nil)
+			it.Close()
+			if err != nil {
+				return err
+			}
+			return harm(txn, key, value)
+		})
+	})
 }
 
 func TestManyDestinationsInAnHourShareASum(t *testing.T) {

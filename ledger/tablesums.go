@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Badger's tables never change once they are written. The checksums inside them are those of their blocks before compression: comparing them means decompressing everything, a second for each million rows. So the sum of each
+// Badger's tables never change once they are written. The checksums inside them are those of their blocks before compression: comparing them means decompressing everything, which took ten times as long as reading it. So the sum of each
 // whole file is kept beside the store, and only a file that has none, or another one, is read block by block. The sums find bits that a disk lost; they prove nothing to anybody, the hashes of the rows do that.
 
 // tableSumsName is the file with the sums, in the state directory.

@@ -212,17 +212,10 @@ func TestReindexMendsWhatIsDerived(t *testing.T) {
 	sums, index := tableOf(t, l, tableRollup), tableOf(t, l, tableIndex)
 	closeLedger(t, l)
 	for name, prefix := range map[string]byte{"sums": tableRollup, "index": tableIndex} {
-		change(t, dir, func(db *badger.DB) error {
-			return db.Update(func(txn *badger.Txn) error {
-				it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{prefix}})
-				it.Rewind()
-				key := it.Item().KeyCopy(nil)
-				value, err := it.Item().ValueCopy(nil)
-				it.Close()
-				wrong := bytes.Clone(key)
-				wrong[4]--
-				return errors.Join(err, txn.Delete(key), txn.Set(wrong, value))
-			})
+		harmEntry(t, dir, prefix, 0, func(txn *badger.Txn, key, value []byte) error {
+			wrong := bytes.Clone(key)
+			wrong[4]--
+			return errors.Join(txn.Delete(key), txn.Set(wrong, value))
 		})
 		if v := verify(t, dir); v.Status != Tampered || !strings.Contains(v.Damage.Where, name) {
 			t.Errorf("%s: %v, %+v", name, v.Status, v.Damage)

@@ -8,16 +8,22 @@ import (
 	"netaudit/attribution"
 )
 
-// TestProgramThatEndedAtOnceHasTheAddonThatStartedIt asks only after the program, and the shell around it, are gone.
-func TestProgramThatEndedAtOnceHasTheAddonThatStartedIt(t *testing.T) {
-	r := recording(t)
-	p := startPuppet(t, r)
+// listening is a server on loopback that lives as long as the test, and its address.
+func listening(t *testing.T) (net.Listener, netip.AddrPort) {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	here := netip.MustParseAddrPort(l.Addr().String())
+	t.Cleanup(func() { _ = l.Close() }) // nothing hangs on it any more
+	return l, netip.MustParseAddrPort(l.Addr().String())
+}
+
+// TestProgramThatEndedAtOnceHasTheAddonThatStartedIt asks only after the program, and the shell around it, are gone.
+func TestProgramThatEndedAtOnceHasTheAddonThatStartedIt(t *testing.T) {
+	r := recording(t)
+	p := startPuppet(t, r)
+	l, here := listening(t)
 	for _, what := range []string{"program", "shell"} {
 		child := p.do(what, here.Port())
 		c, err := l.Accept()
@@ -40,12 +46,7 @@ func TestProgramThatEndedAtOnceHasTheAddonThatStartedIt(t *testing.T) {
 func TestCopyOfAPythonIsNotTakenForItsParent(t *testing.T) {
 	r := recording(t)
 	p := startPuppet(t, r)
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	here := netip.MustParseAddrPort(l.Addr().String())
+	l, here := listening(t)
 	p.do("copy", here.Port())
 	c, err := l.Accept()
 	if err != nil {

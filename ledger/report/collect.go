@@ -27,7 +27,8 @@ type collector struct {
 	budget       budget
 	reasons      map[string]*Reason
 	called       func(dest string) bool // before the window; nil: no baseline yet
-	ongoing      map[string]uint64      // a row of what only went on with earlier calls, by fact
+	ongoing      map[counted]uint64     // a row that goes on with an earlier call
+	begun        map[counted]bool       // a call began
 	coverage     coverageCollector
 	broken       string // what the first row says of a damaged log before this one; "" when there was none, or it was acknowledged
 }
@@ -36,7 +37,7 @@ func newCollector(from, to time.Time, r Rules) *collector {
 	return &collector{
 		report: Report{Gaps: []Gap{}, Attribution: Attribution{Confidence: map[string]int{}, Reasons: []Reason{}}},
 		rules:  r, from: from, to: to, findings: map[string]*Finding{}, destinations: map[string]*Destination{}, modules: map[string]*moduleOf{},
-		uses: map[useKey]*LicenseUse{}, budget: budget{}, reasons: map[string]*Reason{}, ongoing: map[string]uint64{},
+		uses: map[useKey]*LicenseUse{}, budget: budget{days: map[string]int64{}}, reasons: map[string]*Reason{}, ongoing: map[counted]uint64{}, begun: map[counted]bool{},
 		coverage: coverageCollector{from: from, to: earlier(to, r.Now)},
 	}
 }
@@ -90,7 +91,7 @@ func (c *collector) add(h *ledger.Hour) {
 	for i := range h.Facts {
 		c.fact(h.Hour, &h.Facts[i])
 	}
-	c.budgetOf(h)
+	c.closeHour(h.Hour)
 }
 
 // sum takes the calls of an hour that have everything in common.

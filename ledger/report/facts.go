@@ -9,6 +9,9 @@ import (
 // mostReasons bounds the different reasons why something is not known.
 const mostReasons = 50
 
+// counted is what a rule looks at: calls that have the same fact.
+type counted struct{ rule, value string }
+
 // fact applies the rules to what an hour's rows have in common.
 func (c *collector) fact(hour int64, f *ledger.Fact) {
 	a, host := &c.report.Attribution, c.rules.Install == "host" || c.rules.Install == "demo"
@@ -53,26 +56,21 @@ func (c *collector) fact(hour int64, f *ledger.Fact) {
 
 // tally lets a rule fire for what was counted.
 func (c *collector) tally(rule string, f *ledger.Fact) {
+	what := counted{rule, f.Value}
 	if f.Count > 0 {
 		c.fire(rule, int(f.Count), f.Seqs...)
+		c.begun[what] = true
 	}
-	if f.Ongoing > 0 {
-		c.goesOn(rule, f.Ongoing-1)
-	}
-}
-
-// goesOn remembers a row of a call that began before its hour. Whether it also began before the window is not known: it is one more call only if none began within.
-func (c *collector) goesOn(rule string, row uint64) {
-	if _, known := c.ongoing[rule]; !known {
-		c.ongoing[rule] = row
+	if _, known := c.ongoing[what]; f.Ongoing > 0 && !known {
+		c.ongoing[what] = f.Ongoing - 1
 	}
 }
 
-// fireOngoing lets rules fire whose only rows are those of calls that began before the window.
+// fireOngoing lets rules fire for what has no call that began within the window: one call, before it. So has code that uses a connection which other code opened.
 func (c *collector) fireOngoing() {
-	for rule, row := range c.ongoing {
-		if c.findings[rule] == nil {
-			c.fire(rule, 1, row)
+	for what, row := range c.ongoing {
+		if !c.begun[what] {
+			c.fire(what.rule, 1, row)
 		}
 	}
 }
@@ -93,7 +91,9 @@ func (c *collector) toMIT(hour int64, f *ledger.Fact) {
 	call := ledger.ParseMITCall(f.Value)
 	declared := c.declared(call)
 	c.licenseUse(hour, call, declared, Volume{int(f.Count), f.Out, f.In})
-	if !declared {
+	if declared {
+		c.budgetOf(f)
+	} else {
 		c.tally("A3", f)
 	}
 }

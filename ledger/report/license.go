@@ -42,37 +42,47 @@ func (c *collector) licenseUses() []LicenseUse {
 	return list
 }
 
-// budget is what declared license traffic sent, in bytes by UTC day.
-type budget map[string]int64
+// budget is what declared license traffic sent.
+type budget struct {
+	days map[string]int64 // bytes by UTC day
+	sent int64            // in this hour
+	row  uint64           // the first of this hour
+	any  bool             // there is one
+}
 
-// budgetOf adds up what the declared components sent in an hour. Rule A4 fires once a day; the row behind it is the first of the hour in which the limit was passed.
-func (c *collector) budgetOf(h *ledger.Hour) {
-	sent, rows := int64(0), []uint64{}
-	for i := range h.Facts {
-		f := &h.Facts[i]
-		if f.Kind != ledger.FactToMIT || !c.declared(ledger.ParseMITCall(f.Value)) {
-			continue
-		}
-		sent += f.Out
-		rows = append(rows, f.Seqs...)
-		if f.Ongoing > 0 {
-			rows = append(rows, f.Ongoing-1)
-		}
+// budgetOf takes what a declared component sent in this hour.
+func (c *collector) budgetOf(f *ledger.Fact) {
+	b := &c.budget
+	b.sent += f.Out
+	rows := f.Seqs
+	if f.Ongoing > 0 {
+		rows = append([]uint64{f.Ongoing - 1}, rows...)
 	}
-	if len(rows) == 0 {
-		return
-	}
-	day := dayOf(h.Hour)
-	before := c.budget[day]
-	c.budget[day] += sent
-	if limit := c.rules.DailyBudget; limit > 0 && before <= limit && c.budget[day] > limit {
-		c.fire("A4", 1, slices.Min(rows))
+	for _, row := range rows {
+		if !b.any || row < b.row {
+			b.row, b.any = row, true
+		}
 	}
 }
 
+// closeHour adds the hour to its day. Rule A4 fires once a day; the row behind it is the first of the hour in which the limit was passed.
+func (c *collector) closeHour(hour int64) {
+	b := &c.budget
+	if !b.any {
+		return
+	}
+	day := dayOf(hour)
+	before := b.days[day]
+	b.days[day] += b.sent
+	if limit := c.rules.DailyBudget; limit > 0 && before <= limit && b.days[day] > limit {
+		c.fire("A4", 1, b.row)
+	}
+	b.sent, b.any = 0, false
+}
+
 // largest is the day on which the most was sent; of several the first.
-func (b budget) largest() (n int64, day string) {
-	for d, sent := range b {
+func (b *budget) largest() (n int64, day string) {
+	for d, sent := range b.days {
 		if sent > n || sent == n && d < day {
 			n, day = sent, d
 		}

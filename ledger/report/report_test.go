@@ -246,6 +246,19 @@ func TestCallThatWentOnIsJudged(t *testing.T) {
 	}
 }
 
+// TestSecondUserOfADeclaredConnectionIsJudged: a connection that the license check opened hides nobody who sends over it later, also beside other undeclared calls.
+func TestSecondUserOfADeclaredConnectionIsJudged(t *testing.T) {
+	w := newWorld(t)
+	w.awake()
+	w.call("license.mit-odoo.de", "mit_bound", "mit_license", 100, func(e *ledger.Event) { e.State = "update" })
+	w.call("license.mit-odoo.de", "mit_bound", "mit_maildesk", 900, func(e *ledger.Event) { e.HasNew, e.NewSrcBytes = true, 800 })
+	w.call("files.mit-odoo.de", "mit_bound", "webshop", 10)
+	r := w.report()
+	if findings(r)["A3"] != 2 || !slices.Equal(r.Findings[0].Seqs, []uint64{2, 3}) {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
 func TestWordsNeverRoundAwayWhatMatters(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 65536: "66 kB", 999_499: "999 kB", 999_500: "1.0 MB", 5e18: "5.0 EB"} {
 		if got := Bytes(n); got != want {
