@@ -343,6 +343,9 @@ func TestLedgerInUseIsNamedAndNotTouched(t *testing.T) {
 	if _, err := Open(dir, Options{Continue: true}); !errors.As(err, &locked) || locked.PID != os.Getpid() {
 		t.Errorf("second Open: %v, want a *LockedError that names this process", err)
 	}
+	if _, err := os.Stat(filepath.Join(dir, walAsFound)); err == nil {
+		t.Error("somebody else's write-ahead logs were copied")
+	}
 	if v := verify(t, dir); v.Status != CannotTell {
 		t.Errorf("verifying a ledger in use: %v %+v, want cannot tell", v.Status, v.Damage)
 	}

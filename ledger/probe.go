@@ -45,7 +45,7 @@ func (l *Ledger) probeStore() error {
 	if !probing.Load() || os.Getenv(openProbeVariable) != "" {
 		return nil
 	}
-	if _, err := checkTables(l.dir, badgerPath(l.dir), false); err != nil && !inUse(badgerPath(l.dir)) {
+	if _, err := checkTables(l.dir, badgerPath(l.dir), false); err != nil && !inUse(badgerPath(l.dir), false) {
 		return l.notOpened(err) // nobody may open it for writing: merging tables would lose what is damaged
 	}
 	self, err := os.Executable()

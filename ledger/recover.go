@@ -11,6 +11,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sys/unix"
 )
 
 // recover opens an existing log. What the store holds is compared with the anchor, which lies outside the store because the store loses its
@@ -31,6 +32,9 @@ func (l *Ledger) recover() error {
 	}
 	if _, err := readAnchor(l.dir, id); err != nil {
 		return err // before anything is touched
+	}
+	if path := badgerPath(l.dir); inUse(path, false) {
+		return &LockedError{Dir: l.dir, PID: lockHolder(path), Err: unix.EWOULDBLOCK}
 	}
 	if err := diskGuard(l.dir); err != nil {
 		return err

@@ -27,7 +27,7 @@ func openStore(dir string, readOnly bool, log *slog.Logger) (*store, error) {
 	path := badgerPath(dir)
 	if os.Getenv(openProbeVariable) == "" { // the parent of a probe has compared them
 		sums, err := checkTables(dir, path, false)
-		if err != nil && !inUse(path) {
+		if err != nil && !inUse(path, readOnly) {
 			return nil, err
 		}
 		if err == nil && !readOnly && !maps.Equal(sums, readTableSums(dir)) {

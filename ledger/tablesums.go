@@ -176,12 +176,16 @@ func checkBlocks(file string, compression options.CompressionType) (err error) {
 	return f.Close(-1)
 }
 
-// inUse says whether a process has a store open: Badger holds a lock on its directory.
-func inUse(path string) bool {
+// inUse says whether a process has a store open so that it cannot be opened here: Badger holds a lock on its directory, one that readers share.
+func inUse(path string, readOnly bool) bool {
+	how := unix.LOCK_EX
+	if readOnly {
+		how = unix.LOCK_SH
+	}
 	d, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer d.Close()
-	return errors.Is(unix.Flock(int(d.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+	return errors.Is(unix.Flock(int(d.Fd()), how|unix.LOCK_NB), unix.EWOULDBLOCK)
 }

@@ -160,7 +160,7 @@ func verifyHere(ctx context.Context, dir string, since bool, progress Progress) 
 	quiet := slog.New(slog.DiscardHandler)
 	_, err = checkTables(dir, badgerPath(dir), true)
 	var db *store
-	if err == nil || inUse(badgerPath(dir)) {
+	if err == nil || inUse(badgerPath(dir), true) {
 		db, err = openStore(dir, true, quiet)
 	}
 	if err != nil {

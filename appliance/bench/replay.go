@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -8,7 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"syscall"
+	"strings"
 	"time"
 
 	"netaudit/tap"
@@ -28,12 +29,46 @@ func measure(ctx context.Context, argv ...string) (cost, error) {
 // measureOn runs a command pinned to a list of cores.
 func measureOn(ctx context.Context, cores string, argv ...string) (cost, error) {
 	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cores}, argv...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
 	begin := time.Now()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return cost{}, fmt.Errorf("%v: %w\n%s", argv, err, out)
+	if err := cmd.Start(); err != nil {
+		return cost{}, fmt.Errorf("%v: %w", argv, err)
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return cost{cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), wall: time.Since(begin), peakKiB: usage.Maxrss}, nil
+	done, peak := make(chan struct{}), make(chan int64, 1)
+	go func() { peak <- watchPeak(cmd.Process.Pid, done) }()
+	err := cmd.Wait()
+	c := cost{cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), wall: time.Since(begin)}
+	close(done)
+	c.peakKiB = <-peak
+	if err != nil {
+		return cost{}, fmt.Errorf("%v: %w\n%s", argv, err, out.Bytes())
+	}
+	return c, nil
+}
+
+// watchPeak reads the most memory that a process had resident, in KiB, until done. The kernel's own account of it (ru_maxrss) begins with the memory of whoever started the process.
+func watchPeak(pid int, done <-chan struct{}) (most int64) {
+	const every = 5 * time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return most
+		case <-tick.C:
+		}
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
+			var kib int64
+			if _, err := fmt.Sscan(after, &kib); err == nil {
+				most = max(most, kib)
+			}
+		}
+	}
 }
 
 // rival is another program that reads the same capture. Its goal is the largest ratio of CPU time, by kind of capture.

@@ -19,8 +19,8 @@ import (
 type reportCommand struct {
 	State   string        `help:"State directory of the ledger (default: that of netaudit run)." placeholder:"DIR" type:"path"`
 	Last    time.Duration `help:"Length of the window, ending now." default:"24h"`
-	Since   time.Time     `help:"Begin of the window, as 2026-01-31T00:00:00Z; wins over --last." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
-	Until   time.Time     `help:"End of the window (default: now)." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
+	Since   instant       `help:"Begin of the window, as 2026-01-31T00:00:00Z or 2026-01-31; wins over --last." placeholder:"TIME"`
+	Until   instant       `help:"End of the window (default: now)." placeholder:"TIME"`
 	JSON    bool          `help:"One JSON object instead of text." name:"json"`
 	Known   []string      `help:"Name of a damaged log before this one, or where it is kept, that is no alarm any more (repeatable)." name:"acknowledged" placeholder:"LOG"`
 	Parties []string      `help:"Catalogue file that declares license traffic (repeatable)." placeholder:"FILE" type:"existingfile"`
@@ -44,11 +44,11 @@ func (c *reportCommand) Run(s *session) error {
 	if state == "" {
 		state = appliance.DefaultConfig().State
 	}
-	to := c.Until
+	to := c.Until.Time
 	if to.IsZero() {
 		to = time.Now()
 	}
-	from := c.Since
+	from := c.Since.Time
 	if from.IsZero() {
 		from = to.Add(-c.Last)
 	}
