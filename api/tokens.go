@@ -168,7 +168,7 @@ func (t *Tokens) store(list []storedToken) error {
 	if err := os.MkdirAll(filepath.Dir(t.path), 0o700); err != nil {
 		return fmt.Errorf("keep the token: %w", err)
 	}
-	if err := renameio.WriteFile(t.path, append(text, '\n'), 0o600); err != nil {
+	if err := renameio.WriteFile(t.path, append(text, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(t.path))); err != nil {
 		return fmt.Errorf("keep the token: %w", err)
 	}
 	t.stored, t.modified = list, time.Time{} // the next question reads it again

@@ -40,7 +40,7 @@ func announceRunning(state string, r Running) (remove func() error, err error) {
 		return nil, err
 	}
 	path := runningPath(state)
-	if err := renameio.WriteFile(path, append(text, '\n'), 0o600); err != nil {
+	if err := renameio.WriteFile(path, append(text, '\n'), 0o600, renameio.WithTempDir(state)); err != nil {
 		return nil, fmt.Errorf("tell other commands how to ask this netaudit: %w", err)
 	}
 	return func() error {

@@ -170,7 +170,7 @@ func (l *Ledger) create() error {
 	}
 	l.recovered(Recovery{Status: "created", Detail: "A new log was begun.", SealKey: sealKey})
 	if p := l.begun.Predecessor; p != nil {
-		l.recovered(Recovery{Status: "restarted", SealKey: sealKey, Detail: p.sentence()})
+		l.recovered(Recovery{Status: "restarted", SealKey: sealKey, Detail: p.Sentence()})
 	}
 	l.state.Store(&published{checkpoint: Checkpoint{Root: emptyRoot, Note: note, Time: l.options.Clock()}})
 	return nil
@@ -184,7 +184,7 @@ func (s *sequencer) recordBeginning() error {
 	}
 	if p := b.Predecessor; p != nil {
 		now := s.l.options.Clock().UnixNano()
-		s.batch = []*Event{{Kind: "lifecycle", Rule: "restarted", Start: now, End: now, Message: p.sentence(), Predecessor: p}}
+		s.batch = []*Event{{Kind: "lifecycle", Rule: "restarted", Start: now, End: now, Message: p.Sentence(), Predecessor: p}}
 		if err := s.commitAll(); err != nil {
 			return err
 		}
@@ -193,16 +193,4 @@ func (s *sequencer) recordBeginning() error {
 		return fmt.Errorf("end the beginning of the log: %w", err)
 	}
 	return syncDirectory(s.l.dir)
-}
-
-// sentence says for people what became of the log before.
-func (p *Predecessor) sentence() string {
-	name, good := "The log before this one", "Its last good checkpoint cannot be read."
-	if p.Origin != "" {
-		name += ", " + p.Origin + ","
-	}
-	if p.Root != "" {
-		good = fmt.Sprintf("Its last good checkpoint speaks of %d rows (root %s).", p.Size, p.Root)
-	}
-	return fmt.Sprintf("%s is damaged at %s: %s. It is kept in %s. %s", name, p.Where, p.Detail, p.Kept, good)
 }

@@ -60,7 +60,7 @@ type Event struct {
 	Gap       *Gap       // kind gap
 	Retention *Retention // kind retention
 
-	Predecessor *Predecessor // first row of a log that continues a damaged one
+	Predecessor *Predecessor // first row of a log that continues a damaged one, and rows about retention there
 
 	Message string // lifecycle, config, access, retention, finding: one sentence for people
 	Rule    string // finding: stable id; lifecycle: start stop recovered demo …
@@ -215,16 +215,6 @@ type Retention struct {
 	Day         string // UTC, 2026-11-23
 	First, Last int64  // rows
 	Reason      string
-}
-
-// Predecessor names the damaged log that a new one continues, and what was last known to be good of it.
-type Predecessor struct {
-	Origin string // "" when its genesis record could not be read
-	Size   int64  // rows of its last good checkpoint
-	Root   string // of that checkpoint, base64; "" when its anchor could not be read
-	Kept   string // directory under the state directory in which it lies untouched
-	Where  string // file or row that is damaged
-	Detail string
 }
 
 // Gap says that something could not be seen between Start and End of the event.

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/mod/sumdb/note"
 
 	"netaudit/ledger/proof"
@@ -177,21 +176,4 @@ func loadSigner(dir, name string, public note.Verifier) (note.Signer, error) {
 		return nil, &DamagedError{Dir: dir, Where: name, Detail: "it does not belong to " + name + ".pub"}
 	}
 	return signer, nil
-}
-
-// writeDurably replaces a file so that after a crash it is either the old or the new one: temporary file, fsync, rename, fsync of
-// the directory.
-func writeDurably(path string, text []byte, mode os.FileMode) error {
-	if err := renameio.WriteFile(path, text, mode, renameio.IgnoreUmask()); err != nil {
-		return err
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-func syncDirectory(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -56,7 +56,8 @@ func killRounds() int {
 
 // TestKilledWriterLosesNoAcknowledgedRow kills a real process with SIGKILL at random moments, again and again on the same ledger.
 func TestKilledWriterLosesNoAcknowledgedRow(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "state")
+	dir, temporary := filepath.Join(t.TempDir(), "state"), t.TempDir()
+	t.Setenv("TMPDIR", temporary)
 	var acknowledged uint64
 	for round := range killRounds() {
 		after := time.Duration(rand.IntN(120)) * time.Millisecond
@@ -86,6 +87,9 @@ func TestKilledWriterLosesNoAcknowledgedRow(t *testing.T) {
 	}
 	if acknowledged == 0 {
 		t.Error("the writer never acknowledged a row: nothing was tested")
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("the writer left files, perhaps keys, in the system's temporary directory: %v, %v", left, err)
 	}
 	t.Logf("%d rows, %d acknowledged at the last kill", next, acknowledged)
 }

@@ -155,7 +155,7 @@ func (l *Ledger) startSequencer() (*sequencer, error) {
 	if err := s.recordBeginning(); err != nil {
 		return nil, err
 	}
-	return s, errors.Join(layBallast(l.dir), forgetWriteAheadLogs(l.dir))
+	return s, errors.Join(layBallast(l.dir), forgetWriteAheadLogs(l.dir), forgetUnfinished(l.dir))
 }
 
 func (o *Options) defaults() {

@@ -104,11 +104,15 @@ func (l *Ledger) bytesOnDisk() (sum int64) {
 }
 
 func (l *Ledger) retainDay(ctx context.Context, d dayRange, rule string) error {
+	broken, _, err := l.Predecessor(ctx) // the row that says it may be among those that go: it is said again
+	if err != nil {
+		return err
+	}
 	event := func(name, sentence string) Event {
 		now := l.options.Clock().UnixNano()
 		return Event{
 			Kind: "retention", Rule: name, Start: now, End: now, Message: fmt.Sprintf(sentence, d.last-d.first+1, dayName(d.day), rule),
-			Retention: &Retention{Day: dayName(d.day), First: int64(d.first), Last: int64(d.last), Reason: rule},
+			Retention: &Retention{Day: dayName(d.day), First: int64(d.first), Last: int64(d.last), Reason: rule}, Predecessor: broken,
 		}
 	}
 	if err := l.Append(ctx, event("intent", "The content of %d rows of %s will be taken away (%s); their hashes stay.")); err != nil {

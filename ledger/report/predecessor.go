@@ -2,22 +2,24 @@ package report
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"netaudit/ledger"
 )
 
-// predecessor looks whether the log follows a damaged one, which its first row says. That stays an alarm, whatever the window, until the configuration acknowledges it.
+// predecessor looks whether the log follows a damaged one. That stays an alarm, whatever the window and whatever retention took away, until the configuration acknowledges it.
 func (c *collector) predecessor(ctx context.Context, src Source) error {
-	return src.Rows(ctx, 0, func(row ledger.Row) bool {
-		e, err := ledger.ParseEvent(row.JSON)
-		if err != nil || row.Seq != 0 || e.Kind != "lifecycle" || e.Rule != "restarted" { // the window's own reading reports damage
-			return false
-		}
-		if p := e.Predecessor; p == nil || !slices.Contains(c.rules.Acknowledged, p.Origin) && !slices.Contains(c.rules.Acknowledged, p.Kept) {
-			c.fire("A1", 1, row.Seq)
-			c.broken = e.Message
-		}
-		return false
-	})
+	p, seq, err := src.Predecessor(ctx)
+	if damage := (*ledger.DamagedError)(nil); errors.As(err, &damage) {
+		c.fire("A1", 1)
+		c.broken = "The log is damaged at " + damage.Where + ": " + damage.Detail + "."
+		return nil
+	}
+	if err != nil || p == nil || slices.Contains(c.rules.Acknowledged, p.Origin) || slices.Contains(c.rules.Acknowledged, p.Kept) {
+		return err
+	}
+	c.fire("A1", 1, seq)
+	c.broken = p.Sentence()
+	return nil
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,5 +56,45 @@ func TestLogThatFollowsADamagedOneIsAnAlarmUntilItIsAcknowledged(t *testing.T) {
 				t.Errorf("acknowledged %q: %s, %q", c.acknowledged, r.Verdict, r.Sentence)
 			}
 		}
+	}
+}
+
+// TestRetentionDoesNotForgetADamagedLog takes every day away up to the present one, twice, and looks whether the alarm about the log before stays.
+func TestRetentionDoesNotForgetADamagedLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	open := func(o ledger.Options) *ledger.Ledger {
+		t.Helper()
+		o.Clock = func() time.Time { return now }
+		l, err := ledger.Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	l := open(ledger.Options{Create: true})
+	old := l.Origin()
+	if err := errors.Join(l.Close(), os.Remove(filepath.Join(dir, "keys", "checkpoint"))); err != nil {
+		t.Fatal(err)
+	}
+	l = open(ledger.Options{Continue: true})
+	for range 2 {
+		now = now.AddDate(0, 0, 3)
+		if err := errors.Join(l.Append(t.Context(), ledger.Event{Kind: "lifecycle", Rule: "start", Start: now.UnixNano()}), l.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := l.Retain(t.Context(), ledger.Policy{MaxAge: 24 * time.Hour}); err != nil || done.Days == 0 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		if _, err := l.Row(0); !errors.Is(err, ledger.ErrWithheld) {
+			t.Fatalf("row 0: %v", err)
+		}
+		r, err := Build(t.Context(), l, now.Add(-time.Hour), now.Add(time.Hour), Rules{Install: "host", Now: now})
+		if err != nil || r.Verdict != Alarm || r.Findings[0].Rule != "A1" || !strings.Contains(r.Sentence, old) || r.Findings[0].Seqs[0] != l.Size()-1 {
+			t.Errorf("%v, %q, %+v, %v", r.Verdict, r.Sentence, r.Findings, err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }

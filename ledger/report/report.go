@@ -23,6 +23,7 @@ type Source interface {
 	Hours
 	AfterRow(ctx context.Context, seq uint64) (*ledger.Hour, error)
 	CalledBefore(ctx context.Context, seq uint64) (called func(dest string) bool, oldest time.Time, err error)
+	Predecessor(ctx context.Context) (p *ledger.Predecessor, seq uint64, err error)
 	LastSeal() *proof.Seal
 	SealVerifierKey() string
 	Witnessed() []ledger.Witnessed
@@ -228,7 +229,7 @@ func Build(ctx context.Context, src Source, from, to time.Time, r Rules) (Report
 		c.report.Held = &Held{held[0].Size, held[0].Name, held[0].Time.UTC()}
 	}
 	if err := c.predecessor(ctx, src); err != nil {
-		return Report{}, fmt.Errorf("read the first row: %w", err)
+		return Report{}, fmt.Errorf("look for a log before this one: %w", err)
 	}
 	if err := c.seals(ctx, src); err != nil {
 		return Report{}, err

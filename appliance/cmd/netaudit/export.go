@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func (c *exportBundleCommand) Run(s *session) error {
 		}
 		return c.write(s, s.stdout)
 	}
-	f, err := renameio.NewPendingFile(c.Out, renameio.WithPermissions(0o600))
+	f, err := renameio.NewPendingFile(c.Out, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(c.Out)))
 	if err != nil {
 		return fmt.Errorf("write the bundle: %w", err)
 	}
