@@ -63,11 +63,16 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 		"ldap.pcap":      {"ldap", "ldap over TLS"},
 		"ssh.pcap":       {"ssh  "},
 		"web.pcap":       {"http 1.1", "http 1.1", "websocket 1.1", "http 2"},
-		"ech.pcap":       {"https public.example hidden"},
-		"dtls.pcap":      {"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de"},
-		"vxlan.pcap":     {"http 1.1 in vxlan:42"},
-		"ftp.pcap":       {"ftp", "ftp over TLS"},
-		"xmpp.pcap":      {"xmpp over TLS"},
+		"ech.pcap": {
+			"https api.partner.example grease_like", "https api.partner.example grease_like",
+			"https elsewhere.example offered for elsewhere.example", "https elsewhere.example offered for elsewhere.example",
+			"https public.example configured for license.mit-odoo.de", "https public.example configured for license.mit-odoo.de", "https public.example configured for license.mit-odoo.de",
+			"https www.partner.example refused", "https www.partner.example refused",
+		},
+		"dtls.pcap":  {"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de"},
+		"vxlan.pcap": {"http 1.1 in vxlan:42"},
+		"ftp.pcap":   {"ftp", "ftp over TLS"},
+		"xmpp.pcap":  {"xmpp over TLS"},
 		"quic2.pcap": {
 			"quic v2.partner.example", "quic negotiated.partner.example", "quic retry.partner.example", "quic early.partner.example", "quic early.partner.example resumed early",
 			"doq dns.partner.example", "quic refused.partner.example server no_application_protocol",
@@ -103,7 +108,7 @@ func summary(e ledger.Event) string {
 		for _, also := range []struct {
 			is   bool
 			text string
-		}{{e.TLS.ECH, "hidden"}, {e.TLS.Resumed, "resumed"}, {e.TLS.EarlyData, "early"}, {e.TLS.Alert != "", e.TLS.Alert}} {
+		}{{e.TLS.ECH, e.TLS.ECHKind}, {e.TLS.HidesName(), "for " + e.Dst.Host}, {e.TLS.Resumed, "resumed"}, {e.TLS.EarlyData, "early"}, {e.TLS.Alert != "", e.TLS.Alert}} {
 			if also.is {
 				text += " " + also.text
 			}

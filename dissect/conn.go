@@ -271,19 +271,30 @@ func (e *Engine) contradicted(c *conn) {
 func (e *Engine) name(c *conn) {
 	f := &c.flow
 	switch {
-	case f.TLS != nil && f.TLS.SNI != "":
+	case f.TLS != nil && f.TLS.SNI != "" && f.TLS.ECH != ECHConfigured:
 		f.Host, f.HostSource = f.TLS.SNI, HostSNI
 	case f.HTTP != nil && f.HTTP.Host != "":
 		f.Host, f.HostSource = f.HTTP.Host, HostHTTP
 	case c.target != "":
 		f.Host, f.HostSource = c.target, HostProxy
 	case f.HostSource == HostNone:
-		if name, ok := e.config.Names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start); ok {
+		if name, ok := e.told(f); ok {
 			f.Host, f.HostSource = name, HostDNS
 		} else if f.TLS != nil && f.TLS.Cert != nil && len(f.TLS.Cert.SAN) > 0 {
 			f.Host, f.HostSource = f.TLS.Cert.SAN[0], HostCert
+		} else if f.TLS != nil && f.TLS.SNI != "" {
+			f.Host, f.HostSource = f.TLS.SNI, HostSNI
 		}
 	}
+}
+
+// told returns the name that DNS gave the destination: to this client, or to the host that it is an address of.
+func (e *Engine) told(f *Flow) (string, bool) {
+	name, ok := e.config.Names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start)
+	if !ok && e.config.Local(f.Src.Addr()) {
+		return e.config.Names.LookupOnHost(f.Dst.Addr(), f.Start)
+	}
+	return name, ok
 }
 
 func baseChannel(proto uint8) string {

@@ -179,7 +179,10 @@ func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, no
 			continue
 		}
 		if s, ok := m.Service(r); ok {
-			t.ECH = t.ECH || s.ECH
+			if len(s.ECH) > 0 {
+				t.ECH = true
+				e.learnECH(s.ECH, r.TTL, now)
+			}
 			for _, addr := range s.Hints {
 				e.config.Names.Add(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
 			}

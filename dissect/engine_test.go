@@ -340,6 +340,23 @@ func TestAnswersNameLaterFlowsOfTheSameClientOnly(t *testing.T) {
 	}
 }
 
+// TestAnswersOfAResolverOnTheHostNameItsCalls: a stub on loopback answers from its cache, and the calls that follow leave from another address.
+func TestAnswersOfAResolverOnTheHostNameItsCalls(t *testing.T) {
+	names := NewNames(0)
+	names.Add(netip.MustParseAddr("127.0.0.53"), netip.MustParseAddr("203.0.113.9"), "cached.example", 60, time.Unix(1_700_000_000, 0).UnixNano())
+	for local, want := range map[bool]string{true: "cached.example", false: ""} {
+		c := &collector{}
+		e := New(Config{Names: names, Local: func(netip.Addr) bool { return local }}, c)
+		w := newWire(t)
+		p := w.datagram(true, 4444, []byte("hello"))
+		e.Packet(&p)
+		e.Close()
+		if f := c.only(t, 1)[0]; f.Host != want {
+			t.Errorf("address of this host %v: %q names %s, want %q", local, f.Host, f.Dst, want)
+		}
+	}
+}
+
 func TestNameThatDNSNeverGaveThisAddressIsAContradiction(t *testing.T) {
 	n := NewNames(0)
 	client, server := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("203.0.113.9")

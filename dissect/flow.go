@@ -91,13 +91,13 @@ type Flow struct {
 // TLS is what a handshake said in the clear.
 type TLS struct {
 	Version     string // negotiated when the ServerHello was seen, else the highest offered: "1.0" … "1.3", "dtls1.2"
-	SNI         string // lower case ASCII; "" when absent. With ECH the outer name, which says little
+	SNI         string // lower case ASCII; "" when absent. With ECH that is real the outer name, which says little
 	ALPN        string // chosen by the server when visible, else the client's first offer
 	Cipher      string // IANA name of the chosen suite, "" when no ServerHello was seen
 	Group       string // IANA name of the key exchange group, "" when unknown
 	JA3, JA3S   string // MD5, lower-case hex
 	JA4         string // FoxIO JA4 (client; BSD-3)
-	ECH         bool   // the ClientHello carries encrypted_client_hello (so SNI is the outer name)
+	ECH         ECH    // what the client's encrypted_client_hello is worth
 	Resumed     bool
 	EarlyData   bool   // the client sent data before the server answered (RFC 8446 §2.3)
 	Retry       bool   // the server asked for another hello (RFC 8446 §4.1.4, RFC 6347 §4.2.1)
@@ -107,6 +107,19 @@ type TLS struct {
 	Cert        *Certificate
 	CertNames   CertNames
 }
+
+// ECH says what the extension encrypted_client_hello of a hello is worth. Clients without keys send one that means nothing and is made to look the same (GREASE, RFC 9849
+// §6.2); what DNS said before tells them apart.
+type ECH uint8
+
+// Offered and Configured hide the true name. What looks like GREASE, and what the server did not take, hides nothing.
+const (
+	ECHNone       ECH = iota
+	ECHOffered        // nothing tells whether the SNI is the true name
+	ECHConfigured     // the SNI is the public name of keys that DNS gave: the true one is encrypted
+	ECHGreaseLike     // DNS gave this client the address for the SNI, as for any call by its name
+	ECHRefused        // the server chose a version without it: the SNI is the name that it answered for
+)
 
 // CertNames says whether the certificate is for the host that was asked for.
 type CertNames uint8

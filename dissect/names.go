@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"netaudit/tap/decode"
 )
@@ -18,9 +19,22 @@ type Names struct {
 	seed hashSeed
 	tags [][namesInSet]uint16 // a power of two; other bits of the keys' hashes than those that choose the set, 0 for a free place
 	sets [][namesInSet]nameEntry
+	ech  echNames
+
+	resolver atomic.Bool // a name server on this host has answered
 }
 
 type nameKey struct{ client, address decode.Bits }
+
+// keyOf takes all loopback addresses for one client: this host, which asks a name server of its own.
+func keyOf(client, address netip.Addr) nameKey {
+	if client.IsLoopback() {
+		client = thisHost
+	}
+	return nameKey{decode.BitsOf(client), decode.BitsOf(address)}
+}
+
+var thisHost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 type nameEntry struct {
 	key     nameKey
@@ -55,7 +69,10 @@ func (n *Names) Add(client, address netip.Addr, name string, ttl uint32, now int
 	if name == "" {
 		return
 	}
-	k := nameKey{decode.BitsOf(client), decode.BitsOf(address)}
+	if client.IsLoopback() {
+		n.resolver.Store(true)
+	}
+	k := keyOf(client, address)
 	expires := now + int64(max(ttl, leastTTL))*1e9 + nameGrace
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -85,7 +102,7 @@ func (e *nameEntry) add(name string, expires int64) {
 
 // Lookup returns the newest name that client was told for address, if that is still good at now.
 func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
-	k := nameKey{decode.BitsOf(client), decode.BitsOf(address)}
+	k := keyOf(client, address)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if e := n.good(&k, now); e != nil {
@@ -94,9 +111,22 @@ func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
 	return "", false
 }
 
+// LookupOnHost is Lookup for what the name servers on this host answered at its loopback addresses. All of the host's programs ask them, whatever address they call from.
+func (n *Names) LookupOnHost(address netip.Addr, now int64) (string, bool) {
+	if !n.resolver.Load() {
+		return "", false
+	}
+	return n.Lookup(thisHost, address, now)
+}
+
+// GaveOnHost is Gave for what the name servers on this host answered.
+func (n *Names) GaveOnHost(address netip.Addr, name string, now int64) bool {
+	return n.resolver.Load() && n.Gave(thisHost, address, name, now)
+}
+
 // Contradicts returns the newest name that client was told for address, if it was told names for it and none of them is name.
 func (n *Names) Contradicts(client, address netip.Addr, name string, now int64) (told string, ok bool) {
-	k := nameKey{decode.BitsOf(client), decode.BitsOf(address)}
+	k := keyOf(client, address)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.good(&k, now)
@@ -104,6 +134,15 @@ func (n *Names) Contradicts(client, address netip.Addr, name string, now int64) 
 		return "", false
 	}
 	return e.names[0], true
+}
+
+// Gave says whether client was told name, perhaps among others, for address, and that is still good at now.
+func (n *Names) Gave(client, address netip.Addr, name string, now int64) bool {
+	k := keyOf(client, address)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.good(&k, now)
+	return e != nil && slices.Contains(e.names[:], name)
 }
 
 // good returns what is known about k and has not expired, else nil. n is locked.

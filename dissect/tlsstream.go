@@ -111,12 +111,17 @@ func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
 		f = e.tls.take()
 		*f = TLS{}
 	}
-	f.SNI, f.ECH, f.EarlyData, f.StartTLS = e.hostName(h.ServerName), h.ECH, h.EarlyData, t.startTLS
+	f.SNI, f.EarlyData, f.StartTLS = e.hostName(h.ServerName), h.EarlyData, t.startTLS
+	if h.ECH {
+		f.ECH = e.judgeECH(c, f.SNI, h.ECHConfig)
+	}
 	if err == nil { // of a hello that is cut they would be somebody else's
 		f.JA3, f.JA4 = e.hellos.prints.Client(h, t.transport)
 	}
 	if !t.server {
 		f.Version = tls.VersionName(h.HighestVersion())
+	} else {
+		t.refuseECH(f)
 	}
 	if len(h.ALPN) > 0 && (!t.server || t.modern) {
 		f.ALPN = e.text(h.ALPN[0])
@@ -159,6 +164,8 @@ func (t *handshake) serverHello(e *Engine, c *conn, body []byte) {
 		f.Resumed = h.PSK
 		return
 	}
+	t.refuseECH(f)
+	e.name(c)
 	f.ALPN = e.text(h.ALPN) // "" when the server chose none
 	f.Resumed = t.client && len(h.SessionID) > 0 && string(h.SessionID) == string(t.session[:t.sessionN])
 }

@@ -81,6 +81,7 @@ type TLS struct {
 	JA3, JA3S, JA4             string
 	Cert                       *Cert
 	ECH, Resumed               bool
+	ECHKind                    string // what ECH is worth: offered configured grease_like refused; "" in older rows
 	StartTLS                   string
 	Group                      string // of the key exchange
 	Alert                      string // last alert in the clear: who and which, "server unknown_ca"
@@ -88,6 +89,10 @@ type TLS struct {
 	EarlyData, Retry           bool
 	CertNames                  string // host: the certificate is for the SNI; other: it is not
 }
+
+// HidesName says whether the call's true name may stand where only its server can read it. An ECH extension that looks like GREASE, or that the server refused, hides none; rows that do
+// not tell what theirs is worth are taken for the worse.
+func (t *TLS) HidesName() bool { return t.ECH && t.ECHKind != "grease_like" && t.ECHKind != "refused" }
 
 // Cert is the server's leaf certificate.
 type Cert struct {

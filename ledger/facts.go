@@ -161,7 +161,7 @@ func eachFactOfCall(e *Event, yield func(kind FactKind, value string, t Tally)) 
 		yield(FactNameless, "", t)
 	}
 	// A name server is asked by its address; what it is asked stands in rows of its own.
-	if e.Dst.Host == "" && e.Channel != "dns" || e.TLS != nil && e.TLS.ECH {
+	if e.Dst.Host == "" && e.Channel != "dns" || e.TLS != nil && e.TLS.HidesName() {
 		yield(FactHidden, "", t)
 	}
 }

@@ -115,10 +115,14 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "state":
 			e.State = r.text(value)
 		case "tls":
+			r.tls = TLS{}
+			e.TLS = &r.tls
 			members(value, func(key, value []byte) {
-				if string(key) == "ech" && string(value) == "true" {
-					r.tls = TLS{ECH: true}
-					e.TLS = &r.tls
+				switch string(key) {
+				case "ech":
+					r.tls.ECH = string(value) == "true"
+				case "ech_kind":
+					r.tls.ECHKind = r.text(value)
 				}
 			})
 		}

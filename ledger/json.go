@@ -322,6 +322,7 @@ func (e *encoder) tls(t *TLS) {
 	e.text("cipher", t.Cipher)
 	e.flag("early_data", t.EarlyData)
 	e.flag("ech", t.ECH)
+	e.text("ech_kind", t.ECHKind)
 	e.flag("established", t.Established)
 	e.text("group", t.Group)
 	e.text("ja3", t.JA3)

@@ -106,6 +106,7 @@ type wireTLS struct {
 	JA4      string    `json:"ja4"`
 	Cert     *wireCert `json:"cert"`
 	ECH      bool      `json:"ech"`
+	ECHKind  string    `json:"ech_kind"`
 	Resumed  bool      `json:"resumed"`
 	StartTLS string    `json:"starttls"`
 
@@ -264,7 +265,7 @@ func (w *wireTLS) tls() *TLS {
 	}
 	t := &TLS{
 		Version: w.Version, SNI: w.SNI, ALPN: w.ALPN, Cipher: w.Cipher, JA3: w.JA3, JA3S: w.JA3S, JA4: w.JA4,
-		ECH: w.ECH, Resumed: w.Resumed, StartTLS: w.StartTLS,
+		ECH: w.ECH, ECHKind: w.ECHKind, Resumed: w.Resumed, StartTLS: w.StartTLS,
 		Group: w.Group, Alert: w.Alert, Established: w.Established, EarlyData: w.EarlyData, Retry: w.Retry, CertNames: w.CertNames,
 	}
 	if c := w.Cert; c != nil {

@@ -202,7 +202,7 @@ func TestBothWaysOfReadingARowAddUpTheSame(t *testing.T) {
 			e.Evidence.Reason, e.Addon.OnBehalfOf, e.Rule, e.Process.Role = host, host, "A1", "odoo_http"
 			e.Direction, e.Party.Class, e.Evidence.Conflicts, e.TLS.ECH = "outbound", "mit_bound", []string{host}, true
 			for _, change := range []func(){
-				func() {}, func() { e.HasNew = false }, func() { e.Evidence.Conflicts = nil }, func() { e.TLS.ECH = false }, func() { e.Addon = nil }, func() { e.Process = nil }, func() { e.Direction = "inbound" },
+				func() {}, func() { e.HasNew = false }, func() { e.Evidence.Conflicts = nil }, func() { e.TLS.ECHKind = "grease_like" }, func() { e.TLS.ECHKind = host }, func() { e.TLS.ECH = false }, func() { e.Addon = nil }, func() { e.Process = nil }, func() { e.Direction = "inbound" },
 				func() { e.Kind = "heartbeat" }, func() { e.Kind, e.Rule = "lifecycle", "start" }, func() { e.Rule = "stop" }, func() { e.Kind, e.Gap.Reason = "gap", "interface_down" }, func() { e.End = 0 },
 				func() { e.Kind, e.Rule = "finding", "A1" }, func() { e.Kind, e.DNS.Zone = "dns", &Zone{Queries: 200, Names: 150, Bytes: 9000, Entropy: 400} },
 			} {

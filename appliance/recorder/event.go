@@ -134,7 +134,7 @@ func (r *Recorder) flowRowSpace(f *dissect.Flow) *row {
 func setTLS(out *ledger.TLS, t *dissect.TLS) {
 	*out = ledger.TLS{
 		Version: t.Version, SNI: t.SNI, ALPN: t.ALPN, Cipher: t.Cipher, JA3: t.JA3, JA3S: t.JA3S, JA4: t.JA4, Group: t.Group, Alert: t.Alert,
-		ECH: t.ECH, Resumed: t.Resumed, Established: t.Established, EarlyData: t.EarlyData, Retry: t.Retry, StartTLS: t.StartTLS,
+		ECH: t.ECH != dissect.ECHNone, ECHKind: echName(t.ECH), Resumed: t.Resumed, Established: t.Established, EarlyData: t.EarlyData, Retry: t.Retry, StartTLS: t.StartTLS,
 		Cert: (*ledger.Cert)(t.Cert), // shared by all flows to this server, and never changed
 	}
 	switch t.CertNames {
@@ -142,6 +142,21 @@ func setTLS(out *ledger.TLS, t *dissect.TLS) {
 		out.CertNames = "host"
 	case dissect.CertNamesOther:
 		out.CertNames = "other"
+	}
+}
+
+func echName(kind dissect.ECH) string {
+	switch kind {
+	case dissect.ECHOffered:
+		return "offered"
+	case dissect.ECHConfigured:
+		return "configured"
+	case dissect.ECHGreaseLike:
+		return "grease_like"
+	case dissect.ECHRefused:
+		return "refused"
+	default:
+		return ""
 	}
 }
 

@@ -76,7 +76,7 @@ func TestServiceRecordSaysWhetherHellosWillBeEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, ok := m.Service(&m.Answers[0])
-	if !ok || !s.ECH || len(s.Hints) != 1 || s.Hints[0] != netip.MustParseAddr("192.0.2.8") {
+	if !ok || string(s.ECH) != "\x00\x08\xfe\x0d\x00\x04abcd" || len(s.Hints) != 1 || s.Hints[0] != netip.MustParseAddr("192.0.2.8") {
 		t.Errorf("%+v %v, want keys for ECH and one hint", s, ok)
 	}
 	if got := string(m.AppendData(nil, &m.Answers[0])); got != "1 . alpn=h3 hint=192.0.2.8 ech" {

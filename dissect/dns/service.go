@@ -28,7 +28,7 @@ type Service struct {
 	ALPN     []string
 	Port     uint16
 	Hints    []netip.Addr // addresses that clients may use without asking further
-	ECH      bool         // the record gives keys for Encrypted Client Hello
+	ECH      []byte       // configurations for Encrypted Client Hello (RFC 9848), as long as the message; nil: none
 }
 
 // Service reads the data of an SVCB or HTTPS record.
@@ -74,7 +74,7 @@ func (s *Service) parameter(key uint16, value []byte) {
 	case keyIPv6Hint:
 		s.hints(value, 16)
 	case keyECH:
-		s.ECH = len(value) > 0
+		s.ECH = value
 	}
 }
 
@@ -110,7 +110,7 @@ func (s *Service) appendTo(b []byte) []byte {
 		}
 		b = a.AppendTo(b)
 	}
-	if s.ECH {
+	if len(s.ECH) > 0 {
 		b = append(b, " ech"...)
 	}
 	return b

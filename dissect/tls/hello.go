@@ -57,6 +57,7 @@ type ClientHello struct {
 	ServerName    []byte   // as it was sent, see CleanName; empty when absent
 	ALPN          [][]byte // at most 32
 	ECH           bool
+	ECHConfig     uint8 // id of the configuration that ECH says it uses; any number when it means nothing
 	EarlyData     bool
 	SessionID     []byte
 }
@@ -142,7 +143,7 @@ func (h *ClientHello) extension(kind uint16, data cryptobyte.String) {
 	case extEarlyData:
 		h.EarlyData = true
 	case extEncryptedClientHello:
-		h.ECH = true
+		h.encryptedHello(data)
 	}
 }
 

@@ -92,6 +92,12 @@ func FuzzHellos(f *testing.F) {
 				t.Errorf("JA4 %q has %d characters, want 36", ja4, len(ja4))
 			}
 		}
+		configs := 0
+		EachECHConfig(body, func(c ECHConfig) {
+			if configs++; configs > mostConfigs || len(c.PublicName) == 0 {
+				t.Errorf("%d configurations, the last for %q", configs, c.PublicName)
+			}
+		})
 		var s ServerHello
 		if s.Parse(body) == nil && p.Server(&s) != s.JA3S() {
 			t.Errorf("JA3S of %+v", s)

@@ -32,7 +32,7 @@ func randomCall(r *rand.Rand, i int) ledger.Event {
 	case 1:
 		e.Evidence.Conflicts = []string{"path says other"}
 	case 2:
-		e.TLS = &ledger.TLS{ECH: true}
+		e.TLS = &ledger.TLS{ECH: true, ECHKind: pick("", "offered", "configured", "grease_like", "refused")}
 	case 3:
 		return ledger.Event{Kind: "lifecycle", Rule: pick("recovered", "stop"), Message: "x"}
 	case 4:

@@ -146,6 +146,15 @@ func TestEveryRuleFiresForItsReasonAlone(t *testing.T) {
 		{"an encrypted name", Attention, []string{"T4"}, func(w *world) {
 			w.call("front.example", "third_party", "shop", 1, func(e *ledger.Event) { e.TLS = &ledger.TLS{Version: "1.3", SNI: "front.example", ECH: true} })
 		}, nil},
+		{"a name behind keys that DNS gave", Attention, []string{"T4"}, func(w *world) {
+			w.call("front.example", "third_party", "shop", 1, func(e *ledger.Event) { e.TLS = &ledger.TLS{SNI: "front.example", ECH: true, ECHKind: "configured"} })
+		}, nil},
+		{"a browser's ECH without keys hides nothing", AllClear, nil, func(w *world) {
+			w.call("front.example", "third_party", "shop", 1, func(e *ledger.Event) { e.TLS = &ledger.TLS{SNI: "front.example", ECH: true, ECHKind: "grease_like"} })
+		}, nil},
+		{"nor does ECH that the server refused", AllClear, nil, func(w *world) {
+			w.call("front.example", "third_party", "shop", 1, func(e *ledger.Event) { e.TLS = &ledger.TLS{SNI: "front.example", ECH: true, ECHKind: "refused"} })
+		}, nil},
 		{"a disguised caller elsewhere", Attention, []string{"T7"}, func(w *world) {
 			w.call("api.example", "third_party", "shop", 1, func(e *ledger.Event) { e.Evidence.Conflicts = []string{"x"} })
 		}, nil},

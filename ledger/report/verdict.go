@@ -21,7 +21,7 @@ var ruleTexts = []struct{ id, title, sentence string }{
 	{"T1", "Not everything was watched", "%d gaps: part of this time, or some packets, could not be seen."},
 	{"T2", "Calls without a name", "%d calls left without an addon or a process that could be named."},
 	{"T3", "New destinations", "%d calls went where none had gone before."},
-	{"T4", "Hidden destinations", "%d calls went to addresses without a visible name."},
+	{"T4", "Hidden destinations", "%d calls did not show where they went: there is no name, or one that may stand in front of an encrypted one."},
 	{"T6", "A daily seal is overdue", "The last day that is over has no seal: its rows could still be rewritten by whoever gets hold of this host."},
 	{"T7", "Disguised call", "%d calls to third parties came from code whose names contradict each other."},
 	{"T8", "Recovered after a crash", "%d times netaudit had to recover its log after a crash."},

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, QUIC in its corners, DNS over streams, HTTP's rarer forms, links, losses.
+# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, ECH, QUIC in its corners, DNS over streams, HTTP's rarer forms, links, losses.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 iptables tcpdump openssl curl nginx-light squid-openssl microsocks dante-server
-# dnsmasq-base iputils-ping vsftpd prosody gnutls-bin unbound knot-dnsutils python3-zeroconf chrony nghttp2-proxy redis-server redis-tools go
+# dnsmasq-base iputils-ping vsftpd prosody gnutls-bin unbound knot-dnsutils python3-zeroconf chrony nghttp2-proxy redis-server redis-tools chromium go
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-peers
@@ -132,6 +132,21 @@ done
 true
 SH
 	record tls2 $inside sh "$work/tls2.sh"
+fi
+
+# Encrypted Client Hello: with keys from DNS, with keys from elsewhere, without any question, and what a browser sends to each kind of server.
+if wanted ech; then
+	(cd "$here/../../.." && go build -o "$work/echpeers" ./tap/testdata/captures/echpeers)
+	$inside ip addr add 203.0.113.99/32 dev lo # all calls come from here, so that what a client was told can name them
+	for n in 10 11 12 13; do $inside ip route change local 203.0.113.$n dev lo table local src 203.0.113.99; done
+	echo "nameserver 203.0.113.12" >"/etc/netns/$ns/resolv.conf"
+	cat >"$work/ech.sh" <<SH
+for host in license.mit-odoo.de api.partner.example www.partner.example; do
+	timeout -k 5 20 chromium --headless=new --no-sandbox --disable-gpu --user-data-dir=$work/profile-\$host --ignore-certificate-errors --disable-background-networking \
+		--disable-component-update --disable-sync --no-first-run --virtual-time-budget=3000 --dump-dom https://\$host/
+done
+SH
+	record ech $inside "$work/echpeers" "$work/cert.pem" "$work/key.pem" sh "$work/ech.sh"
 fi
 
 if wanted quic2; then

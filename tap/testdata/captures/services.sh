@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes the captures of servers of many kinds beside this script anew: TLS in its corners, DTLS, ECH, mail, databases, SSH, LDAP, HTTP/2, WebSocket, DNS, ICMP, VXLAN.
+# Makes the captures of servers of many kinds beside this script anew: TLS in its corners, DTLS, mail, databases, SSH, LDAP, HTTP/2, WebSocket, DNS, ICMP, VXLAN.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 iputils-ping tcpdump openssl curl nginx-light dnsmasq-base knot-dnsutils
 # python3 python3-aiosmtpd python3-websockets dovecot-imapd dovecot-pop3d postgresql mariadb-server redis-server openssh-server slapd ldap-utils go
 set -eu
@@ -38,9 +38,6 @@ serve openssl s_server $cert -accept 203.0.113.11:4434 -dtls1_2 -mtu 512
 serve openssl s_server $cert -accept 203.0.113.11:4435 -dtls -cipher 'ALL:@SECLEVEL=0' -min_protocol DTLSv1 -mtu 1400
 sleep 1
 record dtls $inside sh -c 'for a in "4434 -dtls1_2 -mtu 300" "4435 -dtls1 -cipher ALL:@SECLEVEL=0 -mtu 1400"; do set -- $a; port=$1; shift; (echo hello; sleep 1) | timeout 4 openssl s_client -connect 203.0.113.11:$port "$@" -servername upload.mit-odoo.de; done; true'
-
-(cd "$here/../../.." && go build -o "$work/echclient" ./tap/testdata/captures/echclient)
-record ech $inside "$work/echclient" 203.0.113.12:443 "$work/cert.pem" "$work/key.pem"
 
 # Mail: a message in the clear, mailboxes over IMAP and POP3, and with STARTTLS.
 cat >"$work/smtpd.py" <<'PY'
