@@ -221,12 +221,14 @@ func AddOwner(e *ledger.Event, o *attribution.Owner) {
 		return
 	}
 	ev := o.Evidence
-	conflicts := ev.Conflicts
-	if e.Evidence != nil { // what the names of the destination contradict
-		conflicts = append(slices.Clip(conflicts), e.Evidence.Conflicts...)
+	conflicts, reason := ev.Conflicts, ev.Reason
+	if said := e.Evidence; said != nil { // what the names of the destination contradict, and who answers
+		conflicts = append(slices.Clip(conflicts), said.Conflicts...)
+		reason = strings.TrimPrefix(reason+"; "+said.Reason, "; ")
+		reason = strings.TrimSuffix(reason, "; ")
 	}
 	e.Evidence = &ledger.Evidence{
-		Source: ev.Source, Confidence: ev.Confidence, Reason: ev.Reason, TID: int64(ev.TID),
+		Source: ev.Source, Confidence: ev.Confidence, Reason: reason, TID: int64(ev.TID),
 		Candidates: ev.Candidates, Conflicts: conflicts, LatencyUS: ev.Latency.Microseconds(),
 	}
 	if e.Kind == "flow" { // the stack stands once a call, on its flow row; dns and http rows carry the flow's id

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -78,9 +79,22 @@ func (r *Recorder) writeServed(q *request) {
 			Reason: "answered before its thread could be seen",
 		}
 	}
-	if o.Addon != nil || o.Process != nil && q.row.Direction == "inbound" {
+	if o.Process != nil && (q.row.Direction == "inbound" || strings.HasPrefix(o.Process.Role, "odoo_")) {
 		r.emitOwned(q.row, &o)
 		return
 	}
-	r.emit(q.call, q.row) // a local request then has the caller's process, as its connection has
+	// What another program of this host answers is a call of its caller, as the connection is.
+	if o.Process == nil {
+		q.row.Evidence = noted(q.row.Evidence, "who answers is not known: "+o.Evidence.Reason)
+	}
+	r.emit(q.call, q.row)
+}
+
+// noted adds a reason to what a row says of its evidence before its owner is known.
+func noted(e *ledger.Evidence, reason string) *ledger.Evidence {
+	if e == nil {
+		return &ledger.Evidence{Reason: reason}
+	}
+	e.Reason = reason
+	return e
 }

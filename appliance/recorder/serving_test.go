@@ -68,3 +68,41 @@ func TestRequestThatNobodyIsAskedAboutHasTheConnectionsOwner(t *testing.T) {
 		t.Errorf("%d questions, rows %+v", len(a.questions), *events)
 	}
 }
+
+// servedLocally lets a program of this host send a request to another; server is who is said to answer.
+func servedLocally(t *testing.T, server attribution.Owner) ledger.Event {
+	t.Helper()
+	a := &slowAsker{}
+	r, events := newRecorder(t, a)
+	f := outboundFlow()
+	f.Direction = dissect.Local
+	r.FlowOpened(f)
+	caller := owner("")
+	caller.Addon, caller.Evidence.Reason = nil, "no addon on the stack of the calling thread"
+	a.questions[0](caller)
+	h := &dissect.HTTP{Method: "POST", Path: "/jsonrpc", Start: 10, End: 20}
+	r.HTTPBegan(f, h)
+	r.HTTPRequest(f, h)
+	a.questions[1](server)
+	if len(*events) != 1 {
+		t.Fatalf("%d rows", len(*events))
+	}
+	return (*events)[0]
+}
+
+func TestRowOfALocalRequestSaysWhyItsControllerIsNotKnown(t *testing.T) {
+	said := attribution.Evidence{Source: attribution.SourceProcess, Confidence: attribution.ConfidenceExact, Reason: "no controller was seen"}
+	odoo := servedLocally(t, attribution.Owner{Process: &attribution.Process{PID: 8069, Role: "odoo_http"}, Evidence: said})
+	if odoo.Process.PID != 8069 || odoo.Evidence.Reason != "no controller was seen" {
+		t.Errorf("answered by Odoo: %+v, %+v", odoo.Process, odoo.Evidence)
+	}
+	other := servedLocally(t, attribution.Owner{Process: &attribution.Process{PID: 80, Role: "other"}, Evidence: said})
+	if other.Process.PID != 42 || other.Evidence.Reason != "no addon on the stack of the calling thread" {
+		t.Errorf("answered by another program: %+v, %+v", other.Process, other.Evidence)
+	}
+	said.Reason = "nobody had accepted the connection"
+	nobody := servedLocally(t, attribution.Owner{Evidence: said})
+	if nobody.Process.PID != 42 || !strings.HasSuffix(nobody.Evidence.Reason, "thread; who answers is not known: nobody had accepted the connection") {
+		t.Errorf("answered by nobody who is known: %+v, %+v", nobody.Process, nobody.Evidence)
+	}
+}

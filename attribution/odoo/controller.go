@@ -1,5 +1,7 @@
 package odoo
 
+import "slices"
+
 // Controller finds the addon that answers an HTTP request: what odoo.http's wrapper of a routed method calls. The outermost wrapper counts: an override of a controller answers, also when
 // it lets the overridden one do the work. ok is false while no controller runs, as for static files.
 func Controller(frames []Frame, addonsPaths []string) (step Step, ok bool) {
@@ -24,4 +26,9 @@ func Controller(frames []Frame, addonsPaths []string) (step Step, ok bool) {
 func routed(f Frame) bool {
 	name := methodOf(f)
 	return name == "route_wrapper" || name == "response_wrap"
+}
+
+// Answered says that the controller of a request has returned and its page is made now, which odoo.http.Response does afterwards.
+func Answered(frames []Frame) bool {
+	return slices.ContainsFunc(frames, func(f Frame) bool { return f.Module == "odoo.http" && methodOf(f) == "flatten" })
 }

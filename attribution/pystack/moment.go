@@ -55,6 +55,21 @@ func (m moment) lasted() bool {
 	return m.turn.bound && processor == m.turn.processor && ownSwitches() == m.turn.switches
 }
 
+// Rest is a time in which a thread sleeps on. The zero value is over.
+type Rest struct {
+	moment moment
+	asleep bool
+}
+
+// Resting looks at a thread of the host.
+func Resting(pid, tid int) Rest {
+	m, asleep := begin(pid, tid, turn{})
+	return Rest{m, asleep}
+}
+
+// Lasts says that the thread has not run since Resting looked at it: its stack is what it was then.
+func (r Rest) Lasts() bool { return r.asleep && r.moment.lasted() }
+
 func sleeps(state byte) bool { return state == 'S' || state == 'D' }
 
 // restOf reads a thread's state and its context switches, "" when it is gone (proc_pid_status(5)).

@@ -273,8 +273,11 @@ func (q *question) inbound() bool { return q.about == acceptor || q.about == ser
 // waits says whether an accepted connection is still worth waiting for, after a lookup that ended with err: one that the kernel does not know will hardly come back.
 func (q *question) waits(err error) bool {
 	patience := acceptPatience
-	if err != nil {
+	switch {
+	case err != nil:
 		patience = acceptPatience / 20
+	case q.about == server:
+		patience = servingPatience
 	}
 	return time.Since(q.asked) < patience && (q.over == nil || !q.over())
 }

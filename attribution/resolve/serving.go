@@ -20,6 +20,13 @@ const (
 	lookBurst = 100
 )
 
+// A worker may wait long for its database before its controller begins: servingPatience is how long it is looked for, and how long a queue of requests may be before one is accepted. Between two looks pass at most longestLook,
+// or a twentieth of the time that has passed already.
+const (
+	servingPatience = 5 * time.Second
+	longestLook     = 5 * time.Millisecond
+)
+
 // serving names the addon whose controller answers the request on an accepted connection. The thread is known for certain: a frame of its server has the client's address as its
 // argument, and no two connections that one process holds come from the same address and port.
 func (w *witness) serving(ctx context.Context, o attribution.Owner) attribution.Owner {
@@ -47,28 +54,45 @@ func (w *witness) serving(ctx context.Context, o attribution.Owner) attribution.
 	return o
 }
 
-// controller looks until the thread is in a controller, the connection is gone, or patience ends.
+// controller looks until the thread is in a controller, or has been in it, or the response has ended, or patience ends. Before its controller a worker may wait long, as for a connection to its database: while it sleeps where it
+// was seen nobody looks again.
 func (w *witness) controller(ctx context.Context, o attribution.Owner, stacks *pystack.Process) attribution.Owner {
 	client := netip.AddrPortFrom(w.q.tuple.Remote.Addr().Unmap(), w.q.tuple.Remote.Port())
-	deadline := time.Now().Add(patience)
+	begun := time.Now()
 	o.Evidence.Reason = "no thread was seen answering this request"
-	for nap := firstNap; ; nap = nap * longerNap / 2 {
-		if w.q.over() {
-			return o
-		}
-		if t, err := stacks.Serving(client); err == nil {
-			at := time.Now()
-			frames := framesOf(t)
-			o.Process = w.describeThread(t)
-			if c, ok := odoo.Controller(frames, w.addonsPaths()); ok && w.holder.Holds(w.socket.Inode) {
-				return w.answeredBy(o, t, c, at)
+	var rest pystack.Rest
+	for nap, tid := firstNap, 0; !w.q.over(); nap = min(nap*longerNap/2, max(longestLook, time.Since(begun)/20)) {
+		if !rest.Lasts() {
+			rest = w.restOf(tid)
+			t, err := stacks.Serving(client)
+			if err == nil {
+				at, frames := time.Now(), framesOf(t)
+				o.Process, tid = w.describeThread(t), t.TID
+				if c, ok := odoo.Controller(frames, w.addonsPaths()); ok && w.holder.Holds(w.socket.Inode) {
+					return w.answeredBy(o, t, c, at)
+				}
+				o.Evidence.Reason = "no controller was seen: a static file, or answered before one could be"
+				if odoo.Answered(frames) {
+					o.Evidence.Reason = "the controller had returned before it could be seen"
+					return o
+				}
+			} else {
+				rest, tid = pystack.Rest{}, 0
 			}
-			o.Evidence.Reason = "no controller was seen: a static file, or answered before one could be"
 		}
-		if !w.holder.Holds(w.socket.Inode) || time.Now().After(deadline) || !pause(ctx, nap) {
+		if !w.holder.Holds(w.socket.Inode) || time.Since(begun) > servingPatience || !pause(ctx, nap) {
 			return o
 		}
 	}
+	return o
+}
+
+// restOf begins to watch whether a thread sleeps on, before its stack is read. Of none, 0, nothing is known.
+func (w *witness) restOf(tid int) pystack.Rest {
+	if tid == 0 {
+		return pystack.Rest{}
+	}
+	return pystack.Resting(w.process.PID, tid)
 }
 
 func (w *witness) answeredBy(o attribution.Owner, t pystack.Thread, c odoo.Step, at time.Time) attribution.Owner {

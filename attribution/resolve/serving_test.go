@@ -20,10 +20,13 @@ import (
 var webServer = map[string]string{
 	"odoo/__init__.py": "", "odoo/addons/__init__.py": "", "odoo/addons/shop/__init__.py": "", "odoo/addons/theme/__init__.py": "",
 	"odoo/http.py": `
+import time
 def route(endpoint):
     def route_wrapper(self, *args):
         return endpoint(self, *args)
     return route_wrapper
+class Response:
+    def flatten(self): time.sleep(0.4)
 `,
 	"odoo/addons/shop/__manifest__.py": "{'name': 'Shop', 'version': '19.0.2.0', 'author': 'Somebody'}",
 	"odoo/addons/shop/controllers.py": `
@@ -41,16 +44,24 @@ from odoo.addons.shop.controllers import Shop
 class Theme(Shop):
     @route
     def page(self): return super().page()
+    @route
+    def drawn(self): pass
 `,
 	"odoo-bin": `
 import http.server, time
+from odoo.http import Response
 from odoo.addons.theme.controllers import Theme
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def log_message(self, *a): pass
     def do_GET(self):
         if self.path == "/static": time.sleep(0.4)
-        else: getattr(Theme(), self.path[1:])()
+        elif self.path == "/drawn":
+            Theme().drawn()
+            Response().flatten()
+        else:
+            if "late" in self.headers["Host"]: time.sleep(0.3)
+            getattr(Theme(), self.path[1:])()
         self.send_response(204); self.end_headers()
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_address[1], flush=True)
@@ -91,37 +102,52 @@ func startWebServer(t *testing.T) string {
 // again sends a request whose response has ended before anybody looked.
 func again(t *testing.T, r *Resolver, server, path string) chan attribution.Owner {
 	t.Helper()
-	return send(t, r, server, path, func() bool { return true })
+	return askServing(t, r, connect(t, r, server), "shop", path, func() bool { return true })
 }
 
-// request sends a request and asks who answers it, as the recorder does.
-func request(t *testing.T, r *Resolver, server, path string) chan attribution.Owner {
+// request sends a request and asks who answers it, as the recorder does, until the response has come.
+func request(t *testing.T, r *Resolver, server, host, path string) chan attribution.Owner {
 	t.Helper()
 	var over atomic.Bool
-	t.Cleanup(func() { over.Store(true) })
-	return send(t, r, server, path, over.Load)
+	c := connect(t, r, server)
+	answer := askServing(t, r, c, host, path, over.Load)
+	go func() {
+		_, _ = c.Read(make([]byte, 1)) // at the end of a test that failed the connection is closed
+		over.Store(true)
+	}()
+	return answer
 }
 
-func send(t *testing.T, r *Resolver, server, path string, over func() bool) chan attribution.Owner {
+// connect returns a connection that the server has accepted.
+func connect(t *testing.T, r *Resolver, server string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp4", server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	tuple := attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(server), Remote: netip.MustParseAddrPort(c.LocalAddr().String())}
 	accepted := make(chan attribution.Owner, 1)
-	if !r.AskInbound(tuple, func(o attribution.Owner) { accepted <- o }) {
+	if !r.AskInbound(acceptedEnd(c), func(o attribution.Owner) { accepted <- o }) {
 		t.Fatal("the question was not taken")
 	}
 	if o := <-accepted; o.Process == nil {
 		t.Fatalf("nobody accepted the connection: %+v", o.Evidence)
 	}
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path); err != nil {
+	return c
+}
+
+// acceptedEnd is a connection as the server's host sees it.
+func acceptedEnd(c net.Conn) attribution.Tuple {
+	return attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: netip.MustParseAddrPort(c.LocalAddr().String())}
+}
+
+func askServing(t *testing.T, r *Resolver, c net.Conn, host, path string, over func() bool) chan attribution.Owner {
+	t.Helper()
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host); err != nil {
 		t.Fatal(err)
 	}
 	answer := make(chan attribution.Owner, 1)
-	if !r.AskServing(tuple, "GET "+path, over, func(o attribution.Owner) { answer <- o }) {
+	if !r.AskServing(acceptedEnd(c), "GET "+path, over, func(o attribution.Owner) { answer <- o }) {
 		t.Fatal("the question was not taken")
 	}
 	return answer
@@ -132,7 +158,7 @@ func TestControllerThatAnswersIsNamedAmongOthers(t *testing.T) {
 	r := resolver(t)
 	server := startWebServer(t)
 	begun := time.Now()
-	cart, page, static := request(t, r, server, "/cart"), request(t, r, server, "/page"), request(t, r, server, "/static")
+	cart, page, static := request(t, r, server, "shop", "/cart"), request(t, r, server, "shop", "/page"), request(t, r, server, "shop", "/static")
 	o := <-cart
 	if o.Addon == nil || o.Addon.Name != "shop" || o.Addon.Method != "cart" || o.Addon.Version != "19.0.2.0" || o.Evidence.Confidence != attribution.ConfidenceExact {
 		t.Errorf("/cart: %+v, %+v", o.Addon, o.Evidence)
@@ -148,5 +174,23 @@ func TestControllerThatAnswersIsNamedAmongOthers(t *testing.T) {
 	}
 	if o = <-static; o.Addon != nil || o.Process == nil || !strings.Contains(o.Evidence.Reason, "no controller") || !o.Evidence.At.IsZero() {
 		t.Errorf("/static: %+v, %+v", o.Addon, o.Evidence)
+	}
+}
+
+func TestControllerIsNamedThatBeginsLate(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	o := <-request(t, r, startWebServer(t), "late", "/cart") // as when the worker waits for its database first
+	if o.Addon == nil || o.Addon.Name != "shop" || o.Addon.Method != "cart" || o.Evidence.Source != attribution.SourceThread {
+		t.Errorf("%+v, %+v", o.Addon, o.Evidence)
+	}
+}
+
+func TestNobodyLooksOnWhenTheControllerHasReturned(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	o := <-request(t, r, startWebServer(t), "shop", "/drawn") // its page is made afterwards
+	if o.Addon != nil || o.Process == nil || !strings.Contains(o.Evidence.Reason, "had returned") {
+		t.Errorf("%+v, %+v", o.Addon, o.Evidence)
 	}
 }
