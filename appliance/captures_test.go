@@ -69,7 +69,11 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 			"https public.example configured for license.mit-odoo.de", "https public.example configured for license.mit-odoo.de", "https public.example configured for license.mit-odoo.de",
 			"https www.partner.example refused", "https www.partner.example refused",
 		},
-		"dtls.pcap":  {"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de"},
+		"dtls.pcap": {"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de"},
+		"dtls13.pcap": {
+			"dtls api.partner.example", "dtls api.partner.example", "dtls api.partner.example server protocol_version", "dtls elsewhere.example client encrypted", "dtls license.mit-odoo.de",
+			"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de resumed", "dtls www.partner.example", "dtls www.partner.example",
+		},
 		"vxlan.pcap": {"http 1.1 in vxlan:42"},
 		"ftp.pcap":   {"ftp", "ftp over TLS"},
 		"xmpp.pcap":  {"xmpp over TLS"},

@@ -15,13 +15,13 @@ import (
 var ja4Comparison = comparison{
 	name: "JA4", once: true,
 	ours: func(e ledger.Event) []string {
-		if !closed(e) || e.TLS == nil || e.TLS.JA4 == "" || e.TLS.Version[0] == 'd' {
+		if !closed(e) || e.TLS == nil || e.TLS.JA4 == "" {
 			return nil
 		}
 		return one(clientPort(e) + " " + e.TLS.JA4)
 	},
 	theirs: func(f frame) []string {
-		if !slices.Contains(f["tls.handshake.type"], clientHello) {
+		if !f.hello(clientHello) {
 			return nil
 		}
 		from, _ := f.ports()
@@ -31,26 +31,29 @@ var ja4Comparison = comparison{
 
 func (f frame) ja4() string {
 	transport, sni, version := "t", "i", "12"
-	if f.innermost("tcp", "udp") == "udp" {
+	switch {
+	case f.has("dtls.handshake.type"):
+		transport = "d"
+	case f.innermost("tcp", "udp") == "udp":
 		transport = "q"
 	}
-	if slices.Contains(f["tls.handshake.extension.type"], "0") {
+	if slices.Contains(f.handshakes("extension.type"), "0") {
 		sni = "d"
 	}
-	offered := map[string]bool{f.first("tls.handshake.version"): true}
-	if v := f["tls.handshake.extensions.supported_version"]; len(v) > 0 {
+	offered := map[string]bool{f.handshake("version"): true}
+	if v := f.handshakes("extensions.supported_version"); len(v) > 0 {
 		clear(offered)
 		for _, one := range v {
 			offered[one] = true
 		}
 	}
-	for _, v := range []struct{ number, name string }{{"0x0301", "10"}, {"0x0302", "11"}, {"0x0303", "12"}, {"0x0304", "13"}} {
+	for _, v := range []struct{ number, name string }{{"0x0301", "10"}, {"0x0302", "11"}, {"0x0303", "12"}, {"0x0304", "13"}, {"0xfeff", "d1"}, {"0xfefd", "d2"}, {"0xfefc", "d3"}} {
 		if offered[v.number] {
 			version = v.name
 		}
 	}
-	ciphers, extensions := f.hexadecimal("tls.handshake.ciphersuite"), f.hexadecimal("tls.handshake.extension.type")
-	alpn := f.first("tls.handshake.extensions_alpn_str") + "00"
+	ciphers, extensions := f.hexadecimal("ciphersuite"), f.hexadecimal("extension.type")
+	alpn := f.handshake("extensions_alpn_str") + "00"
 	if n := len(alpn) - len("00"); n > 0 {
 		alpn = alpn[:1] + alpn[n-1:n]
 	}
@@ -68,24 +71,26 @@ func (f frame) ja4() string {
 // signatureAlgorithms are those of the extension of that name. tshark puts the lists of others that hold such numbers into the same field: they follow each other as the extensions do.
 func (f frame) signatureAlgorithms() []string {
 	const own, delegated, certificates = "13", "34", "50"
-	at, lists := 0, f["tls.handshake.sig_hash_alg_len"]
-	for _, e := range f["tls.handshake.extension.type"] {
+	at, lists := 0, f.handshakes("sig_hash_alg_len")
+	for _, e := range f.handshakes("extension.type") {
 		if e != own && e != delegated && e != certificates || len(lists) == 0 {
 			continue
 		}
 		n, _ := strconv.Atoi(lists[0])
 		lists = lists[1:]
 		if e == own {
-			return frame{own: f["tls.handshake.sig_hash_alg"][at : at+n/2]}.hexadecimal(own)
+			return hexadecimal(f.handshakes("sig_hash_alg")[at : at+n/2])
 		}
 		at += n / 2
 	}
 	return nil
 }
 
-// hexadecimal are the values of a field as four digits, without the reserved ones that mean nothing (RFC 8701).
-func (f frame) hexadecimal(field string) (list []string) {
-	for _, text := range f[field] {
+func (f frame) hexadecimal(field string) []string { return hexadecimal(f.handshakes(field)) }
+
+// hexadecimal are numbers as four digits, without the reserved ones that mean nothing (RFC 8701).
+func hexadecimal(numbers []string) (list []string) {
+	for _, text := range numbers {
 		n, _ := strconv.ParseUint(text, 0, 16)
 		if n&0x0f0f != 0x0a0a || n>>8 != n&0xff {
 			list = append(list, fmt.Sprintf("%04x", n))

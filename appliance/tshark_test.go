@@ -30,6 +30,8 @@ var tsharkFields = []string{
 	"tls.handshake.type", "tls.handshake.random", "tls.handshake.version", "tls.handshake.ciphersuite", "tls.handshake.extensions_server_name", "tls.handshake.extensions_alpn_str", "tls.handshake.ja3", "tls.handshake.ja3s",
 	"tls.handshake.extensions.supported_version", "tls.handshake.extensions_key_share_group", "tls.handshake.extension.type", "tls.handshake.sig_hash_alg", "tls.handshake.sig_hash_alg_len", "tls.alert_message.level", "tls.alert_message.desc",
 	"dtls.handshake.type", "dtls.handshake.version", "dtls.handshake.ciphersuite", "dtls.handshake.extensions_server_name", "dtls.handshake.ja3", "dtls.handshake.ja3s",
+	"dtls.handshake.message_seq", "dtls.handshake.random", "dtls.handshake.extensions_alpn_str", "dtls.handshake.extensions.supported_version", "dtls.handshake.extensions_key_share_group", "dtls.handshake.extension.type",
+	"dtls.handshake.sig_hash_alg", "dtls.handshake.sig_hash_alg_len", "dtls.alert_message.level", "dtls.alert_message.desc",
 	"x509ce.dNSName", "x509af.utcTime",
 	"dns.id", "dns.qry.name", "dns.qry.type", "dns.flags.rcode", "dns.flags.response", "dns.count.answers", "dns.resp.ttl", "dns.a", "dns.aaaa", "dns.cname", "dns.ptr.domain_name", "dns.mx.mail_exchange", "dns.srv.target",
 	"http.request.method", "http.host", "http.request.uri", "http.request.version", "http.response.code", "http.content_length", "http.chunk_size",
@@ -37,7 +39,7 @@ var tsharkFields = []string{
 }
 
 // decodeAs names the ports of the captures that tshark does not know by itself.
-var decodeAs = []string{"tcp.port==2525,smtp", "tcp.port==2222,ssh", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==853,quic", "udp.port==4433,quic", "udp.port==4443,quic"}
+var decodeAs = []string{"tcp.port==2525,smtp", "tcp.port==2222,ssh", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==4471-4475,dtls", "udp.port==853,quic", "udp.port==4433,quic", "udp.port==4443,quic"}
 
 // tshark reads a capture.
 func tshark(t *testing.T, path string) []frame {

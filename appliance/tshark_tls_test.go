@@ -18,13 +18,30 @@ const (
 	helloRetry         = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
 )
 
-// hello says that the packet holds a handshake message of a type, over TLS, DTLS or QUIC.
+// handshake returns the value of a field of TLS, over whatever it travels: tshark has other names for those of DTLS.
+func (f frame) handshake(field string) string {
+	return f.first("tls.handshake."+field, "dtls.handshake."+field)
+}
+
+func (f frame) handshakes(field string) []string {
+	return slices.Concat(f["tls.handshake."+field], f["dtls.handshake."+field])
+}
+
+// hello says that the packet holds a handshake message of a type. A second ClientHello of DTLS has a cookie more, and counts not.
 func (f frame) hello(kind string) bool {
-	return slices.Contains(f["tls.handshake.type"], kind) || slices.Contains(f["dtls.handshake.type"], kind)
+	return slices.Contains(f.handshakes("type"), kind) && (kind != clientHello || f.first("dtls.handshake.message_seq") != "1")
 }
 
 func (f frame) retry() bool {
-	return slices.ContainsFunc(f["tls.handshake.random"], func(r string) bool { return strings.ReplaceAll(r, ":", "") == helloRetry })
+	return slices.ContainsFunc(f.handshakes("random"), func(r string) bool { return strings.ReplaceAll(r, ":", "") == helloRetry })
+}
+
+// chosenVersion is the number of the version that a ServerHello says.
+func (f frame) chosenVersion() uint16 {
+	if v := f.handshake("extensions.supported_version"); v != "" {
+		return number(v)
+	}
+	return number(f.handshake("version"))
 }
 
 func clientPort(e ledger.Event) string { return strconv.Itoa(e.Src.Port) }
@@ -44,7 +61,7 @@ var tlsComparisons = []comparison{
 				return nil
 			}
 			from, _ := f.ports()
-			return one(from + " " + f.first("tls.handshake.extensions_server_name", "dtls.handshake.extensions_server_name") + " " + f.first("tls.handshake.ja3", "dtls.handshake.ja3"))
+			return one(from + " " + f.handshake("extensions_server_name") + " " + f.handshake("ja3"))
 		},
 	},
 	{
@@ -56,12 +73,12 @@ var tlsComparisons = []comparison{
 			return one(clientPort(e) + " " + e.TLS.JA3S + " " + e.TLS.Cipher + " " + e.TLS.Version)
 		},
 		theirs: func(f frame) []string {
-			if !f.hello(serverHello) || f.retry() {
+			if !f.hello(serverHello) || f.retry() || f.handshake("ja3s") == "" { // a fragment of DTLS says nothing alone
 				return nil
 			}
 			_, to := f.ports()
-			cipher, version := number(f.first("tls.handshake.ciphersuite", "dtls.handshake.ciphersuite")), number(f.first("tls.handshake.extensions.supported_version", "tls.handshake.version", "dtls.handshake.version"))
-			return one(to + " " + f.first("tls.handshake.ja3s", "dtls.handshake.ja3s") + " " + tls.CipherName(cipher) + " " + tls.VersionName(version))
+			cipher := tls.CipherName(number(f.handshake("ciphersuite")))
+			return one(to + " " + f.handshake("ja3s") + " " + cipher + " " + tls.VersionName(f.chosenVersion()))
 		},
 	},
 	{
@@ -90,7 +107,7 @@ var tlsComparisons = []comparison{
 		},
 		theirs: func(f frame) []string {
 			const earlyData = "42"
-			if !f.hello(clientHello) || !slices.Contains(f["tls.handshake.extension.type"], earlyData) {
+			if !f.hello(clientHello) || !slices.Contains(f.handshakes("extension.type"), earlyData) {
 				return nil
 			}
 			from, _ := f.ports()
@@ -107,7 +124,7 @@ var tlsComparisons = []comparison{
 		},
 		theirs: func(f frame) []string {
 			const encryptedClientHello = "65037"
-			if !f.hello(clientHello) || !slices.Contains(f["tls.handshake.extension.type"], encryptedClientHello) {
+			if !f.hello(clientHello) || !slices.Contains(f.handshakes("extension.type"), encryptedClientHello) {
 				return nil
 			}
 			from, _ := f.ports()
@@ -117,17 +134,17 @@ var tlsComparisons = []comparison{
 	{
 		name: "key exchange groups", once: true,
 		ours: func(e ledger.Event) []string {
-			if !closed(e) || e.TLS == nil || e.TLS.Version != "1.3" || e.TLS.Group == "" {
+			if !closed(e) || e.TLS == nil || !strings.HasSuffix(e.TLS.Version, "1.3") || e.TLS.Group == "" {
 				return nil
 			}
 			return one(clientPort(e) + " " + e.TLS.Group)
 		},
 		theirs: func(f frame) []string {
-			if !f.hello(serverHello) || !f.has("tls.handshake.extensions_key_share_group") || f.retry() {
+			if !f.hello(serverHello) || f.handshake("extensions_key_share_group") == "" || f.retry() {
 				return nil
 			}
 			_, to := f.ports()
-			return one(to + " " + tls.GroupName(number(f.first("tls.handshake.extensions_key_share_group"))))
+			return one(to + " " + tls.GroupName(number(f.handshake("extensions_key_share_group"))))
 		},
 	},
 	{
@@ -180,8 +197,8 @@ var tlsComparisons = []comparison{
 		},
 		theirs: func(f frame) []string {
 			const fatal = "2"
-			description := f.first("tls.alert_message.desc", "quic.cc.error_code.tls_alert")
-			if !slices.Contains(f["tls.alert_message.level"], fatal) && !f.has("quic.cc.error_code.tls_alert") {
+			description := f.first("tls.alert_message.desc", "dtls.alert_message.desc", "quic.cc.error_code.tls_alert")
+			if f.first("tls.alert_message.level", "dtls.alert_message.level") != fatal && !f.has("quic.cc.error_code.tls_alert") {
 				return nil
 			}
 			client, other := f.ports()

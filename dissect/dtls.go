@@ -51,7 +51,11 @@ func (d *dtlsDatagrams) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 		if len(b) == 0 {
 			break
 		}
-		if b[0]&0xe0 == 0x20 || b[0] == recordWithID { // the unified header of encrypted records (RFC 9147 §4), or a connection id (RFC 9146 §4)
+		if b[0]&0xe0 == 0x20 { // the unified header of records that are encrypted (RFC 9147 §4)
+			d.encrypted(c, side, b)
+			break
+		}
+		if b[0] == recordWithID { // RFC 9146 §4
 			d.spoken(c, side)
 			break
 		}
@@ -83,6 +87,30 @@ func (d *dtlsDatagrams) record(e *Engine, c *conn, side int, kind byte, epoch ui
 		d.alert(c, side, body)
 	case kind == recordChangeCipherSpec:
 		d.switched(c, side)
+	}
+}
+
+// encrypted looks at the first of the encrypted records of 1.3 in a datagram. Its length may tell an alert, but an acknowledgement of nothing (RFC 9147 §7) is as long: who sends anything
+// else later has not given up.
+func (d *dtlsDatagrams) encrypted(c *conn, side int, b []byte) {
+	const withID, longNumber, withLength, epochMask, handshakeEpoch = 0x10, 0x08, 0x04, 0x03, 2
+	gaveUp := sideNames[side] + "encrypted"
+	header := 2
+	if b[0]&longNumber != 0 {
+		header++
+	}
+	n := len(b) - header
+	if b[0]&withLength != 0 && len(b) >= header+2 {
+		n = int(binary.BigEndian.Uint16(b[header:]))
+	}
+	switch {
+	case !d.spoke[side] && b[0]&withID == 0 && b[0]&epochMask == handshakeEpoch && d.refused(c, n):
+		c.flow.TLS.Alert = gaveUp
+	default:
+		if f := c.flow.TLS; f != nil && f.Alert == gaveUp {
+			f.Alert = ""
+		}
+		d.spoken(c, side)
 	}
 }
 

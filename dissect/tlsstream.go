@@ -185,6 +185,13 @@ func (t *handshake) alert(c *conn, side int, body []byte) {
 	}
 }
 
+// refused knows an alert of 1.3 as the first thing that a side encrypts, by its length: level, description, type and tag (RFC 8446 §5.2, §6). A Finished message is longer. So a client
+// shows that it does not like the server's certificate.
+func (t *handshake) refused(c *conn, length int) bool {
+	const encryptedAlert = 2 + 1 + 16
+	return t.modern && length == encryptedAlert && c.flow.TLS != nil && !c.flow.TLS.EarlyData
+}
+
 var sideNames = [2]string{"client ", "server "}
 
 // tlsStream reads the handshake of one connection over TCP: records to messages, messages to facts.
@@ -277,13 +284,6 @@ func (t *tlsStream) recordOf(e *Engine, c *conn, side int, record []byte) {
 			t.over(c, side)
 		}
 	}
-}
-
-// refused knows an alert of 1.3 as the first thing that a side encrypts, by its length: level, description, type and tag (RFC 8446 §5.2, §6). A Finished message is longer. So a client
-// shows that it does not like the server's certificate.
-func (t *tlsStream) refused(c *conn, length int) bool {
-	const encryptedAlert = 2 + 1 + 16
-	return t.modern && length == encryptedAlert && c.flow.TLS != nil && !c.flow.TLS.EarlyData
 }
 
 // early says that what the side encrypts now is early data: the handshake goes on.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, ECH, QUIC in its corners, DNS over streams, HTTP's rarer forms, links, losses.
+# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, DTLS 1.3, ECH, QUIC in its corners, DNS over streams, HTTP's rarer forms, links, losses.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 iptables tcpdump openssl curl nginx-light squid-openssl microsocks dante-server
 # dnsmasq-base iputils-ping vsftpd prosody gnutls-bin unbound knot-dnsutils python3-zeroconf chrony nghttp2-proxy redis-server redis-tools chromium go
 set -eu
@@ -132,6 +132,12 @@ done
 true
 SH
 	record tls2 $inside sh "$work/tls2.sh"
+fi
+
+# DTLS 1.3.
+if wanted dtls13; then
+	(cd "$here/dtlspeers" && go build -o "$work/dtlspeers" .)
+	record dtls13 $inside "$work/dtlspeers" 203.0.113.11 "$work/cert.pem" "$work/key.pem"
 fi
 
 # Encrypted Client Hello: with keys from DNS, with keys from elsewhere, without any question, and what a browser sends to each kind of server.
