@@ -76,7 +76,7 @@ bench: build deps-test deps-bench ## print every figure beside its rival, measur
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit
 
 SCREENSHOTS ?= /tmp/netaudit-screenshots
-screenshots: deps deps-test ## picture every page, light and dark, 360, 1440 and 2560 px wide, into SCREENSHOTS and the best into docs/images
+screenshots: deps deps-test ## picture every page, light and dark, 360, 1440 and 3840 px wide, into SCREENSHOTS and the best into docs/images
 	@mkdir -p $(SCREENSHOTS)
 	NETAUDIT_SCREENSHOTS=$(SCREENSHOTS) go test -count=1 -timeout 30m -run TestScreenshots ./ui/journey
 	cp $(SCREENSHOTS)/docs/*.png docs/images/

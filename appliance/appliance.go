@@ -181,6 +181,7 @@ func (a *Appliance) serveAndWatch(ctx context.Context, ready func(Access)) (err 
 	for _, w := range a.watchers {
 		group.Go(func() error { return w.run(watching) })
 	}
+	group.Go(func() error { StaySmall(watching, int64(a.config.MemoryMB)<<20); return nil })
 	group.Go(func() error { heart.run(watching); return nil })
 	group.Go(func() error { a.retain(watching); return nil })
 	group.Go(func() error { return serveHTTP(watching, listener, handler) })

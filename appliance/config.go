@@ -36,6 +36,7 @@ type Config struct {
 	Capture       string   `yaml:"capture"`        // immediate (every packet at once) or ring (busy ports: cheaper, some milliseconds later)
 	Workers       int      `yaml:"workers"`        // goroutines that share each interface's flows; more than one needs capture: ring
 	Nice          int      `yaml:"nice"`           // how far netaudit stands back when processors are short, 0 to 19; not at a mirror port
+	MemoryMB      int      `yaml:"memory_mb"`      // MiB below which netaudit's own memory stays while no more is needed; what the kernel maps from files comes on top; 0: no bound
 	KernelHook    bool     `yaml:"kernel_hook"`    // let the kernel record who calls (BPF); false, or a kernel that cannot: the calling thread is searched for
 	Redaction     string   `yaml:"redaction"`      // standard, or strict: also paths, internal names, client addresses and user agents become keyed hashes
 	AddonsPaths   []string `yaml:"addons_paths"`   // extra addons directories; those of running Odoo processes are found
@@ -66,7 +67,7 @@ const DefaultListen = "127.0.0.1:8460"
 
 // DefaultConfig returns the configuration of an untouched installation.
 func DefaultConfig() Config {
-	c := Config{Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, KernelHook: true, Redaction: RedactionStandard, Origins: map[string]string{}}
+	c := Config{Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, MemoryMB: 128, KernelHook: true, Redaction: RedactionStandard, Origins: map[string]string{}}
 	var variable string
 	if c.State, variable = defaultState(); variable != "" {
 		c.Origins["state"] = "$" + variable
@@ -126,6 +127,9 @@ func (c *Config) Check() error {
 	}
 	if c.Nice < 0 || c.Nice > 19 {
 		return fmt.Errorf("nice: %d does not work; use 0 (an equal among others) to 19 (last)", c.Nice)
+	}
+	if c.MemoryMB != 0 && c.MemoryMB < 32 {
+		return fmt.Errorf("memory_mb: %d does not work; use 32 or more, or 0 for no bound", c.MemoryMB)
 	}
 	if c.Redaction != RedactionStandard && c.Redaction != RedactionStrict {
 		return fmt.Errorf("redaction: %q is not known; use standard or strict", c.Redaction)

@@ -106,6 +106,8 @@ type bitmap [blockRows / 64]uint64
 
 func (b *bitmap) set(i int) { b[i/64] |= 1 << (i % 64) }
 
+func (b *bitmap) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
+
 func (b *bitmap) count() (n int) {
 	for _, w := range b {
 		n += bits.OnesCount64(w)

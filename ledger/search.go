@@ -102,13 +102,13 @@ func (s *search) day(ctx context.Context, txn *badger.Txn, day uint32, from, to 
 		}
 	}
 	if len(sources) == 0 {
-		return s.scan(ctx, day, from, to)
+		return s.scan(ctx, day, from, to, nil)
 	}
 	return s.intersect(ctx, txn, day, sources, from, to)
 }
 
-// scan reads row after row.
-func (s *search) scan(ctx context.Context, day uint32, from, to uint64) error {
+// scan reads row after row; of the rows of one block only the chosen ones, if chosen is not nil.
+func (s *search) scan(ctx context.Context, day uint32, from, to uint64, chosen *bitmap) error {
 	first := from
 	if s.q.Backward {
 		first = to - 1
@@ -117,6 +117,9 @@ func (s *search) scan(ctx context.Context, day uint32, from, to uint64) error {
 	err := s.l.walkStored(ctx, rowKey(day, first), s.q.Backward, func(seq uint64, value []byte) bool {
 		if seq < from || seq >= to {
 			return false
+		}
+		if chosen != nil && !chosen.has(int(seq%blockRows)) {
+			return true
 		}
 		if len(value) >= 32 && !s.q.contained(value[32:]) {
 			return s.reads(seq, len(value))
@@ -185,10 +188,17 @@ func (s *search) intersect(ctx context.Context, txn *badger.Txn, day uint32, sou
 			return err
 		}
 		rows.keepRange(block, from, to)
-		if err := s.readRows(ctx, txn, first, &rows); err != nil || s.over {
+		begin, end := max(first, from), min(first+blockRows, to)
+		var err error
+		if rows.count() >= denseRows {
+			err = s.scan(ctx, day, begin, end, &rows)
+		} else {
+			err = s.readRows(ctx, txn, first, &rows)
+		}
+		if err != nil || s.over {
 			return err
 		}
-		s.pass(max(first, from), min(first+blockRows, to))
+		s.pass(begin, end)
 		if s.q.Backward && block == 0 {
 			return nil
 		}
@@ -216,6 +226,9 @@ func (s *search) exclude(txn *badger.Txn, day uint32, block uint64, rows *bitmap
 	}
 	return err
 }
+
+// denseRows is how many chosen rows of a block are read faster by passing all of its rows than by asking for each.
+const denseRows = blockRows / 16
 
 func (s *search) readRows(ctx context.Context, txn *badger.Txn, first uint64, rows *bitmap) (err error) {
 	rows.each(s.q.Backward, func(i int) bool {

@@ -27,6 +27,7 @@ var settingMeanings = map[string]string{
 	"capture":        "immediate: every packet at once; ring: for busy ports, some milliseconds later",
 	"workers":        "How many goroutines share the flows of an interface",
 	"nice":           "How far netaudit stands back when processors are short, 0 to 19",
+	"memory_mb":      "MiB below which netaudit's own memory stays while no more is needed; 0: no bound",
 	"kernel_hook":    "Whether the kernel records who calls, at the moment of the call; otherwise the calling thread is searched for",
 	"redaction":      "standard, or strict: paths, internal names, client addresses and user agents become keyed hashes",
 	"addons_paths":   "Addons directories besides those of running Odoo processes",

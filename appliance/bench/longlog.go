@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"netaudit/appliance"
 	"netaudit/ledger"
 	"netaudit/ledger/ledgertest"
 	"netaudit/ledger/report"
@@ -70,9 +71,11 @@ type asked struct {
 	PagesMS    []float64
 	ReportMS   []float64
 	Pages      []loadedPage
+	CommitMS   []float64
+	PeakMiB    float64
 }
 
-// askVariable tells a child process what to ask which log: "verify 2 DIR" or "read 2 DIR"; the number is that of the cores.
+// askVariable tells a child process what to ask which log: "verify 2 DIR", "read 2 DIR" or "write 2 DIR"; the number is that of the cores.
 const askVariable = "NETAUDIT_BENCH_ASK"
 
 // maybeAsk does the work of a child process. Each question has a process of its own, so that memory and cores are its own.
@@ -84,8 +87,11 @@ func maybeAsk() {
 	cores, err := strconv.Atoi(what[1])
 	if err == nil {
 		runtime.GOMAXPROCS(cores)
+		ctx, done := context.WithCancel(context.Background())
+		defer done()
+		go appliance.StaySmall(ctx, int64(appliance.DefaultConfig().MemoryMB)<<20) // as netaudit run does
 		var a asked
-		if a, err = ask(context.Background(), what[0], what[2]); err == nil {
+		if a, err = ask(ctx, what[0], what[2]); err == nil {
 			err = json.NewEncoder(os.Stdout).Encode(a)
 		}
 	}
@@ -97,6 +103,18 @@ func maybeAsk() {
 }
 
 func ask(ctx context.Context, what, dir string) (a asked, err error) {
+	if what == "write" {
+		if a.CommitMS, err = pacedCommits(ctx, dir); err == nil {
+			var kib int64
+			kib, err = peakKiB(os.Getpid())
+			a.PeakMiB = float64(kib) / 1024
+		}
+		return a, err
+	}
+	return askLog(ctx, what, dir)
+}
+
+func askLog(ctx context.Context, what, dir string) (a asked, err error) {
 	begin := time.Now()
 	l, err := ledger.Open(dir, ledger.Options{})
 	if err != nil {
@@ -214,7 +232,7 @@ func askChild(ctx context.Context, what string, cores int, dir string) (a asked,
 		return a, err
 	}
 	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", askVariable, what, cores, dir), "GOMEMLIMIT=150MiB")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", askVariable, what, cores, dir))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

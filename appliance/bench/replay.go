@@ -58,17 +58,21 @@ func watchPeak(pid int, done <-chan struct{}) (most int64) {
 			return most
 		case <-tick.C:
 		}
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			continue // it has ended
-		}
-		if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
-			var kib int64
-			if _, err := fmt.Sscan(after, &kib); err == nil {
-				most = max(most, kib)
-			}
+		if kib, err := peakKiB(pid); err == nil { // otherwise it has ended
+			most = max(most, kib)
 		}
 	}
+}
+
+// peakKiB is the most memory that a process had resident, in KiB.
+func peakKiB(pid int) (kib int64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(text), "VmHWM:")
+	_, err = fmt.Sscan(after, &kib)
+	return kib, err
 }
 
 // rival is another program that reads the same capture. Its goal is the largest ratio of CPU time, by kind of capture.

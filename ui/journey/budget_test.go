@@ -41,7 +41,7 @@ func TestEveryPageKeepsItsBudget(t *testing.T) {
 					t.Errorf("%s: the page moved by itself (layout shift %.4f: %s)", p.name, shift, what)
 				}
 				checkInert(t, w, p.name)
-				for _, width := range []int64{360, 2560} {
+				for _, width := range []int64{360, 3840} {
 					w.Dress("light", width)
 					if wide := browser.Eval[int64](w, "document.documentElement.scrollWidth"); wide > width {
 						t.Errorf("%s: %d px wide in a window of %d px: %s", p.name, wide, width, browser.Eval[string](w, widest))

@@ -25,7 +25,7 @@ func TestScreenshots(t *testing.T) {
 	for _, p := range pagesOf(t, s) {
 		w.Go(p.path)
 		for _, scheme := range []string{"light", "dark"} {
-			for _, width := range []int64{360, 1440, 2560} {
+			for _, width := range []int64{360, 1440, 3840} {
 				w.Dress(scheme, width)
 				w.Picture(fmt.Sprintf("%s-%s-%d", p.name, scheme, width))
 			}

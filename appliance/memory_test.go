@@ -1,0 +1,48 @@
+package appliance
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+// TestStaySmallCollectsEarlierAndRefusesNothing makes garbage beside little and beside much that is needed.
+func TestStaySmallCollectsEarlierAndRefusesNothing(t *testing.T) {
+	const wanted = 64 << 20
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); StaySmall(ctx, wanted) }()
+	for limit := int64(math.MaxInt64); limit != wanted; limit = debug.SetMemoryLimit(-1) {
+		runtime.Gosched()
+	}
+	needed := make([][]byte, 0, 96)
+	for range cap(needed) {
+		needed = append(needed, make([]byte, 1<<20))
+	}
+	runtime.GC()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if limit := debug.SetMemoryLimit(-1); limit > int64(len(needed))<<20 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the bound stays below what is needed")
+		}
+	}
+	runtime.KeepAlive(needed)
+	stop()
+	<-ended
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		t.Errorf("the bound %d outlives the watching", limit)
+	}
+}
+
+func TestWhoeverSetsGOMEMLIMITDecides(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	StaySmall(t.Context(), 64<<20) // it returns at once
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		t.Errorf("the bound is %d", limit)
+	}
+}
