@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"golang.org/x/sys/unix"
 
 	"netaudit/appliance"
 	"netaudit/appliance/sandbox"
@@ -23,6 +24,7 @@ import (
 type measured struct {
 	P50    float64 `json:"p50_us"`
 	PerSec float64 `json:"per_s"`
+	Odoo   float64 `json:"odoo_us"` // processor time of Odoo for a request
 }
 
 // kinds are the requests that load.py makes.
@@ -46,10 +48,12 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, box.Close(), os.RemoveAll(work)) }()
-	if err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0", "--database="+database); err != nil {
+	odoo, err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0", "--database="+database)
+	if err != nil {
 		return err
 	}
-	if err := appliance.Yield(appliance.DefaultConfig().Nice); err != nil { // as netaudit run does
+	nice := appliance.DefaultConfig().Nice
+	if err := appliance.Yield(nice); err != nil { // as netaudit run does
 		return err
 	}
 	here, err := os.Getwd()
@@ -57,7 +61,7 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return err
 	}
 	load := func() (m map[string]measured, err error) {
-		cmd := box.Outside(ctx, box.Python(), "appliance/lab/load.py", sandbox.OdooAddr4.String()+":8069", strconv.FormatFloat(each.Seconds(), 'f', -1, 64))
+		cmd := box.Outside(ctx, "nice", "-n", strconv.Itoa(-nice), box.Python(), "appliance/lab/load.py", sandbox.OdooAddr4.String()+":8069", strconv.FormatFloat(each.Seconds(), 'f', -1, 64), strconv.Itoa(odoo))
 		cmd.Dir, cmd.Stderr = here, os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
@@ -65,7 +69,7 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		}
 		return m, json.Unmarshal(out, &m)
 	}
-	figures := make([][]map[string]measured, len(ways))
+	figures, own := make([][]map[string]measured, len(ways)), make([][]float64, len(ways))
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d …\n", round+1, rounds)
 		for n, way := range ways {
@@ -73,7 +77,9 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 			if way.watched {
 				c := watching(box, filepath.Join(work, fmt.Sprintf("state%d-%d", round, n)), sandbox.OdooInterface)
 				c.KernelHook = way.hook
-				m, err = watched(ctx, c, log, load)
+				var share float64
+				m, share, err = watched(ctx, c, log, load)
+				own[n] = append(own[n], share)
 			} else {
 				m, err = load()
 			}
@@ -84,21 +90,36 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		}
 	}
 	renderCost(os.Stdout, figures)
+	for n, way := range ways[1:] {
+		slices.Sort(own[n+1])
+		fmt.Printf("netaudit itself used %.1f %% of a processor: %s\n", 100*own[n+1][len(own[n+1])/2], way.name)
+	}
 	return nil
 }
 
-// watched runs the load under an appliance.
-func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, err error) {
+// watched runs the load under an appliance; own is the share of one processor that this process, which is the appliance, used meanwhile.
+func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, own float64, err error) {
 	running, finish := context.WithCancel(ctx)
 	defer finish()
 	var loadErr error
 	err = appliance.Run(running, c, log, func(appliance.Access) {
 		go func() {
 			defer finish()
+			begun, used := time.Now(), processorTime()
 			m, loadErr = load()
+			own = (processorTime() - used).Seconds() / time.Since(begun).Seconds()
 		}()
 	})
-	return m, errors.Join(loadErr, err)
+	return m, own, errors.Join(loadErr, err)
+}
+
+// processorTime is what this process has used so far.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // renderCost prints medians of the rounds side by side, and how far the rounds without netaudit differ among themselves: less than that cannot be measured.
@@ -118,6 +139,7 @@ func renderCost(w io.Writer, figures [][]map[string]measured) {
 			of   func(measured) float64
 		}{
 			{"latency p50, µs", func(m measured) float64 { return m.P50 }},
+			{"processor time of Odoo, µs", func(m measured) float64 { return m.Odoo }},
 			{"requests a second", func(m measured) float64 { return m.PerSec }},
 		} {
 			row := table.Row{kind, what.name}

@@ -139,27 +139,27 @@ func watching(box *sandbox.Sandbox, state string, interfaces ...string) applianc
 	return c
 }
 
-// startOdoo starts Odoo and waits until it answers.
-func startOdoo(ctx context.Context, box *sandbox.Sandbox, dir string, s setting, further ...string) error {
+// startOdoo starts Odoo and waits until it answers; it returns its process id.
+func startOdoo(ctx context.Context, box *sandbox.Sandbox, dir string, s setting, further ...string) (pid int, err error) {
 	packages := filepath.Join(dir, "odoo19/usr/lib/python3/dist-packages")
 	command := []string{
 		"setpriv", "--reuid=odoo", "--regid=odoo", "--init-groups", "env", "HOME=" + filepath.Join(dir, "home"), "PYTHONPATH=" + packages,
 		"/usr/bin/python3", filepath.Join(dir, "odoo19/usr/bin/odoo"), "server", "-c", filepath.Join(dir, "odoo.conf"),
 		"--workers=" + strconv.Itoa(s.workers), "--logfile=" + filepath.Join(dir, "log", "odoo.log"),
 	}
-	_, err := box.Start(ctx, "odoo", append(command, further...)...)
+	odoo, err := box.Start(ctx, "odoo", append(command, further...)...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := waitForLogin(ctx, box); err != nil {
-		return fmt.Errorf("%w (see %s/log/odoo.log)", err, dir)
+		return 0, fmt.Errorf("%w (see %s/log/odoo.log)", err, dir)
 	}
-	return nil
+	return odoo.Process.Pid, nil
 }
 
 // call starts Odoo, lets the clients call it, and waits until the last connection is closed.
 func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) error {
-	if err := startOdoo(ctx, box, dir, s); err != nil {
+	if _, err := startOdoo(ctx, box, dir, s); err != nil {
 		return err
 	}
 	args := []string{box.Python(), "appliance/lab/clients.py", strconv.Itoa(clients)}

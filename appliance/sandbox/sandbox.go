@@ -21,7 +21,7 @@ import (
 // Config says what to build.
 type Config struct {
 	Dir    string        // where addons, certificates and logs go; it must exist
-	Delay  time.Duration // one way; 10 ms makes the link like a near data centre
+	Delay  time.Duration // one way; 10 ms makes the link like a near data centre, 0 is a bare veth pair
 	Hosts  []Host        // names the DNS server knows
 	Python string        // interpreter, default "python3"
 	Logger *slog.Logger  // nil: slog.Default

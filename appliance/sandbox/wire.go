@@ -10,12 +10,45 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// connect joins the two namespaces by two tap devices and a forwarder that holds every frame for the delay. Kernels
-// without netem cannot delay a veth pair, and without a delay a call is over before anybody could look at its caller.
+// connect joins the two namespaces by a wire.
 func (s *Sandbox) connect(ctx context.Context) error {
+	var err error
+	if s.config.Delay > 0 {
+		err = s.slowWire(ctx)
+	} else {
+		err = s.bareWire()
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.odoo.do(func() error { return address(odooAddresses(), true) }); err != nil {
+		return err
+	}
+	return s.internet.do(func() error { return address(s.internetAddresses(), false) })
+}
+
+// bareWire is a veth pair: the kernel alone carries its frames. It is gone with its namespaces.
+func (s *Sandbox) bareWire() error {
+	return s.odoo.do(func() error {
+		other, err := netns.GetFromPath(s.internet.path)
+		if err != nil {
+			return fmt.Errorf("open %s: %w", s.internet.path, err)
+		}
+		defer other.Close()
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: OdooInterface}, PeerName: OdooInterface, PeerNamespace: netlink.NsFd(other)}
+		if err := netlink.LinkAdd(pair); err != nil {
+			return fmt.Errorf("make a veth pair: %w", err)
+		}
+		return nil
+	})
+}
+
+// slowWire is two tap devices and a forwarder that holds every frame for the delay. Kernels without netem cannot delay a veth pair, and without a delay a call is over before anybody could look at its caller.
+func (s *Sandbox) slowWire(ctx context.Context) error {
 	left, err := s.tap(s.odoo, OdooInterface)
 	if err != nil {
 		return err
@@ -32,10 +65,7 @@ func (s *Sandbox) connect(ctx context.Context) error {
 		both.Wait()
 		return err
 	})
-	if err := s.odoo.do(func() error { return address(odooAddresses(), true) }); err != nil {
-		return err
-	}
-	return s.internet.do(func() error { return address(s.internetAddresses(), false) })
+	return nil
 }
 
 // tap opens a tap device inside a namespace (Linux Documentation/networking/tuntap.rst).
