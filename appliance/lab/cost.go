@@ -48,7 +48,7 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, box.Close(), os.RemoveAll(work)) }()
-	odoo, err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0", "--database="+database)
+	odoo, err := startOdoo(ctx, box, dir, s, "--http-interface=0.0.0.0", "--database="+database, "--db-filter=")
 	if err != nil {
 		return err
 	}
