@@ -97,6 +97,9 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 	return nil
 }
 
+// settling is how long an appliance is left alone after it began: what it does once is no cost of watching.
+const settling = 3 * time.Second
+
 // watched runs the load under an appliance; own is the share of one processor that this process, which is the appliance, used meanwhile.
 func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, own float64, err error) {
 	running, finish := context.WithCancel(ctx)
@@ -105,6 +108,7 @@ func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load fun
 	err = appliance.Run(running, c, log, func(appliance.Access) {
 		go func() {
 			defer finish()
+			time.Sleep(settling)
 			begun, used := time.Now(), processorTime()
 			m, loadErr = load()
 			own = (processorTime() - used).Seconds() / time.Since(begun).Seconds()

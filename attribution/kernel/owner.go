@@ -14,35 +14,46 @@ type Holder struct {
 	PID, FD int
 }
 
-// Holders finds the process behind a socket's inode by its file descriptors. Processes that held a socket lately are looked at first: an Odoo worker
-// makes one call after the other. Safe for concurrent use.
+// Holders finds the process behind a socket's inode by its file descriptors. Processes that held a socket lately are looked at first, and of them the descriptors by which they did: an Odoo worker makes one call after the
+// other, and answers one connection after the other by the same descriptor. Safe for concurrent use.
 type Holders struct {
 	mu     sync.Mutex
-	recent []int // process ids, latest first
+	recent []*recentHolder // latest first
 }
 
-// maxRecent bounds how many processes are tried before all others.
-const maxRecent = 32
+// recentHolder is a process that held sockets lately.
+type recentHolder struct {
+	pid int
+	fds []int // latest first
+}
 
-// Find returns who holds the socket: those in likely are looked at after the latest and before all others. ok is false when nobody does who can be seen.
-func (h *Holders) Find(inode uint32, likely []int) (holder Holder, ok bool) {
+// maxRecent bounds how many processes are tried before all others, maxRecentFDs how many descriptors of one are remembered, maxGuesses how many of all are tried before any process's are listed.
+const (
+	maxRecent    = 32
+	maxRecentFDs = 8
+	maxGuesses   = 32
+)
+
+// Find returns who holds the socket: those in likely are looked at after the latest and before all others. Before those, open is asked whether the socket is still there: all processes are only searched for one that somebody can
+// hold. ok is false when nobody does who can be seen.
+func (h *Holders) Find(inode uint32, likely []int, open func() bool) (holder Holder, ok bool) {
 	if inode == 0 {
 		return Holder{}, false
 	}
 	link := "socket:[" + strconv.FormatUint(uint64(inode), 10) + "]"
-	h.mu.Lock()
-	first := append(slices.Clone(h.recent), likely...)
-	h.mu.Unlock()
+	first, guesses := h.latest(likely)
+	for _, guess := range guesses {
+		if guess.Holds(inode) {
+			h.remember(guess)
+			return guess, true
+		}
+	}
 	tried := make(map[int]bool, len(first))
-	for _, pid := range first {
-		if tried[pid] {
-			continue
-		}
-		tried[pid] = true
-		if fd, ok := findFD(pid, link); ok {
-			h.remember(pid)
-			return Holder{pid, fd}, true
-		}
+	if holder, ok := h.among(first, link, tried); ok {
+		return holder, true
+	}
+	if !open() {
+		return Holder{}, false
 	}
 	pids, err := Processes()
 	if err != nil {
@@ -50,26 +61,52 @@ func (h *Holders) Find(inode uint32, likely []int) (holder Holder, ok bool) {
 	}
 	slices.Sort(pids)
 	slices.Reverse(pids) // young processes make more connections than old ones
+	return h.among(pids, link, tried)
+}
+
+// latest lists the processes that are looked at first, and the descriptors that are tried even before.
+func (h *Holders) latest(likely []int) (pids []int, guesses []Holder) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.recent {
+		pids = append(pids, r.pid)
+		for _, fd := range r.fds[:min(len(r.fds), maxGuesses-len(guesses))] {
+			guesses = append(guesses, Holder{r.pid, fd})
+		}
+	}
+	return append(pids, likely...), guesses
+}
+
+// among looks at all descriptors of processes that were not tried before.
+func (h *Holders) among(pids []int, link string, tried map[int]bool) (Holder, bool) {
 	for _, pid := range pids {
 		if tried[pid] {
 			continue
 		}
+		tried[pid] = true
 		if fd, ok := findFD(pid, link); ok {
-			h.remember(pid)
+			h.remember(Holder{pid, fd})
 			return Holder{pid, fd}, true
 		}
 	}
 	return Holder{}, false
 }
 
-func (h *Holders) remember(pid int) {
+func (h *Holders) remember(holder Holder) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if i := slices.Index(h.recent, pid); i >= 0 {
+	r := &recentHolder{pid: holder.PID}
+	if i := slices.IndexFunc(h.recent, func(r *recentHolder) bool { return r.pid == holder.PID }); i >= 0 {
+		r = h.recent[i]
 		h.recent = slices.Delete(h.recent, i, i+1)
 	}
-	h.recent = slices.Insert(h.recent, 0, pid)
+	h.recent = slices.Insert(h.recent, 0, r)
 	h.recent = h.recent[:min(len(h.recent), maxRecent)]
+	if i := slices.Index(r.fds, holder.FD); i >= 0 {
+		r.fds = slices.Delete(r.fds, i, i+1)
+	}
+	r.fds = slices.Insert(r.fds, 0, holder.FD)
+	r.fds = r.fds[:min(len(r.fds), maxRecentFDs)]
 }
 
 // Holding finds the descriptor by which a process holds a socket.

@@ -228,8 +228,15 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	if err != nil {
 		return unknown(err.Error())
 	}
-	holder, ok := r.holders.Find(socket.Inode, r.stacks.pids())
-	if !ok {
+	closed := false
+	holder, ok := r.holders.Find(socket.Inode, r.stacks.pids(), func() bool {
+		closed = !r.open(q, socket)
+		return !closed
+	})
+	switch {
+	case closed:
+		return unknown("the socket was closed before its process could be found")
+	case !ok:
 		return unknown("no visible process holds the socket")
 	}
 	p, err := r.processes.Describe(holder.PID)
@@ -265,6 +272,16 @@ func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error
 	default:
 		return s, fmt.Errorf("the kernel could not be asked: %w", err)
 	}
+}
+
+// open says whether the socket is still there.
+func (r *Resolver) open(q question, s kernel.Socket) bool {
+	diag, err := r.diags.get(q.tuple.NetNS)
+	if err != nil {
+		return false
+	}
+	now, err := diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
+	return err == nil && now.Inode == s.Inode
 }
 
 // inbound says whether the question is about a connection that this host accepted.
