@@ -13,7 +13,10 @@ import (
 // FuzzConversation feeds payload to the parsers behind TCP and UDP, in order and without headers in the way: the first byte chooses protocol and port, then each
 // piece is a byte of side and length and its bytes. Whatever is said, the flow's texts stay printable and bounded, and flows end once.
 func FuzzConversation(f *testing.F) {
-	for _, name := range []string{"tls.pcap", "dtls.pcap", "mail.pcap", "databases.pcap", "ssh.pcap", "ldap.pcap", "web.pcap", "dnstypes.pcap", "quic.pcap", "ech.pcap"} {
+	for _, name := range []string{
+		"tls.pcap", "tls2.pcap", "dtls.pcap", "dtls13.pcap", "ech.pcap", "quic.pcap", "quic2.pcap", "mail.pcap", "databases.pcap", "ssh.pcap", "ldap.pcap", "ftp.pcap", "xmpp.pcap", "proxy.pcap",
+		"web.pcap", "web2.pcap", "dns2.pcap", "dnstypes.pcap",
+	} {
 		for _, seed := range conversations(f, name) {
 			f.Add(seed)
 		}

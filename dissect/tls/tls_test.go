@@ -2,6 +2,7 @@ package tls
 
 import (
 	stdtls "crypto/tls"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -71,8 +72,27 @@ func TestCipherNamesAreThoseOfCryptoTLS(t *testing.T) {
 }
 
 // FuzzHellos: hostile hellos give an error or bounded values.
+// realHello is the body of what crypto/tls sends first.
+func realHello(t testing.TB) []byte {
+	t.Helper()
+	client, server := net.Pipe()
+	defer server.Close()
+	go func() {
+		_ = stdtls.Client(client, &stdtls.Config{ServerName: "www.example", NextProtos: []string{"h2"}}).Handshake()
+	}()
+	b := make([]byte, 4096)
+	n, err := server.Read(b)
+	const headers = 5 + 4
+	if err != nil || n < headers {
+		t.Fatalf("%d bytes, error %v", n, err)
+	}
+	return b[headers:n]
+}
+
 func FuzzHellos(f *testing.F) {
 	f.Add([]byte{3, 3})
+	f.Add(realHello(f))
+	f.Add([]byte("\x00\x1a\xfe\x0d\x00\x16\x2a\x00\x20\x00\x01k\x00\x04\x00\x01\x00\x01\x00\x06a.test\x00\x00")) // a list of ECH configurations
 	var p Fingerprints
 	var certificates Certificates
 	f.Fuzz(func(t *testing.T, body []byte) {
