@@ -58,7 +58,11 @@ func TestNothingSecretLeavesTheParsers(t *testing.T) {
 // TestEveryCapturedProtocolIsRecognised names what each capture of services.sh is there for.
 func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 	for file, want := range map[string][]string{
-		"mail.pcap":      {"smtp quit 2", "smtp tls 0", "imap quit 1", "imap tls 0", "pop3 quit 1", "pop3 tls 0"},
+		"mail.pcap": {"smtp quit 2", "smtp tls 0", "imap quit 1", "imap tls 0", "pop3 quit 1", "pop3 tls 0"},
+		"mail2.pcap": {
+			"smtp quit 1", "smtp quit 1", "smtp quit 0", "smtp greeted 0", "smtp quit 1", "smtp tls 0", "smtp tls 0", "smtp ", "smtp quit 1",
+			"imap quit 5", "imap tls 0", "imap ", "imap quit 0", "imap quit 0", "pop3 quit 1", "pop3 tls 0", "pop3 ", "pop3 quit 0",
+		},
 		"databases.pcap": {"postgres p******* t********", "postgres over TLS", "mysql s********* s*********", "mysql over TLS", "redis"},
 		"ldap.pcap":      {"ldap", "ldap over TLS"},
 		"ssh.pcap":       {"ssh  "},

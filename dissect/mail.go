@@ -26,6 +26,7 @@ type mailStream struct {
 	listing    bool          // the server does (POP3)
 	lmtp       bool          // every recipient's message is answered
 	recipients int           // that were accepted for the message under way
+	fetch      imapFetch
 }
 
 type mailCommand struct{ name, tag string }
@@ -253,6 +254,10 @@ func (m *mailStream) pop3Answer(c *conn, line []byte) {
 // imapAnswer reads a tagged answer; all others only for the content that they announce.
 func (m *mailStream) imapAnswer(c *conn, line []byte) {
 	m.literal(responder, line)
+	if m.fetch.message(line, m.skip[responder] > 0) {
+		m.agreed(c, mailMessage)
+		return
+	}
 	tag, rest, _ := bytes.Cut(line, []byte(" "))
 	if string(tag) == "+" {
 		m.continued = true
@@ -279,7 +284,9 @@ func (m *mailStream) agreed(c *conn, command string) {
 		m.recipients++
 	case "AUTH", "PASS", "APOP", "LOGIN", "AUTHENTICATE":
 		state = mailAuthenticated
-	case mailMessage, "RETR", "FETCH", "APPEND":
+	case "SELECT", "EXAMINE":
+		m.fetch = imapFetch{}
+	case mailMessage, "RETR", "APPEND":
 		state = mailTransfer
 		f.Messages++
 	}

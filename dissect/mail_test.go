@@ -143,6 +143,40 @@ func TestMailDialoguesAreFollowedHoweverTheyAreCut(t *testing.T) {
 			c a6 LOGOUT
 			s * BYE
 			s a6 OK bye`},
+		"IMAP answers with several messages, in pieces, and with none": {143, mailTransfer, 3, "", `
+			s * OK ready
+			c a1 SELECT INBOX
+			s * 4 EXISTS
+			s a1 OK done
+			c a2 FETCH 1:* (FLAGS BODY.PEEK[HEADER])
+			s * 1 FETCH (FLAGS (x) BODY[HEADER] {6}
+			s a: b
+			s )
+			s * 2 FETCH (FLAGS (y) BODY[HEADER.FIELDS (TO)] {6}
+			s a: b
+			s )
+			s a2 OK done
+			c a3 UID FETCH 1:2 (BODY.PEEK[HEADER] BODY.PEEK[])
+			s * 1 FETCH (BODY[HEADER] {6}
+			s ab
+			s cd BODY[] {6}
+			s ab
+			s cd UID 5)
+			s * 2 FETCH (UID 6 body[] {6}
+			s ab
+			s cd)
+			s a3 OK done
+			c a4 FETCH 3 BODY.PEEK[]<0.4>
+			s * 3 FETCH (BODY[]<0> {4}
+			s ab
+			s )
+			s a4 OK done
+			c a5 FETCH 3 BODY.PEEK[]<4.4>
+			s * 3 FETCH (BODY[]<4> {4}
+			s cd
+			s )
+			s * 1 FETCH (FLAGS (BODY[))
+			s a5 OK BODY[] done`},
 		"POP3 ahead of its answers": {110, mailQuit, 2, "pop.example.org", `
 			s +OK pop.example.org ready
 			c CAPA

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, DTLS 1.3, ECH, QUIC in its corners, DNS over streams, HTTP's rarer forms, links, losses.
+# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, DTLS 1.3, ECH, mail, QUIC in its corners, DNS over streams, HTTP's rarer forms, links, losses.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 iptables tcpdump openssl curl nginx-light squid-openssl microsocks dante-server
-# dnsmasq-base iputils-ping vsftpd prosody gnutls-bin unbound knot-dnsutils python3-zeroconf chrony nghttp2-proxy redis-server redis-tools chromium go
+# dnsmasq-base iputils-ping vsftpd prosody gnutls-bin unbound knot-dnsutils python3-zeroconf chrony nghttp2-proxy redis-server redis-tools chromium exim4-daemon-light dovecot-imapd dovecot-pop3d dovecot-lmtpd go
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-peers
@@ -132,6 +132,122 @@ done
 true
 SH
 	record tls2 $inside sh "$work/tls2.sh"
+fi
+
+# Mail: exim and dovecot, with LMTP, BDAT and pipelining, several messages in an answer, authentication that fails, and TLS from the start and later.
+if wanted mail2; then
+	mkdir -p "$work/mail/cur" "$work/mail/new" "$work/mail/tmp" "$work/spool"
+	for i in 1 2 3; do printf 'Subject: a\r\nFrom: secret@a.example\r\n\r\nsecret body\r\n.\r\n+OK x\r\n* OK y\r\n' >"$work/mail/new/$i"; done
+	chmod -R 777 "$work/mail" "$work/spool"; chmod 644 "$work/key.pem"
+	cat >"$work/dovecot.conf" <<CONF
+base_dir = $work/dovecot
+log_path = $work/dovecot.log
+protocols = imap pop3 lmtp
+listen = 203.0.113.11
+ssl_cert = <$work/cert.pem
+ssl_key = <$work/key.pem
+disable_plaintext_auth = no
+mail_location = maildir:$work/mail
+default_internal_user = nobody
+default_login_user = nobody
+default_internal_group = nogroup
+passdb {
+  driver = static
+  args = password=secret
+}
+userdb {
+  driver = static
+  args = uid=65534 gid=65534 home=$work/mail
+}
+first_valid_uid = 1
+auth_mechanisms = plain login cram-md5
+protocol lmtp {
+  postmaster_address = root@a.example
+}
+service lmtp {
+  inet_listener lmtp {
+    address = 203.0.113.11
+    port = 24
+  }
+}
+service imap-login {
+  chroot =
+}
+service pop3-login {
+  chroot =
+}
+service anvil {
+  chroot =
+}
+CONF
+	serve dovecot -F -c "$work/dovecot.conf"
+	cat >"$work/exim.conf" <<CONF
+exim_user = nobody
+exim_group = nogroup
+spool_directory = $work/spool
+log_file_path = $work/spool/%slog
+primary_hostname = mx.partner.example
+local_interfaces = 203.0.113.12
+daemon_smtp_ports = 25 : 465 : 587
+tls_on_connect_ports = 465
+tls_advertise_hosts = *
+tls_certificate = $work/cert.pem
+tls_privatekey = $work/key.pem
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+chunking_advertise_hosts = *
+pipelining_advertise_hosts = *
+never_users =
+begin routers
+black:
+  driver = redirect
+  data = :blackhole:
+begin transports
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_condition = true
+CONF
+	chown -R nobody "$work/spool"
+	serve exim4 -C "$work/exim.conf" -bdf
+	sleep 3
+	cat >"$work/m.py" <<'P'
+import imaplib, poplib, smtplib, ssl, socket, time, sys
+ctx = ssl.create_default_context(); ctx.check_hostname=False; ctx.verify_mode=ssl.CERT_NONE
+def raw(a, steps):
+    s = socket.create_connection(a, timeout=5); s.settimeout(2)
+    out=b""
+    for x in steps:
+        if x is None:
+            try: out += s.recv(65536)
+            except Exception as e: out += b"!"
+        else: s.sendall(x)
+    s.close(); print(out[-300:])
+mx=("203.0.113.12",25)
+# pipelined with BDAT
+raw(mx,[None,b"EHLO client.a.example\r\n",None,b"MAIL FROM:<secret@a.example>\r\nRCPT TO:<secret@b.example>\r\nBDAT 26\r\nSubject: x\r\n\r\nQUIT\r\nDATA\r\nBDAT 8 LAST\r\nsecret\r\nQUIT\r\n",None,None,None,None])
+# pipelined DATA, body has QUIT
+raw(mx,[None,b"EHLO client.a.example\r\n",None,b"MAIL FROM:<secret@a.example>\r\nRCPT TO:<secret@b.example>\r\nDATA\r\n",None,None,b"Subject: y\r\n\r\nsecret\r\nSTARTTLS\r\n..\r\n.\r\nQUIT\r\n",None,None])
+# HELO, RSET, NOOP, VRFY, wrong order
+raw(mx,[None,b"HELO x\r\n",None,b"DATA\r\n",None,b"RSET\r\n",None,b"NOOP secret\r\n",None,b"VRFY secret@b.example\r\n",None,b"QUIT\r\n",None])
+raw(mx,[None,b"GET / HTTP/1.0\r\n\r\n",None,None])
+s=smtplib.SMTP(*mx,timeout=5); s.ehlo(); s.login("secretuser","secret"); s.sendmail("secret@a.example",["secret@b.example"],"x"); s.quit()
+s=smtplib.SMTP(*mx,timeout=5); s.starttls(context=ctx); s.ehlo(); s.sendmail("secret@a.example",["secret@b.example"],"x"); s.quit()
+s=smtplib.SMTP_SSL("203.0.113.12",465,timeout=5,context=ctx); s.sendmail("secret@a.example",["secret@b.example"],"x"); s.quit()
+s=smtplib.SMTP("203.0.113.12",587,timeout=5); s.starttls(context=ctx); s.quit()
+s=smtplib.LMTP("203.0.113.11",24); s.docmd("LHLO client"); s.docmd("MAIL FROM:<secret@a.example>"); s.docmd("RCPT TO:<secret@b.example>"); s.data("Subject: z\r\n\r\nsecret\r\n"); s.quit()
+m=imaplib.IMAP4("203.0.113.11"); m.authenticate("PLAIN", lambda x: b"\0secretuser\0secret"); m.select(); m.fetch("1:*","(BODY[])"); m.append("INBOX",None,None,b"Subject: q\r\n\r\nsecret LOGOUT\r\na LOGOUT\r\n"); m.search(None,"ALL"); m.store("1","+FLAGS","\\Deleted"); m.expunge(); m.logout()
+m=imaplib.IMAP4("203.0.113.11"); m.starttls(ctx); m.login("secret","secret"); m.logout()
+m=imaplib.IMAP4_SSL("203.0.113.11",993,ssl_context=ctx); m.login("secret","secret"); m.logout()
+raw(("203.0.113.11",143),[None,b"1 CAPABILITY\r\n2 LOGIN {6}\r\n",None,b"secret {6}\r\n",None,b"secret\r\n3 SELECT INBOX\r\n",None,b"4 IDLE\r\n",None,b"DONE\r\n5 LOGOUT\r\n",None,None])
+raw(("203.0.113.11",143),[None,b"a LOGIN secretx wrong\r\n",None,b"b LOGOUT\r\n",None])
+p=poplib.POP3("203.0.113.11"); p.user("secret"); p.pass_("secret"); p.list(); p.retr(1); p.top(1,1); p.dele(1); p.quit()
+p=poplib.POP3("203.0.113.11"); p.stls(ctx); p.user("secret"); p.pass_("secret"); p.quit()
+p=poplib.POP3_SSL("203.0.113.11",995,context=ctx); p.quit()
+raw(("203.0.113.11",110),[None,b"CAPA\r\nAUTH PLAIN AHNlY3JldAB3cm9uZw==\r\n",None,None,b"APOP secret 0123\r\nQUIT\r\n",None,None])
+P
+	record mail2 $inside $python "$work/m.py"
 fi
 
 # DTLS 1.3.
