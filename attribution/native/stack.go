@@ -43,6 +43,19 @@ func Objects(pid, tid int, wanted func(path string) bool) ([]string, error) {
 	if err := read(pid, pointer, stack); err != nil {
 		return nil, fmt.Errorf("read the stack of thread %d: %w", tid, err)
 	}
+	return objectsIn(pid, stack, code), nil
+}
+
+// ObjectsIn is Objects of a part of a machine stack that was copied before.
+func ObjectsIn(pid int, stack []byte, wanted func(path string) bool) ([]string, error) {
+	code, _, err := mappings(pid, wanted)
+	if err != nil {
+		return nil, err
+	}
+	return objectsIn(pid, stack, code), nil
+}
+
+func objectsIn(pid int, stack []byte, code []mapping) []string {
 	var found []string
 	for ; len(stack) >= 8; stack = stack[8:] {
 		word := binary.LittleEndian.Uint64(stack)
@@ -52,7 +65,7 @@ func Objects(pid, tid int, wanted func(path string) bool) ([]string, error) {
 			}
 		}
 	}
-	return found, nil
+	return found
 }
 
 // Loaded lists the wanted files of which a process has executable mappings.

@@ -26,6 +26,18 @@ func (w *witness) compiledCode(tid int) []string {
 	return files
 }
 
+// recordedCode lists the shared objects of addons on the part of a machine stack that was recorded with a call.
+func (w *witness) recordedCode(stack []byte) []string {
+	if stack == nil {
+		return nil
+	}
+	files, err := native.ObjectsIn(w.process.PID, stack, w.ofAddon())
+	if err != nil { // the process has ended: without this witness
+		w.r.config.Logger.Debug("reading a recorded machine stack", "error", err)
+	}
+	return files
+}
+
 // nameEntry is for code that leaves no frame of an addon between the framework and the call. Two witnesses together name it: the class that has the method which was called, and compiled code of
 // the same addon, and of no other, on the machine stack. The class alone only tells the entry: what its method called is not known.
 func (w *witness) nameEntry(o *attribution.Owner, entry odoo.Entry, steps, compiled []odoo.Step) {
@@ -81,6 +93,9 @@ func strangers(compiled, steps []odoo.Step) []string {
 // code of an addon, which leaves none either. The machine stack can only be looked at while the thread waits.
 func (w *witness) besideRecord(ctx context.Context, recorded attribution.Owner) attribution.Owner {
 	loaded := w.r.loaded.of(w.process, w.ofAddon())
+	if len(loaded) > 0 {
+		w.r.stacks.withNative(w.process)
+	}
 	unexplained := recorded.Addon == nil && recorded.Evidence.Candidates != nil
 	strange := recorded.Addon != nil && slices.ContainsFunc(loaded, func(path string) bool {
 		name, _ := odoo.AddonOfFile(path, w.addonsPaths())

@@ -54,6 +54,34 @@ run = types.FunctionType(run.__code__, {**globals(), "__name__": "main"})
 	}
 }
 
+// TestCompiledMethodIsNamedByWhatWasRecorded asks about a call only when its thread is past it.
+func TestCompiledMethodIsNamedByWhatWasRecorded(t *testing.T) {
+	r := recording(t)
+	accept := world(t, vendor+`
+def run(port):
+    compiled = build(port, HERE)
+    definition = type("Definition", (), {"__module__": "odoo.addons.caller.models", "call": staticmethod(compiled.connect)})
+    model = type("vendor.model", (definition,), {})()
+    for _ in range(3):
+        base.request(service.call_kw, model, "call", [], {})
+run = types.FunctionType(run.__code__, {**globals(), "__name__": "main"})
+`)
+	first := accept()
+	ask(t, r, first.RemoteAddr(), first.LocalAddr()) // from now on the machine stack is recorded too
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := accept()
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	accept()
+	o := ask(t, r, second.RemoteAddr(), second.LocalAddr())
+	if o.Addon == nil || o.Addon.Name != "caller" || o.Addon.Method != "call" || o.Evidence.Source != attribution.SourceKernel || o.Evidence.Confidence != attribution.ConfidenceHigh {
+		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+}
+
 func TestCompiledCodeOfAnotherAddonIsNotTakenForItsCaller(t *testing.T) {
 	needRoot(t)
 	r := resolver(t)

@@ -81,6 +81,7 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 }
 
 func (w *witness) fromRecord(o attribution.Owner, c *hook.Call, frames []pystack.Frame) attribution.Owner {
+	w.compiled = w.recordedCode(c.Native)
 	o = w.fromThread(o, pystack.Thread{TID: c.TID, Frames: frames, Truncated: c.Deep})
 	o.Evidence.Source, o.Evidence.At = attribution.SourceKernel, c.At
 	if c.Deep && o.Addon != nil {

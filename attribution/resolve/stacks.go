@@ -25,6 +25,7 @@ type reader struct {
 	start   uint64
 	process *pystack.Process
 	serial  uint64 // of what was announced of it, 0: nothing
+	native  bool   // its machine stacks are recorded too, or cannot be
 }
 
 // Bounds of the cache; what is full begins anew.
@@ -90,6 +91,24 @@ func (c *stackCache) add(pid int, r *reader) {
 	}
 	if err != nil {
 		c.log.Warn("the kernel cannot record the stacks of a process", "pid", pid, "error", err)
+	}
+}
+
+// withNative lets the machine stacks of a process be recorded beside its Python stacks, from its next call on.
+func (c *stackCache) withNative(p kernel.Process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.known[p.PID]
+	if c.hook == nil || r == nil || r.start != p.StartTick || r.serial == 0 || r.native {
+		return
+	}
+	r.native = true
+	plan, err := r.process.Plan()
+	if err == nil {
+		err = c.hook.WithNative(p.PID, r.serial, plan)
+	}
+	if err != nil {
+		c.log.Debug("the kernel cannot record the machine stacks of a process", "pid", p.PID, "error", err)
 	}
 }
 

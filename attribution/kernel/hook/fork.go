@@ -66,6 +66,6 @@ func onFork(o *objects, t task, namespaces bool) asm.Instructions {
 	p.add(asm.LoadMem(asm.R1, asm.RFP, wordValue, asm.DWord), asm.LoadMem(asm.R2, asm.RFP, wordCookie, asm.DWord), asm.JEq.Reg(asm.R1, asm.R2, "process"))
 	p.allow()
 	p.at("process")
-	p.recordCaller(func() { p.header(kindFork) }, namespaces)
+	p.recordCaller(func() { p.header(kindFork) }, namespaces, 0)
 	return p.Instructions
 }

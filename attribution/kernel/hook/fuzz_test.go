@@ -26,9 +26,20 @@ func FuzzRecords(f *testing.F) {
 	binary.NativeEndian.PutUint32(packet[offLength:], 44)
 	f.Add(packet)
 	f.Add([]byte{kindPacket})
+	stack := make([]byte, nativeHeader+64)
+	binary.NativeEndian.PutUint32(stack[offKind:], kindNative)
+	binary.NativeEndian.PutUint32(stack[offNativeLength:], 64)
+	f.Add(stack)
+	binary.NativeEndian.PutUint32(stack[offNativeLength:], 65)
+	f.Add(stack)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := Hook{store: newStore()}
 		h.take(b, func(ns uint64) time.Time { return time.Unix(0, int64(ns)) })
+		for _, n := range h.store.natives {
+			if len(n.stack)+nativeHeader > len(b) {
+				t.Errorf("%d bytes of a stack from %d bytes", len(n.stack), len(b))
+			}
+		}
 		for _, f := range h.store.byChild {
 			if len(f.Slots) > len(b) || len(f.Slots)%pystack.SlotSize != 0 {
 				t.Errorf("%d bytes of slots from %d bytes", len(f.Slots), len(b))

@@ -131,6 +131,7 @@ func (h *Hook) createMaps() (err error) {
 
 // attach loads the programs and links them to the directory of a cgroup. The one for packets comes first: a call is only recorded when its packets are.
 func (h *Hook) attach(group int) error {
+	h.objects.pointer = pointerOffset()
 	namespaces := features.HaveProgramHelper(ebpf.CGroupSockAddr, asm.FnGetNsCurrentPidTgid) == nil // Linux 6.10; before, only processes of the first pid namespace have stacks
 	for _, a := range []struct {
 		name string
@@ -202,17 +203,24 @@ func (h *Hook) Run(ctx context.Context) error {
 
 // Announce tells the programs where the Python stacks of a process are. The serial that it returns comes back in Call.Serial: only a stack with it was read by this plan.
 func (h *Hook) Announce(pid int, w pystack.WalkPlan) (serial uint64, err error) {
+	serial = h.serial.Add(1)
+	if err := h.put(pid, serial, &w, false); err != nil {
+		return 0, err
+	}
+	return serial, nil
+}
+
+func (h *Hook) put(pid int, serial uint64, w *pystack.WalkPlan, native bool) error {
 	var st unix.Stat_t
 	if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/pid", pid), &st); err != nil {
-		return 0, fmt.Errorf("announce process %d: %w", pid, err)
+		return fmt.Errorf("announce process %d: %w", pid, err)
 	}
 	// The program compares with the kernel's own form of a device number, which differs from that of stat(2).
 	dev := uint64(unix.Major(st.Dev))<<20 | uint64(unix.Minor(st.Dev))
-	serial = h.serial.Add(1)
-	if err := h.objects.plans.Put(uint32(pid), encodePlan(serial, &w, dev, st.Ino)); err != nil {
-		return 0, fmt.Errorf("announce process %d: %w", pid, err)
+	if err := h.objects.plans.Put(uint32(pid), encodePlan(serial, w, dev, st.Ino, native)); err != nil {
+		return fmt.Errorf("announce process %d: %w", pid, err)
 	}
-	return serial, nil
+	return nil
 }
 
 // Forget takes back what Announce told of a process.
@@ -298,6 +306,13 @@ func (h *Hook) take(b []byte, at func(uint64) time.Time) {
 			return
 		}
 		h.store.addPacket(p)
+	case kindNative:
+		n, err := parseNative(b)
+		if err != nil {
+			h.malformed++
+			return
+		}
+		h.store.addNative(n)
 	case kindFork:
 		f, err := parseFork(b, at)
 		if err != nil {

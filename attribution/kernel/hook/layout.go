@@ -11,6 +11,7 @@ const (
 	kindCall   = 1
 	kindPacket = 2
 	kindFork   = 3 // a call's record without what is said of the socket
+	kindNative = 4 // see native.go
 )
 
 // A call's record, before its slots.
@@ -74,17 +75,22 @@ const (
 	planState        = 96
 	planLocal        = 100
 	planHolder       = 104
+	planNative       = 108 // not 0: the machine stack is wanted too
 	planSize         = 112
 )
 
 // encodePlan is the value for the map of plans. dev and ino name the pid namespace of the process.
-func encodePlan(serial uint64, w *pystack.WalkPlan, dev, ino uint64) []byte {
+func encodePlan(serial uint64, w *pystack.WalkPlan, dev, ino uint64, native bool) []byte {
+	wanted := uint32(0)
+	if native {
+		wanted = 1
+	}
 	b := make([]byte, 0, planSize)
 	for _, v := range []uint64{serial, w.Interpreters, w.Cell, ^w.Tags, dev, ino} {
 		b = binary.NativeEndian.AppendUint64(b, v)
 	}
 	for _, v := range []uint32{
-		w.InterpNext, w.ThreadsHead, w.ThreadNext, w.ThreadID, w.PthreadTID, w.Top, w.CFrame, w.Head, w.Back, w.Code, w.Globals, w.Lasti, w.State, w.Local, w.Holder, 0,
+		w.InterpNext, w.ThreadsHead, w.ThreadNext, w.ThreadID, w.PthreadTID, w.Top, w.CFrame, w.Head, w.Back, w.Code, w.Globals, w.Lasti, w.State, w.Local, w.Holder, wanted,
 	} {
 		b = binary.NativeEndian.AppendUint32(b, v)
 	}

@@ -49,7 +49,8 @@ const (
 	scratchBusy   = 0 // u64
 	scratchRecord = 8
 	scratchWindow = scratchRecord + callSize + maxFrames*pystack.SlotSize
-	scratchSize   = scratchWindow + windowSize
+	scratchNative = scratchWindow + windowSize
+	scratchSize   = scratchNative + nativeHeader + maxNative // a value of a map for each processor has at most 32 KiB
 )
 
 // objects are the maps that the programs share.
@@ -60,6 +61,8 @@ type objects struct {
 	pending *ebpf.Map // cookie of a UDP socket whose caller was recorded and whose first datagram was not seen yet
 	scratch *ebpf.Map // one area a processor
 	talks   *ebpf.Map // cookie and destination of unconnected UDP → when its sender was recorded
+
+	pointer int32 // where struct pt_regs keeps the stack pointer, in bytes; 0: machine stacks cannot be recorded
 }
 
 // program collects instructions; labels are unique in it.
@@ -163,12 +166,12 @@ func onCall(o *objects, v6, datagram, namespaces bool) asm.Instructions {
 		p.onceASecond(v6)
 	}
 	p.expectDatagram()
-	p.recordCaller(func() { p.callHeader(v6) }, namespaces)
+	p.recordCaller(func() { p.callHeader(v6) }, namespaces, o.pointer)
 	return p.Instructions
 }
 
-// recordCaller records the current thread, with its Python stack where a plan for the process is there, and ends the program.
-func (p *program) recordCaller(header func(), namespaces bool) {
+// recordCaller records the current thread, with its Python stack where a plan for the process is there, and its machine stack where pointer is not 0 and the plan says so, and ends the program.
+func (p *program) recordCaller(header func(), namespaces bool, pointer int32) {
 	p.add(asm.FnGetCurrentPidTgid.Call(), asm.StoreMem(asm.RFP, wordPIDTID, asm.R0, asm.DWord))
 	p.add(asm.StoreMem(asm.RFP, wordTID, asm.R0, asm.Word)) // the lower half; in a pid namespace it is replaced
 	p.add(asm.RSh.Imm(asm.R0, 32), asm.StoreMem(asm.RFP, wordKey, asm.R0, asm.Word))
@@ -191,6 +194,9 @@ func (p *program) recordCaller(header func(), namespaces bool) {
 	p.findThread()
 	p.recordFrames()
 	p.at("done")
+	if pointer != 0 {
+		p.recordNative(pointer)
+	}
 	p.output()
 	p.add(asm.Mov.Imm(asm.R1, 0), asm.StoreMem(record, scratchBusy-scratchRecord, asm.R1, asm.DWord))
 	p.allow()

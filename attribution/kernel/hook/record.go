@@ -32,6 +32,7 @@ type Call struct {
 	NetNS  uint64 // cookie of the network namespace (SO_NETNS_COOKIE), not its inode
 	Proto  uint8
 	Remote netip.AddrPort // asked for; address translation may send the packets elsewhere
+	Native []byte         // innermost part of the machine stack, at most 16 KiB; nil unless WithNative asked for it
 }
 
 // Fork is the beginning of a process, by the thread that made it.

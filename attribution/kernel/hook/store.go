@@ -9,6 +9,7 @@ import (
 const (
 	mostCalls    = 16384
 	mostSlots    = 24 << 20 // bytes of all stacks
+	mostNatives  = 256      // machine stacks whose call comes next
 	mostPackets  = 16384
 	mostForks    = 4096
 	mostForkSlot = 8 << 20 // bytes of all stacks of forks
@@ -27,6 +28,8 @@ type store struct {
 	byCookie map[uint64][]*Call // oldest first
 	calls    queue[*Call]
 	slots    int
+
+	natives map[int]machineStack // by thread: its call is recorded just after
 
 	byEnds map[ends]*sent
 	sents  queue[*sent]
@@ -50,12 +53,26 @@ type sent struct {
 }
 
 func newStore() *store {
-	return &store{byCookie: map[uint64][]*Call{}, byEnds: map[ends]*sent{}, byChild: map[int]*Fork{}}
+	return &store{byCookie: map[uint64][]*Call{}, natives: map[int]machineStack{}, byEnds: map[ends]*sent{}, byChild: map[int]*Fork{}}
+}
+
+// addNative keeps a machine stack for the call that its thread makes.
+func (s *store) addNative(n machineStack) {
+	if len(s.natives) >= mostNatives {
+		clear(s.natives)
+	}
+	s.natives[n.tid] = n
 }
 
 func (s *store) addCall(c *Call) {
+	if n, ok := s.natives[c.TID]; ok {
+		delete(s.natives, c.TID)
+		if n.pid == c.PID && n.cookie == c.Cookie {
+			c.Native = n.stack
+		}
+	}
 	s.calls.push(c)
-	s.slots += len(c.Slots)
+	s.slots += len(c.Slots) + len(c.Native)
 	list := append(s.byCookie[c.Cookie], c)
 	if len(list) > mostOfSocket {
 		list = list[1:]
@@ -67,7 +84,7 @@ func (s *store) addCall(c *Call) {
 }
 
 func (s *store) dropCall(c *Call) {
-	s.slots -= len(c.Slots)
+	s.slots -= len(c.Slots) + len(c.Native)
 	list := s.byCookie[c.Cookie]
 	for i, other := range list {
 		if other == c {
