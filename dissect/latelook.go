@@ -5,7 +5,10 @@ const mostLateLooks = 256
 
 // lateLook reads a connection whose beginning the capture missed or lost: what clients and servers send often begins with a segment, so that a request, a response, a hello
 // or an encrypted record at a segment's beginning tells the protocol.
-type lateLook struct{ looks int }
+type lateLook struct {
+	looks  int
+	hellos bool // the beginning was there and told nothing: only TLS is looked for, which some protocols turn to in ways of their own (RDP, NNTP, ManageSieve)
+}
 
 func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	f := &c.flow
@@ -13,6 +16,9 @@ func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	case side == initiator && isClientHello(b), side == responder && isServerTLS(nil, b):
 		f.Channel = tlsChannel(f.Dst.Port())
 		c.proto = e.newTLSStream(c, "")
+	case l.hellos:
+		l.another(c)
+		return
 	case side == initiator && isRequestLine(b), side == responder && hasAnyPrefix(b, "HTTP/1.0 ", "HTTP/1.1 "):
 		f.Channel = "http"
 		c.proto = newHTTPStream()
@@ -21,12 +27,25 @@ func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto = nil
 		return
 	default:
-		if l.looks++; l.looks > mostLateLooks {
-			c.proto = nil
-		}
+		l.another(c)
 		return
 	}
 	c.proto.data(e, c, side, b, now)
+}
+
+func (l *lateLook) another(c *conn) {
+	if l.looks++; l.looks > mostLateLooks {
+		c.proto = nil
+	}
+}
+
+// helloAfterGreeting gives the word to TLS when that is what the client begins with, whatever the server has said before: servers that give up early speak first, and one
+// that greets in another protocol must not hide the name that is called.
+func (e *Engine) helloAfterGreeting(c *conn, b []byte) {
+	if _, reading := c.proto.(*tlsStream); !reading && isClientHello(b) {
+		c.flow.Channel = tlsChannel(c.flow.Dst.Port())
+		c.proto = e.newTLSStream(c, "")
+	}
 }
 
 func (l *lateLook) gap(*Engine, *conn, int, int) {}

@@ -64,12 +64,12 @@ func (firstLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 func (firstLook) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = &lateLook{} }
 func (firstLook) end(*Engine, *conn)                   {}
 
-// unknown is who reads on when the first bytes told nothing: nobody, unless they were not the connection's first ones.
+// unknown is who reads on when the first bytes told nothing. Of a connection whose beginning was there, only a hello can still tell something.
 func unknown(c *conn) protocol {
-	if c.flow.MidStream && c.flow.Channel == "tcp" {
-		return &lateLook{}
+	if c.flow.Channel != "tcp" {
+		return nil
 	}
-	return nil
+	return &lateLook{hellos: !c.flow.MidStream}
 }
 
 // detector waits until the first bytes tell the protocol, then hands everything over.

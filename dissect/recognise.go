@@ -30,7 +30,8 @@ func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 		f.Channel = "http"
 		f.HTTP = &HTTP{Version: "2"}
 		return nil, false
-	case isHTTPRequest(client) || len(client) == 0 && hasAnyPrefix(server, "HTTP/1."):
+	case isHTTPRequest(bytes.TrimLeft(client, "\r\n")) || // empty lines before it are no reason to refuse it (RFC 9112 §2.2)
+		len(client) == 0 && hasAnyPrefix(server, "HTTP/1.") && (f.MidStream || p.final): // a server that gives up early speaks before the client does
 		f.Channel = "http"
 		return newHTTPStream(), false
 	case isProxyHeader(client):
@@ -77,7 +78,7 @@ func (p *place) undecided() bool {
 		return true
 	case hasAnyPrefix(client, "<?xml") && len(client) < 512:
 		return true
-	case mayBeRequestLine(client):
+	case mayBeRequestLine(bytes.TrimLeft(client, "\r\n")):
 		return true
 	}
 	return len(client) < enough // also when the server has greeted at length: the client's first words tell

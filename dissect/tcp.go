@@ -253,6 +253,9 @@ func (t *tcpState) give(e *Engine, c *conn, side int, data []byte, now int64) {
 		return // cut by the snap length
 	}
 	t.sides[side].read += uint32(len(data))
+	if side == initiator && c.first[side].n == 0 && c.first[responder].n > 0 {
+		e.helloAfterGreeting(c, data)
+	}
 	c.remember(side, data)
 	if c.proto != nil {
 		c.proto.data(e, c, side, data, now)

@@ -1,0 +1,43 @@
+package dissect
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestHelloIsReadWhateverWasSaidBefore: a server that speaks first, or a preface that nobody knows, must not hide the name that is called.
+func TestHelloIsReadWhateverWasSaidBefore(t *testing.T) {
+	hello := string(clientHello(t))
+	for name, list := range map[string][]said{
+		"a refusal of HTTP":             {{false, "HTTP/1.1 400 Bad Request\r\n\r\n"}, {true, hello}},
+		"a refusal behind a PROXY line": {{true, "PROXY UNKNOWN\r\n"}, {false, "HTTP/1.1 400 Bad Request\r\n\r\n"}, {true, hello}},
+		"a greeting of SMTP":            {{false, "220 mx.example.org ESMTP\r\n"}, {true, hello}},
+		"a greeting of POP3":            {{false, "+OK\r\n"}, {true, hello}},
+		"a greeting of SSH":             {{false, "SSH-2.0-x\r\n"}, {true, hello}},
+		"a greeting of nobody":          {{false, strings.Repeat("welcome ", 3000)}, {true, hello}},
+		"an upgrade that nobody knows":  {{false, "200 news\r\n"}, {true, "CAPABILITIES\r\n"}, {false, "101 list\r\nSTARTTLS\r\n.\r\n"}, {true, "STARTTLS is what it says here\r\n"}, {false, "382 go\r\n"}, {true, hello}},
+		"RDP": {
+			{true, "\x03\x00\x00\x2c\x27\xe0\x00\x00\x00\x00\x00Cookie: mstshash=secret\r\n\x01\x00\x08\x00\x03\x00\x00\x00"},
+			{false, "\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x1f\x08\x00\x02\x00\x00\x00"},
+			{true, hello},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := onlyFlows(t, run(conversation(newWire(t), 7000, list, nil)...), 1)[0]
+			if f.TLS == nil || f.TLS.SNI == "" || f.Channel != "https" {
+				t.Errorf("channel %s, %+v; want the hello's name", f.Channel, f.TLS)
+			}
+		})
+	}
+}
+
+// TestEmptyLinesBeforeARequestHideNothing: servers pass over them (RFC 9112 §2.2), so that clients may send them.
+func TestEmptyLinesBeforeARequestHideNothing(t *testing.T) {
+	for _, cut := range []func() int{nil, func() int { return 1 }} {
+		packets := conversation(newWire(t), 80, []said{{true, "\r\n\r\nGET /there?secret HTTP/1.1\r\nHost: www.example.org\r\n\r\n"}, {false, "HTTP/1.1 204 No Content\r\n\r\n"}}, cut)
+		f := onlyFlows(t, run(packets...), 1)[0]
+		if f.Channel != "http" || f.HTTP == nil || f.HTTP.Host != "www.example.org" || f.HTTP.Path != "/there" {
+			t.Errorf("channel %s, %+v", f.Channel, f.HTTP)
+		}
+	}
+}
