@@ -164,6 +164,8 @@ func (v *verifier) sayChecked(out *Verification, withheld uint64, seals int) {
 	if v.from.size == 0 {
 		say("Each of %d rows hashes to the leaf that the tree holds for it.", v.anchor.Size-withheld)
 		say("Every row hash follows from the one before, back to the genesis record.")
+	} else if v.from.size == v.anchor.Size {
+		say("No row came since the log of %d rows was verified, and its tree is the one that was verified then.", v.from.size)
 	} else {
 		say("Each of %d rows from row %d on hashes to the leaf that the tree holds for it.", v.anchor.Size-v.from.size-withheld, v.from.size)
 		say("Every row hash from there on follows from the one before.")
