@@ -377,4 +377,22 @@ func TestRemainingLinksAndTunnelsAreTakenOff(t *testing.T) {
 			t.Errorf("%s: tunnel %s %d, want %s %d", c.name, got.Kind, got.ID, c.kind, c.id)
 		}
 	}
+	tagged := slices.Concat(framed[:12], []byte{0x81, 0, 0, 7}, framed[12:])
+	second, third := []byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 1}, []byte{0x10, 0, 0x22, 0xeb, 0, 0, 0, 1}
+	for name, c := range map[string]struct {
+		frame []byte
+		want  []uint16
+	}{
+		"II, tag taken off":                   {over(layers.IPProtocolGRE, 0, second, []byte{0x10, 5, 2 << 3, 33, 0, 0, 0, 0}, framed), []uint16{5}},
+		"II, tag left":                        {over(layers.IPProtocolGRE, 0, second, []byte{0x10, 7, 3 << 3, 33, 0, 0, 0, 0}, tagged), []uint16{7}},
+		"II, never tagged":                    {over(layers.IPProtocolGRE, 0, second, []byte{0x10, 5, 0, 33, 0, 0, 0, 0}, framed), nil},
+		"III, tag taken off":                  {over(layers.IPProtocolGRE, 0, third, []byte{0x20, 5, 0, 33, 0, 0, 0, 0, 0, 0, 0, 0}, framed), []uint16{5}},
+		"III, tag left":                       {over(layers.IPProtocolGRE, 0, third, []byte{0x20, 7, 0, 33, 0, 0, 0, 0, 0, 0, 0, 0}, tagged), []uint16{7}},
+		"III without Ethernet, without a tag": {over(layers.IPProtocolGRE, 0, third, []byte{0x20, 0, 0, 34, 0, 0, 0, 0, 0, 0, 2 << 2, 0}, four), nil},
+	} {
+		var h Headers
+		if err := Decode(tap.LinkEthernet, c.frame, len(c.frame), &h); err != nil || !slices.Equal(h.VLANs[:h.VLANCount], c.want) {
+			t.Errorf("ERSPAN %s: VLANs %v, error %v; want %v", name, h.VLANs[:h.VLANCount], err, c.want)
+		}
+	}
 }

@@ -142,11 +142,28 @@ func (w *walk) erspan(proto uint16, sequenced bool) error {
 	if err := w.tunnel(TunnelERSPAN, w.h.Src, w.h.Dst, session); err != nil {
 		return err
 	}
+	if n > 0 {
+		w.mirroredVLAN(proto, w.rest[:n], w.rest[n:])
+	}
 	w.rest = w.rest[n:]
 	if bare {
 		return w.ip()
 	}
 	return w.ethernet()
+}
+
+// mirroredVLAN keeps the VLAN of a frame whose tag the switch has taken off and put into ERSPAN's header: type II says so (En 01 and 10), type III gives a VLAN for a frame without a tag.
+func (w *walk) mirroredVLAN(proto uint16, header, frame []byte) {
+	const addresses = 12
+	vlan, encapsulation := binary.BigEndian.Uint16(header)&0x0fff, header[2]>>3&3
+	moved := encapsulation == 1 || encapsulation == 2
+	if proto == etherERSPAN3 && len(frame) >= addresses+2 {
+		moved = binary.BigEndian.Uint16(frame[addresses:]) != etherVLAN
+	}
+	if moved && vlan != 0 && w.h.VLANCount < len(w.h.VLANs) {
+		w.h.VLANs[w.h.VLANCount] = vlan
+		w.h.VLANCount++
+	}
 }
 
 // etherIP strips Ethernet in IP (RFC 3378): two bytes with the version, then a frame.
