@@ -41,3 +41,37 @@ func TestEmptyLinesBeforeARequestHideNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandsOfOtherProtocolsAreNoRequests: they share their words with HTTP.
+func TestCommandsOfOtherProtocolsAreNoRequests(t *testing.T) {
+	for words, channel := range map[string]string{
+		"CONNECT {\"verbose\":false}\r\nPING\r\n": "tcp", "GET key of something else\r\nGET another\r\n": "tcp", "SEARCH ALL UNSEEN FROM nobody\r\n": "tcp",
+		"GET / HTTP/1.1\r\n": "http", "CONNECT www.example.org:443 HTTP/1.1\r\n": "http", "CONNECT [2001:db8::1]:443 HTTP/1.1\r\n": "http", "OPTIONS * HTTP/1.1\r\n": "http",
+		"GET HTTP://www.example.org/ HTTP/1.1\r\n": "http", "BREW x HTTP/1.1\r\n": "http",
+	} {
+		for _, cut := range []func() int{nil, func() int { return 1 }} {
+			if f := onlyFlows(t, run(conversation(newWire(t), 4222, []said{{true, words}}, cut)...), 1)[0]; f.Channel != channel {
+				t.Errorf("%q: channel %s, want %s", words, f.Channel, channel)
+			}
+		}
+	}
+}
+
+// TestChannelIsWhatTheServerChose: a client may offer HTTP among others.
+func TestChannelIsWhatTheServerChose(t *testing.T) {
+	hello := func(protocols string) string { // TLS 1.2 with application protocols
+		extension := "\x00\x10\x00" + string(rune(2+len(protocols))) + "\x00" + string(rune(len(protocols))) + protocols
+		return "\x00" + string(rune(len(extension))) + extension
+	}
+	message := func(kind, body string) string {
+		return "\x16\x03\x03\x00" + string(rune(4+len(body))) + kind + "\x00\x00" + string(rune(len(body))) + body
+	}
+	random := strings.Repeat("r", 32)
+	client := message("\x01", "\x03\x03"+random+"\x00\x00\x02\xc0\x2f\x01\x00"+hello("\x08http/1.1\x09stun.turn"))
+	for chosen, channel := range map[string]string{"\x08http/1.1": "https", "\x09stun.turn": "tls", "\x04imap": "imap"} {
+		server := message("\x02", "\x03\x03"+random+"\x00\xc0\x2f\x00"+hello(chosen))
+		if f := onlyFlows(t, run(conversation(newWire(t), 5349, []said{{true, client}, {false, server}}, nil)...), 1)[0]; f.Channel != channel || f.TLS == nil || f.TLS.ALPN != chosen[1:] {
+			t.Errorf("chosen %q: channel %s, %+v; want %s", chosen, f.Channel, f.TLS, channel)
+		}
+	}
+}

@@ -21,12 +21,25 @@ var httpMethods = []string{
 	"PROPPATCH ", "NOTIFY ", "SUBSCRIBE ", "UNSUBSCRIBE ", "PURGE ", "MERGE ", "LINK ", "UNLINK ", "MKACTIVITY ", "MKCALENDAR ", "CHECKOUT ", "ACL ", "QUERY ",
 }
 
-// isHTTPRequest knows the common methods by themselves, others by the whole request line.
+// isHTTPRequest knows the common methods by the beginning of what they ask for, others by the whole request line.
 func isHTTPRequest(b []byte) bool {
 	if len(b) == 0 || b[0] < 'A' || b[0] > 'Z' {
 		return false
 	}
-	return slices.ContainsFunc(httpMethods, func(m string) bool { return hasAnyPrefix(b, m) }) || isRequestLine(b)
+	for _, method := range httpMethods {
+		if target, ok := bytes.CutPrefix(b, []byte(method)); ok && len(target) > 0 {
+			return beginsTarget(target, method == "CONNECT ")
+		}
+	}
+	return isRequestLine(b)
+}
+
+// beginsTarget knows the forms of a request's target (RFC 9112 §3.2). Other protocols have commands of the same names: Redis GET, NATS CONNECT.
+func beginsTarget(b []byte, authority bool) bool {
+	if authority {
+		return b[0] == '[' || b[0] >= '0' && b[0] <= '9' || b[0] >= 'a' && b[0] <= 'z' || b[0] >= 'A' && b[0] <= 'Z'
+	}
+	return b[0] == '/' || b[0] == '*' || hasPrefixFold(b[:min(len(b), len("http"))], "http"[:min(len(b), len("http"))])
 }
 
 // isRequestLine knows a whole request line (RFC 9112 §3).

@@ -1,6 +1,8 @@
 package dissect
 
 import (
+	"cmp"
+
 	"netaudit/dissect/tls"
 )
 
@@ -167,6 +169,9 @@ func (t *handshake) serverHello(e *Engine, c *conn, body []byte) {
 	t.refuseECH(f)
 	e.name(c)
 	f.ALPN = e.text(h.ALPN) // "" when the server chose none
+	if f.ALPN != "" && t.startTLS == "" && t.transport == 't' && c.flow.Channel == "https" && alpnChannel(f.ALPN) != "https" && tlsChannel(c.flow.Dst.Port()) == "tls" {
+		c.flow.Channel = cmp.Or(alpnChannel(f.ALPN), "tls") // the client had offered HTTP too
+	}
 	f.Resumed = t.client && len(h.SessionID) > 0 && string(h.SessionID) == string(t.session[:t.sessionN])
 }
 
