@@ -1,7 +1,7 @@
 #!/bin/bash
-# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, DTLS 1.3, ECH, mail, QUIC in its corners, DNS over streams, HTTP's rarer forms, links, losses.
+# Makes further captures beside this script anew: proxies, FTP, XMPP, TLS clients of other libraries, DTLS 1.3, ECH, mail, QUIC in its corners, DNS over streams, HTTP's rarer forms, TCP in its corners, links, losses.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 iptables tcpdump openssl curl nginx-light squid-openssl microsocks dante-server
-# dnsmasq-base iputils-ping vsftpd prosody gnutls-bin unbound knot-dnsutils python3-zeroconf chrony nghttp2-proxy redis-server redis-tools chromium exim4-daemon-light dovecot-imapd dovecot-pop3d dovecot-lmtpd go
+# dnsmasq-base iputils-ping vsftpd prosody gnutls-bin unbound knot-dnsutils python3-zeroconf chrony nghttp2-proxy redis-server redis-tools chromium exim4-daemon-light dovecot-imapd dovecot-pop3d dovecot-lmtpd haproxy nats-server coturn go
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-peers
@@ -371,6 +371,115 @@ PY
 	serve $python "$work/web2.py" serve
 	sleep 1
 	record web2 $inside sh -c "$python $work/web2client.py; curl -sS -o /dev/null --http2 http://203.0.113.12:82/upgraded; curl -sS -o /dev/null -H 'Expect: 100-continue' -d '$(head -c 2000 /dev/zero | tr '\0' x)' http://203.0.113.12:8070/expect; redis-cli -3 -h 203.0.113.12 get secretkey; printf 'PING\r\nQUIT\r\n' | $python -c 'import socket, sys; s = socket.create_connection((\"203.0.113.12\", 6379)); s.sendall(sys.stdin.buffer.read()); s.recv(100)'"
+fi
+
+# TCP in its corners: a window of zero, probes, resets from both sides, half-closed and left open, ports used again, urgent data, data with the SYN, a full backlog.
+if wanted tcp; then
+	$inside sysctl -qw net.ipv4.tcp_fastopen=3
+	cat >"$work/tcp.py" <<'PY'
+import os, socket, struct, threading, time
+A=("203.0.113.12",7001)
+def listen(addr, **k):
+    s=socket.socket(); s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)
+    if k.get("rcv"): s.setsockopt(socket.SOL_SOCKET,socket.SO_RCVBUF,k["rcv"])
+    if k.get("tfo"): s.setsockopt(socket.IPPROTO_TCP,23,5)
+    s.bind(addr); s.listen(k.get("backlog",5)); return s
+def cl(addr, port=0, **k):
+    s=socket.socket(); s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)
+    if port: s.bind(("203.0.113.12",port))
+    s.settimeout(5); s.connect(addr); return s
+# a window of zero
+l=listen(A,rcv=2304); c=cl(A); s,_=l.accept(); c.settimeout(1.5)
+try: c.sendall(b"x"*60000)
+except Exception as e: print(e)
+s.settimeout(1)
+n=0
+try:
+    while n<60000:
+        d=s.recv(1000)
+        if not d: break
+        n+=len(d)
+except Exception as e: print(e)
+c.close(); s.close()
+# keep-alive probes
+c=cl(A); s,_=l.accept()
+c.setsockopt(socket.SOL_SOCKET,socket.SO_KEEPALIVE,1); c.setsockopt(socket.IPPROTO_TCP,socket.TCP_KEEPIDLE,1); c.setsockopt(socket.IPPROTO_TCP,socket.TCP_KEEPINTVL,1)
+c.sendall(b"hello"); time.sleep(2.5); s.sendall(b"x"); c.close(); s.close()
+# the client resets
+c=cl(A); s,_=l.accept(); c.sendall(b"abc"); time.sleep(.1); c.setsockopt(socket.SOL_SOCKET,socket.SO_LINGER,struct.pack("ii",1,0)); c.close(); time.sleep(.1); s.close()
+# the server resets: data was not read
+c=cl(A); s,_=l.accept(); c.sendall(b"abc"*100); time.sleep(.1); s.close(); time.sleep(.1)
+try: c.sendall(b"more")
+except Exception as e: print(e)
+c.close()
+# refused
+try: cl(("203.0.113.12",7999))
+except Exception as e: print(e)
+# half closed
+c=cl(A); s,_=l.accept(); c.sendall(b"req"); c.shutdown(1); time.sleep(.1); s.recv(9); s.sendall(b"y"*5000); time.sleep(.1); s.close(); 
+try:
+    while c.recv(9999): pass
+except Exception as e: print(e)
+c.close()
+# the same ports again after a reset, and after an end
+for i in range(3):
+    c=cl(A,port=45454); s,_=l.accept(); c.sendall(b"r%d"%i); time.sleep(.05); c.setsockopt(socket.SOL_SOCKET,socket.SO_LINGER,struct.pack("ii",1,0)); c.close(); s.close(); time.sleep(.05)
+for i in range(2):
+    c=cl(A,port=45455); s,_=l.accept(); s.sendall(b"q"); s.close(); time.sleep(.05); c.recv(9); c.close(); time.sleep(1.1)
+# urgent data
+c=cl(A); s,_=l.accept(); c.send(b"ab"); c.send(b"!",socket.MSG_OOB); c.send(b"cd"); time.sleep(.1); c.close(); s.close()
+# Fast Open: data with the SYN (RFC 7413)
+f=listen(("203.0.113.12",7002),tfo=1)
+for i in range(3):
+    c=socket.socket()
+    c.sendto(b"GET /tfo HTTP/1.1\r\nHost: www.partner.example\r\n\r\n",0x20000000,("203.0.113.12",7002)); s,_=f.accept(); s.recv(100); s.sendall(b"HTTP/1.1 204 No\r\n\r\n"); c.recv(100); c.close(); s.close()
+# both close at once
+c=cl(A); s,_=l.accept(); t=threading.Thread(target=c.close); t.start(); s.close(); t.join()
+# left open
+keep=cl(A); ks,_=l.accept(); keep.sendall(b"open")
+# a full backlog
+b=listen(("203.0.113.12",7003),backlog=0); xs=[]
+for i in range(4):
+    x=socket.socket(); x.setblocking(False)
+    try: x.connect(("203.0.113.12",7003))
+    except BlockingIOError: pass
+    xs.append(x)
+time.sleep(1.5)
+l6=socket.socket(socket.AF_INET6); l6.bind(("2001:db8:77::12",7001)); l6.listen(); c=socket.create_connection(("2001:db8:77::12",7001)); s,_=l6.accept(); c.sendall(b"z"*20000); 
+n=0
+while n<20000: n+=len(s.recv(65536))
+c.close(); s.close()
+os._exit(0)
+PY
+	record tcp $inside $python "$work/tcp.py"
+fi
+
+# What stands before the usual: empty lines before a request, a server that refuses before the client's hello, commands with the names of HTTP's methods, HTTP offered among other protocols.
+if wanted before; then
+	cat >"$work/haproxy.cfg" <<CONF
+defaults
+	mode tcp
+	timeout connect 5s
+	timeout client 5s
+	timeout server 5s
+listen refused
+	bind 203.0.113.11:8443
+	server s 203.0.113.12:443 send-proxy-v2
+CONF
+	serve haproxy -f "$work/haproxy.cfg" -db
+	serve nats-server -a 203.0.113.12 -p 4222
+	serve turnserver -n -L 203.0.113.12 -p 3478 --tls-listening-port 5349 --cert "$work/cert.pem" --pkey "$work/key.pem" -u secret:secret -r partner.example --lt-cred-mech --no-cli --pidfile "$work/turn.pid" -l stdout
+	cat >"$work/before.py" <<'PY'
+import socket
+def say(address, *words):
+    s = socket.create_connection(address, timeout=5)
+    for w in words: s.sendall(w); s.recv(4096)
+    s.close()
+say(("203.0.113.12", 80), b"\r\n\r\nGET /crlf?secret HTTP/1.1\r\nHost: www.partner.example\r\n\r\n")
+say(("203.0.113.12", 4222), b'CONNECT {"user":"secret"}\r\nPING\r\n', b"PING\r\n")
+PY
+	sleep 2
+	record before $inside sh -c "$python $work/before.py; curl -sS -k --max-time 5 --resolve license.mit-odoo.de:8443:203.0.113.11 https://license.mit-odoo.de:8443/; echo | timeout 5 openssl s_client -connect 203.0.113.12:5349 -tls1_2 -servername upload.mit-odoo.de -alpn http/1.1,stun.turn; true"
 fi
 
 # Links: what tcpdump gives for all interfaces, fragments, time.
