@@ -141,12 +141,7 @@ func watching(box *sandbox.Sandbox, state string, interfaces ...string) applianc
 
 // startOdoo starts Odoo and waits until it answers; it returns its process id.
 func startOdoo(ctx context.Context, box *sandbox.Sandbox, dir string, s setting, further ...string) (pid int, err error) {
-	packages := filepath.Join(dir, "odoo19/usr/lib/python3/dist-packages")
-	command := []string{
-		"setpriv", "--reuid=odoo", "--regid=odoo", "--init-groups", "env", "HOME=" + filepath.Join(dir, "home"), "PYTHONPATH=" + packages,
-		"/usr/bin/python3", filepath.Join(dir, "odoo19/usr/bin/odoo"), "server", "-c", filepath.Join(dir, "odoo.conf"),
-		"--workers=" + strconv.Itoa(s.workers), "--logfile=" + filepath.Join(dir, "log", "odoo.log"),
-	}
+	command := append(odooCommand(dir, "server"), "--workers="+strconv.Itoa(s.workers), "--logfile="+filepath.Join(dir, "log", "odoo.log"))
 	odoo, err := box.Start(ctx, "odoo", append(command, further...)...)
 	if err != nil {
 		return 0, err
@@ -155,6 +150,15 @@ func startOdoo(ctx context.Context, box *sandbox.Sandbox, dir string, s setting,
 		return 0, fmt.Errorf("%w (see %s/log/odoo.log)", err, dir)
 	}
 	return odoo.Process.Pid, nil
+}
+
+// odooCommand is the beginning of a command line of Odoo.
+func odooCommand(dir, command string) []string {
+	packages := filepath.Join(dir, "odoo19/usr/lib/python3/dist-packages")
+	return []string{
+		"setpriv", "--reuid=odoo", "--regid=odoo", "--init-groups", "env", "HOME=" + filepath.Join(dir, "home"), "PYTHONPATH=" + packages,
+		"/usr/bin/python3", filepath.Join(dir, "odoo19/usr/bin/odoo"), command, "-c", filepath.Join(dir, "odoo.conf"),
+	}
 }
 
 // call starts Odoo, lets the clients call it, and waits until the last connection is closed.
@@ -181,7 +185,29 @@ func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) erro
 	if err != nil {
 		return fmt.Errorf("the clients: %w", err)
 	}
+	if err := callElsewhere(ctx, box, dir, s); err != nil {
+		return err
+	}
 	time.Sleep(5 * time.Second) // the cron wakes, and answered lookups are written
+	return nil
+}
+
+// callElsewhere calls from odoo-bin shell, and calls the worker for websockets where there is one.
+func callElsewhere(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) error {
+	shell := box.Command(ctx, append(odooCommand(dir, "shell"), "--no-http", "--database="+database, "--log-level=critical")...)
+	shell.Stdin = strings.NewReader("env['partner.tools'].in_shell()\n")
+	if out, err := shell.CombinedOutput(); err != nil {
+		return fmt.Errorf("odoo-bin shell: %w\n%s", err, out)
+	}
+	if s.workers == 0 {
+		return nil
+	}
+	for range clients {
+		health := fmt.Sprintf("http://127.0.0.1:%d/websocket/health", geventPort)
+		if out, err := box.Command(ctx, "curl", "-sS", "--fail", "--retry", "30", "--retry-connrefused", "--retry-delay", "1", health).CombinedOutput(); err != nil {
+			return fmt.Errorf("the worker for websockets: %w\n%s", err, out)
+		}
+	}
 	return nil
 }
 

@@ -46,6 +46,7 @@ var sources = []source{
 	{"three sockets of one thread", "partner.tools.fan_out", []string{"fan0", "fan1", "fan2"}, "partner_tools", "", "", ""},
 	{"thread with a function of the addon", "partner.tools.thread", []string{"thread"}, "partner_tools", "", "", ""},
 	{"curl as a child process", "partner.tools.child", []string{"child"}, "partner_tools", "", "", ""},
+	{"odoo-bin shell", "", []string{shellHost}, "partner_tools", "", "", ""},
 	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", "nobody can know", ""},
 	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", "nobody can know", ""},
 	{"code without source", "mit.hidden.without_source", []string{"nosource"}, "mit_hidden", "", "", ""},
@@ -118,6 +119,12 @@ func judge(s setting, events []ledger.Event) result {
 			if n, ok := owner[e.DNS.Name]; ok {
 				r.count(&r.lookups, &sources[n], e, "lookup of "+e.DNS.Name)
 			}
+		case e.Kind == "http" && e.Dst.Port == geventPort:
+			role := ""
+			if e.Process != nil {
+				role = e.Process.Role
+			}
+			r.compare(&r.parts, e, "role", role, "odoo_gevent", "", "other", "odoo_other")
 		case e.Kind == "http" && e.Dst.Port == odooPort && e.HTTP.Status == 200:
 			r.count(&r.served, &source{addon: controllerOf(e.HTTP.Path)}, e, "request for "+e.HTTP.Path)
 		}
@@ -165,6 +172,8 @@ func (r *result) countProcess(s *source, e *ledger.Event) {
 	case s.method == "mit.license.start_cron":
 		part = "odoo_cron"
 		r.compare(&r.jobs, e, "job", strings.TrimRight(p.Job, "(0123456789)"), "License: daily check (ir.actions.server ", "", "ir.actions.server ")
+	case slices.Contains(s.hosts, shellHost):
+		part = "odoo_shell"
 	case s.method == "partner.tools.child":
 		part, unknown = "odoo_child", []string{"", "other"}
 	case ownThreads[s.method] && r.setting.workers == 0:
@@ -193,8 +202,14 @@ func (r *result) compare(t *tally, e *ledger.Event, what, got, want string, unkn
 // keptHost is the other end of the connections that two addons use one after the other.
 const keptHost = "kept.lab.example"
 
-// odooPort is where Odoo listens.
-const odooPort = 8069
+// shellHost is called from odoo-bin shell only.
+const shellHost = "shell"
+
+// Where Odoo listens, and its worker for websockets.
+const (
+	odooPort   = 8069
+	geventPort = 8072
+)
 
 // controllerOf is the truth about the requests that the clients send: whose controller answers.
 func controllerOf(path string) string {
@@ -249,7 +264,7 @@ func tableOf(results []result) table.Writer {
 		{"all calls", "", func(j int) tally { return sums[j] }},
 		{"all lookups", "", func(j int) tally { return results[j].lookups }},
 		{"requests to Odoo", "the controller's addon", func(j int) tally { return results[j].served }},
-		{"part of Odoo, of all calls", "HTTP, cron, child or own thread", func(j int) tally { return results[j].parts }},
+		{"part of Odoo, of all calls", "HTTP, cron, shell, gevent, child or own thread", func(j int) tally { return results[j].parts }},
 		{"database, of all calls", database, func(j int) tally { return results[j].bases }},
 		{"name of the scheduled action", "License: daily check", func(j int) tally { return results[j].jobs }},
 	} {

@@ -32,6 +32,10 @@ class Tools(models.AbstractModel):
             return len(s.recv(1000))
 
     @api.model
+    def in_shell(self):
+        return urllib.request.urlopen("https://shell.lab.example/?ms=20", timeout=20).status
+
+    @api.model
     def raw_timeout(self):
         with socket.create_connection(("timeout.lab.example", 80), timeout=10) as s:
             s.sendall(b"GET /?ms=20 HTTP/1.0\r\nHost: timeout.lab.example\r\n\r\n")
