@@ -25,6 +25,13 @@ import (
 
 func TestMain(m *testing.M) {
 	ledger.MaybeProbe()
+	if state := os.Getenv(watchingState); state != "" {
+		if err := watchUntilTold(state); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	browser.Stop()
 	os.Exit(code)
