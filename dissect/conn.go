@@ -291,10 +291,10 @@ func (e *Engine) name(c *conn) {
 // told returns the name that DNS gave the destination: to this client, or to the host that it is an address of.
 func (e *Engine) told(f *Flow) (string, bool) {
 	name, ok := e.config.Names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start)
-	if !ok && e.config.Local(f.Src.Addr()) {
-		return e.config.Names.LookupOnHost(f.Dst.Addr(), f.Start)
+	if ok || !e.config.Names.resolver.Load() || !e.config.Local(f.Src.Addr()) {
+		return name, ok
 	}
-	return name, ok
+	return e.config.Names.Lookup(thisHost, f.Dst.Addr(), f.Start)
 }
 
 func baseChannel(proto uint8) string {

@@ -66,7 +66,7 @@ func (e *Engine) judgeECH(c *conn, sni string, id uint8) ECH {
 	case c.proxied && f.HTTP != nil:
 		meant = f.HTTP.Host == sni
 	default:
-		meant = e.config.Names.Gave(f.Src.Addr(), f.Dst.Addr(), sni, f.Start) || e.config.Local(f.Src.Addr()) && e.config.Names.GaveOnHost(f.Dst.Addr(), sni, f.Start)
+		meant = e.config.Names.Gave(f.Src.Addr(), f.Dst.Addr(), sni, f.Start) || e.config.Local(f.Src.Addr()) && e.config.Names.Gave(thisHost, f.Dst.Addr(), sni, f.Start)
 	}
 	switch {
 	case keyed, public && !meant:

@@ -21,7 +21,7 @@ type Names struct {
 	sets [][namesInSet]nameEntry
 	ech  echNames
 
-	resolver atomic.Bool // a name server on this host has answered
+	resolver atomic.Bool // a name server at a loopback address has answered: all programs of the host ask it, whatever address they call from
 }
 
 type nameKey struct{ client, address decode.Bits }
@@ -109,19 +109,6 @@ func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
 		return e.names[0], true
 	}
 	return "", false
-}
-
-// LookupOnHost is Lookup for what the name servers on this host answered at its loopback addresses. All of the host's programs ask them, whatever address they call from.
-func (n *Names) LookupOnHost(address netip.Addr, now int64) (string, bool) {
-	if !n.resolver.Load() {
-		return "", false
-	}
-	return n.Lookup(thisHost, address, now)
-}
-
-// GaveOnHost is Gave for what the name servers on this host answered.
-func (n *Names) GaveOnHost(address netip.Addr, name string, now int64) bool {
-	return n.resolver.Load() && n.Gave(thisHost, address, name, now)
 }
 
 // Contradicts returns the newest name that client was told for address, if it was told names for it and none of them is name.
