@@ -55,6 +55,7 @@ record() {
 	shift
 	$inside tcpdump -i ${dev:-lo} -U -w "$work/$name.pcap" --immediate-mode 2>"$work/tcpdump.log" &
 	dump=$!
+	servers="$servers $dump" # ends also when the command fails
 	until grep -q listening "$work/tcpdump.log" 2>/dev/null; do sleep 0.1; done
 	timeout -k 5 60 "$@" >"$work/$name.out" 2>&1 </dev/null || { echo "$name failed:"; cat "$work/$name.out" "$work/server.log"; exit 1; }
 	sleep 0.5
