@@ -159,7 +159,7 @@ func (l *Ledger) create() error {
 		return errors.Join(err, db.Close())
 	}
 	err = db.Update(func(txn *badger.Txn) error {
-		version := binary.BigEndian.AppendUint32(nil, formatVersion)
+		version := binary.BigEndian.AppendUint32(nil, id.format)
 		return errors.Join(txn.Set(metaKey("format"), version), txn.Set(metaKey("genesis"), id.genesis), txn.Set(headKey, note), txn.Set(metaKey(totalsMark), []byte{1}), txn.Set(metaKey(indexMark), []byte{1}))
 	})
 	if err == nil {

@@ -117,7 +117,7 @@ func (l *Ledger) rangeOf(txn *badger.Txn, c Checkpoint, first, count uint64) (ru
 	if run.Chain, err = l.chainBefore(txn, first); err != nil {
 		return run, err
 	}
-	reader := tileReader(txn)
+	reader := l.id.layout.tileReader(txn)
 	if run.Left, err = leftHashes(reader, first); err != nil {
 		return run, err
 	}
@@ -152,7 +152,7 @@ func leftHashes(reader tlog.HashReader, size uint64) (list []tlog.Hash, err erro
 func (l *Ledger) writeRows(ctx context.Context, txn *badger.Txn, w io.Writer, first, count uint64) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	dropped := l.state.Load().dropped
-	reader := tileReader(txn)
+	reader := l.id.layout.tileReader(txn)
 	for seq := first; seq < first+count; seq++ {
 		if seq%rowsBetweenChecks == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -209,7 +209,7 @@ func (l *Ledger) Consistency(from, to uint64) ([][32]byte, error) {
 	}
 	var out [][32]byte
 	err := l.db.View(func(txn *badger.Txn) error {
-		p, err := tlog.ProveTree(int64(to), int64(from), tileReader(txn))
+		p, err := tlog.ProveTree(int64(to), int64(from), l.id.layout.tileReader(txn))
 		for _, h := range p {
 			out = append(out, h)
 		}

@@ -44,7 +44,7 @@ type VersionError struct {
 
 // Error implements error.
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("ledger %s has format version %d; this netaudit reads version %d: use the version that wrote it", e.Dir, e.Got, formatVersion)
+	return fmt.Sprintf("ledger %s has format version %d; this netaudit reads versions up to %d: use the version that wrote it", e.Dir, e.Got, formatVersion)
 }
 
 // DamagedError says that what is on disk contradicts itself. Nothing was changed.

@@ -31,7 +31,7 @@ func (h *history) holds(t *testing.T, l *Ledger) {
 		}
 		var root tlog.Hash
 		err := l.db.View(func(txn *badger.Txn) (err error) {
-			root, err = tlog.TreeHash(int64(size), tileReader(txn))
+			root, err = tlog.TreeHash(int64(size), newest.tileReader(txn))
 			return err
 		})
 		if err != nil || size > 0 && root != h.roots[i] {

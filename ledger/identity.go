@@ -19,14 +19,16 @@ import (
 	"netaudit/ledger/proof"
 )
 
-// formatVersion is the version of everything on disk: keys, rows, files. Another major version is refused, never guessed at.
-const formatVersion = 1
+// formatVersion is the version of everything on disk of a new log: keys, rows, files. Logs of the versions in layouts are read and go on as they are; another one is refused, never guessed at.
+const formatVersion = 2
 
 // identity is who a log is: its name, its key, its beginning. It is made once and never changes.
 type identity struct {
 	origin   string
 	vkey     string
-	genesis  []byte        // the genesis record as stored
+	genesis  []byte // the genesis record as stored
+	format   uint32
+	layout   layout
 	verifier note.Verifier // of checkpoints
 	signer   note.Signer   // nil when the log is only read
 
@@ -105,7 +107,8 @@ func loadIdentity(dir string, withSigner bool) (*identity, error) {
 	if err := json.Unmarshal(record, &g); err != nil {
 		return nil, &DamagedError{Dir: dir, Where: "anchor/genesis.json", Detail: err.Error()}
 	}
-	if g.Format != formatVersion {
+	layout, ok := layouts[g.Format]
+	if !ok {
 		return nil, &VersionError{Dir: dir, Got: g.Format}
 	}
 	stored, err := os.ReadFile(vkeyPath(dir))
@@ -115,7 +118,7 @@ func loadIdentity(dir string, withSigner bool) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the log's public key: %w", err)
 	}
-	id := &identity{origin: g.Origin, vkey: g.VKey, genesis: record}
+	id := &identity{origin: g.Origin, vkey: g.VKey, genesis: record, format: uint32(g.Format), layout: layout}
 	if got := string(bytes.TrimSuffix(stored, []byte("\n"))); got != g.VKey {
 		return nil, &DamagedError{Dir: dir, Where: "keys/checkpoint.pub", Detail: "it is not the key that the genesis record names"}
 	}

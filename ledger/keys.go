@@ -10,8 +10,9 @@ import (
 //
 //	'!' name                                   meta: format, origin, vkey, genesis, counters
 //	'c' "head"                                 newest signed checkpoint
-//	'T' u8 level be64 n u8 width               tile, width 0 = full
-//	'e' be32 day be64 seq                      row hash (32 bytes) and the row
+//	' ' be32 day be64 seq                      row hash (32 bytes) and the row
+//	'~' be64 ^n u8 width                       tile of the lowest level, width 0 = full
+//	'T' u8 level be64 n u8 width               tile of another level
 //	'i' be32 day u8 kind value 0 be64 block    which rows of the block hold the value (see index.go)
 //	't' be64 minute                            first seq logged in that minute
 //	'd' be32 day                               first and last seq of the day
@@ -20,11 +21,16 @@ import (
 //	'w' be32 day                               the same of a day whose rows retention took away, and the row hash of its last row
 //
 // The day in front lets a whole day's rows and index go with one DropPrefix.
+//
+// Rows come first and the lowest tiles last, the newest of them first, because they are 97 % of a long log. Badger sorts by key and merges tables with all older ones between their ends; a table of new entries reaches
+// from the newest rows to the newest tiles, and nothing old and large lies between. In the layout of format 1 all rows did: every few ten thousand new ones all old ones were written again.
 const (
 	tableMeta       = '!'
 	tableCheckpoint = 'c'
 	tableTile       = 'T'
-	tableRow        = 'e'
+	tableRow        = ' '
+	tableLeaves     = '~'
+	tableFirstRow   = 'e' // the rows in format 1
 	tableIndex      = 'i'
 	tableOldIndex   = 'x' // a key for each row: of logs from before there were blocks
 	tableMinute     = 't'
@@ -38,22 +44,39 @@ func metaKey(name string) []byte { return append([]byte{tableMeta}, name...) }
 
 var headKey = []byte("chead")
 
-func rowKey(day uint32, seq uint64) []byte {
-	k := binary.BigEndian.AppendUint32([]byte{tableRow}, day)
-	return binary.BigEndian.AppendUint64(k, seq)
+// layout says where rows and tiles lie among the keys. It belongs to a log for ever.
+type layout struct {
+	rows   byte // the table of rows
+	leaves bool // the lowest tiles have a table of their own
 }
 
-// parseRowKey undoes rowKey.
-func parseRowKey(k []byte) (day uint32, seq uint64, ok bool) {
-	if len(k) != 13 || k[0] != tableRow {
+// layouts are those of every format that there was.
+var layouts = map[int]layout{1: {rows: tableFirstRow}, formatVersion: {rows: tableRow, leaves: true}}
+
+// row is the key of a row.
+func (o layout) row(day uint32, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(o.day(day), seq)
+}
+
+// day is what the keys of a day's rows begin with.
+func (o layout) day(day uint32) []byte { return binary.BigEndian.AppendUint32([]byte{o.rows}, day) }
+
+// parseRow undoes row.
+func (o layout) parseRow(k []byte) (day uint32, seq uint64, ok bool) {
+	if len(k) != 13 || k[0] != o.rows {
 		return 0, 0, false
 	}
 	return binary.BigEndian.Uint32(k[1:]), binary.BigEndian.Uint64(k[5:]), true
 }
 
-func tileKey(t tlog.Tile) []byte {
+// tile is the key of a tile.
+func (o layout) tile(t tlog.Tile) []byte {
+	if t.L == 0 && o.leaves {
+		k := binary.BigEndian.AppendUint64([]byte{tableLeaves}, ^uint64(t.N))
+		return append(k, byte(t.W)) // 256 wraps to 0: full
+	}
 	k := binary.BigEndian.AppendUint64([]byte{tableTile, byte(t.L)}, uint64(t.N))
-	return append(k, byte(t.W)) // 256 wraps to 0: full
+	return append(k, byte(t.W))
 }
 
 func minuteKey(minute uint64) []byte {

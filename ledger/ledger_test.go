@@ -243,7 +243,7 @@ func rowKeyOf(t *testing.T, dir string, seq uint64) []byte {
 	}
 	defer l.Close()
 	day, _ := dayOf(l.state.Load().days, seq)
-	return rowKey(day, seq)
+	return newest.row(day, seq)
 }
 
 func TestOneByteInAStoredRowIsFoundAndNamed(t *testing.T) {
@@ -372,7 +372,7 @@ func TestNoLedgerAndForeignVersionSaySo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = bytes.Replace(text, []byte(`"format":1`), []byte(`"format":9`), 1)
+	text = bytes.Replace(text, []byte(`"format":2`), []byte(`"format":9`), 1)
 	if err := os.WriteFile(genesisPath(dir), text, 0o644); err != nil {
 		t.Fatal(err)
 	}

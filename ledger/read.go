@@ -37,7 +37,7 @@ func (l *Ledger) row(txn *badger.Txn, seq uint64) (Row, error) {
 	if _, withheld := withheldBy(l.state.Load().dropped, seq); withheld {
 		return Row{}, fmt.Errorf("row %d: %w", seq, ErrWithheld)
 	}
-	item, err := txn.Get(rowKey(day, seq))
+	item, err := txn.Get(l.id.layout.row(day, seq))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return Row{}, fmt.Errorf("row %d is missing from the store: %w", seq, ErrNoRow)
 	}
@@ -75,7 +75,7 @@ func (l *Ledger) Rows(ctx context.Context, from uint64, yield func(Row) bool) er
 	if !ok {
 		return ctx.Err()
 	}
-	return l.walk(ctx, rowKey(day, from), false, func(r Row) bool {
+	return l.walk(ctx, l.id.layout.row(day, from), false, func(r Row) bool {
 		return r.Seq < state.checkpoint.Size && yield(r)
 	})
 }
@@ -91,7 +91,7 @@ func (l *Ledger) RowsBackward(ctx context.Context, before uint64, yield func(Row
 	if !ok {
 		return ctx.Err()
 	}
-	return l.walk(ctx, rowKey(day, before-1), true, yield)
+	return l.walk(ctx, l.id.layout.row(day, before-1), true, yield)
 }
 
 // rowsBetweenChecks is how many rows a walk reads between two looks at its context.
@@ -111,7 +111,7 @@ func (l *Ledger) walk(ctx context.Context, from []byte, backward bool, yield fun
 func (l *Ledger) walkStored(ctx context.Context, from []byte, backward bool, yield func(seq uint64, value []byte) bool) error {
 	return l.db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
-		o.Prefix, o.Reverse, o.PrefetchValues = []byte{tableRow}, backward, false // values stand beside their keys: fetching ahead costs a goroutine a row
+		o.Prefix, o.Reverse, o.PrefetchValues = []byte{l.id.layout.rows}, backward, false // values stand beside their keys: fetching ahead costs a goroutine a row
 		it := txn.NewIterator(o)
 		defer it.Close()
 		n, more := 0, true
@@ -119,7 +119,7 @@ func (l *Ledger) walkStored(ctx context.Context, from []byte, backward bool, yie
 			if n++; n%rowsBetweenChecks == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			_, seq, ok := parseRowKey(it.Item().Key())
+			_, seq, ok := l.id.layout.parseRow(it.Item().Key())
 			if !ok {
 				return fmt.Errorf("a key of the row table is malformed: %x", it.Item().Key())
 			}
@@ -206,7 +206,7 @@ func (l *Ledger) Proof(seq uint64) ([]byte, error) {
 	}
 	var hashes tlog.RecordProof
 	err := l.db.View(func(txn *badger.Txn) (err error) {
-		hashes, err = tlog.ProveRecord(int64(c.Size), int64(seq), tileReader(txn))
+		hashes, err = tlog.ProveRecord(int64(c.Size), int64(seq), l.id.layout.tileReader(txn))
 		return err
 	})
 	if err != nil {
@@ -224,7 +224,7 @@ func (l *Ledger) Tile(level int, n int64, width int) ([]byte, error) {
 	}
 	var data []byte
 	err := l.db.View(func(txn *badger.Txn) (err error) {
-		data, err = readTile(txn, tlog.Tile{H: tileHeight, L: level, N: n, W: width})
+		data, err = l.id.layout.readTile(txn, tlog.Tile{H: tileHeight, L: level, N: n, W: width})
 		return err
 	})
 	return data, err

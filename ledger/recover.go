@@ -134,7 +134,7 @@ func (l *Ledger) compare(anchor Checkpoint) error {
 // extendAnchor deals with the crash between commit and anchor.
 func (l *Ledger) extendAnchor(txn *badger.Txn, anchor, head Checkpoint, days, dropped []dayRange) error {
 	if anchor.Size > 0 {
-		p, err := tlog.ProveTree(int64(head.Size), int64(anchor.Size), tileReader(txn))
+		p, err := tlog.ProveTree(int64(head.Size), int64(anchor.Size), l.id.layout.tileReader(txn))
 		if err == nil {
 			err = tlog.CheckTree(p, int64(head.Size), tlog.Hash(head.Root), int64(anchor.Size), tlog.Hash(anchor.Root))
 		}
@@ -167,11 +167,11 @@ func (l *Ledger) readHead(txn *badger.Txn) (Checkpoint, []dayRange, error) {
 	if err != nil || len(version) != 4 {
 		return Checkpoint{}, nil, l.damaged("badger", "the store has no format record")
 	}
-	if got := binary.BigEndian.Uint32(version); got != formatVersion {
-		return Checkpoint{}, nil, &VersionError{Dir: l.dir, Got: int(got)}
-	}
 	if record, err := valueOf(txn, metaKey("genesis")); err != nil || !bytes.Equal(record, l.id.genesis) {
 		return Checkpoint{}, nil, l.damaged("badger", "the store belongs to another log than the anchor")
+	}
+	if got := binary.BigEndian.Uint32(version); got != l.id.format {
+		return Checkpoint{}, nil, l.damaged("badger", fmt.Sprintf("the store says that it has format %d, the genesis record says %d", got, l.id.format))
 	}
 	signed, err := valueOf(txn, headKey)
 	if err != nil {
@@ -223,7 +223,7 @@ const rowsAtEnd = 512
 
 // checkEnd recomputes the root from the tiles and hashes the newest rows again.
 func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days, dropped []dayRange) error {
-	root, err := tlog.TreeHash(int64(head.Size), tileReader(txn))
+	root, err := tlog.TreeHash(int64(head.Size), l.id.layout.tileReader(txn))
 	if err != nil {
 		return l.damaged("badger", "the tree's tiles: "+err.Error())
 	}
@@ -238,7 +238,7 @@ func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days, dropped []dayR
 		if !ok {
 			return l.damaged(fmt.Sprintf("row %d", seq), "it is in no day of the store")
 		}
-		value, err := valueOf(txn, rowKey(day, seq))
+		value, err := valueOf(txn, l.id.layout.row(day, seq))
 		if err != nil {
 			return l.damaged(fmt.Sprintf("row %d", seq), err.Error())
 		}
@@ -246,7 +246,7 @@ func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days, dropped []dayR
 		if err != nil {
 			return l.damaged(fmt.Sprintf("row %d", seq), err.Error())
 		}
-		hashes, err := tileReader(txn)([]int64{tlog.StoredHashIndex(0, int64(seq))})
+		hashes, err := l.id.layout.tileReader(txn)([]int64{tlog.StoredHashIndex(0, int64(seq))})
 		if err != nil || hashes[0] != tlog.Hash(row.Leaf) {
 			return l.damaged(fmt.Sprintf("row %d", seq), "its bytes do not hash to the leaf that the tree holds")
 		}

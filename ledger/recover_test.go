@@ -172,7 +172,7 @@ func TestRecoveryTable(t *testing.T) {
 		{"anchor of a shorter other history", func(t *testing.T, p placeOf) { p.take(t, p.fork(t, 7), "anchor") }, "", 307, "row 307"},
 		{"anchor of a longer other history", func(t *testing.T, p placeOf) { p.take(t, p.fork(t, 41), "anchor") }, "", 341, "row 340"},
 		{"a tile at the edge changed", func(t *testing.T, p placeOf) {
-			edit(t, p.dir, tileKey(tlog.Tile{H: 8, L: 0, N: 1, W: 84}), func(v []byte) []byte { v[7] ^= 1; return v })
+			edit(t, p.dir, newest.tile(tlog.Tile{H: 8, L: 0, N: 1, W: 84}), func(v []byte) []byte { v[7] ^= 1; return v })
 		}, "", 340, "badger"},
 		{"the store's checkpoint changed", func(t *testing.T, p placeOf) {
 			edit(t, p.dir, headKey, func(v []byte) []byte { return bytes.Replace(v, []byte("\n340\n"), []byte("\n341\n"), 1) })

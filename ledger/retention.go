@@ -158,11 +158,11 @@ func (s *sequencer) drop(d dayRange) error {
 	state.dropped = append(slices.Clone(state.dropped), d)
 	slices.SortFunc(state.dropped, func(a, b dayRange) int { return int(a.day) - int(b.day) })
 	s.l.state.Store(&state)
-	return s.l.step("drop", func() error { return dropDay(s.l.db.DB, d.day) })
+	return s.l.step("drop", func() error { return s.l.dropDay(d.day) })
 }
 
-func dropDay(db *badger.DB, day uint32) error {
-	return db.DropPrefix(binary.BigEndian.AppendUint32([]byte{tableRow}, day), indexDayPrefix(day))
+func (l *Ledger) dropDay(day uint32) error {
+	return l.db.DropPrefix(l.id.layout.day(day), indexDayPrefix(day))
 }
 
 // finishDrops takes away what a crash left of days that were being dropped.
@@ -170,14 +170,14 @@ func (l *Ledger) finishDrops() error {
 	for _, d := range l.state.Load().dropped {
 		left := false
 		err := l.db.View(func(txn *badger.Txn) error {
-			it := txn.NewIterator(badger.IteratorOptions{Prefix: binary.BigEndian.AppendUint32([]byte{tableRow}, d.day)})
+			it := txn.NewIterator(badger.IteratorOptions{Prefix: l.id.layout.day(d.day)})
 			defer it.Close()
 			it.Rewind()
 			left = it.Valid()
 			return nil
 		})
 		if err == nil && left {
-			err = dropDay(l.db.DB, d.day)
+			err = l.dropDay(d.day)
 		}
 		if err != nil {
 			return fmt.Errorf("finish taking away the rows of %s: %w", dayName(d.day), err)
@@ -232,8 +232,8 @@ func withheldBy(dropped []dayRange, seq uint64) (dayRange, bool) {
 }
 
 // leafOf reads a row's leaf hash out of the tree; it is there also when the row is not.
-func leafOf(txn *badger.Txn, seq uint64) (tlog.Hash, error) {
-	hashes, err := tileReader(txn)([]int64{tlog.StoredHashIndex(0, int64(seq))})
+func (l *Ledger) leafOf(txn *badger.Txn, seq uint64) (tlog.Hash, error) {
+	hashes, err := l.id.layout.tileReader(txn)([]int64{tlog.StoredHashIndex(0, int64(seq))})
 	if err != nil {
 		return tlog.Hash{}, fmt.Errorf("read the leaf hash of row %d: %w", seq, err)
 	}
@@ -260,7 +260,7 @@ func (l *Ledger) chainBefore(txn *badger.Txn, seq uint64) ([32]byte, error) {
 	chain, err := l.chainBefore(txn, d.first)
 	for at := d.first; at < seq && err == nil; at++ {
 		var leaf tlog.Hash
-		if leaf, err = leafOf(txn, at); err == nil {
+		if leaf, err = l.leafOf(txn, at); err == nil {
 			chain = proof.ChainHash(at, chain, leaf)
 		}
 	}

@@ -114,7 +114,7 @@ func (s *search) scan(ctx context.Context, day uint32, from, to uint64, chosen *
 		first = to - 1
 	}
 	var failure error
-	err := s.l.walkStored(ctx, rowKey(day, first), s.q.Backward, func(seq uint64, value []byte) bool {
+	err := s.l.walkStored(ctx, s.l.id.layout.row(day, first), s.q.Backward, func(seq uint64, value []byte) bool {
 		if seq < from || seq >= to {
 			return false
 		}

@@ -53,7 +53,7 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	s.used = len(s.salts)
 	size := l.Size()
 	err := l.db.View(func(txn *badger.Txn) (err error) {
-		if s.tree, err = loadTree(txn, int64(size)); err != nil {
+		if s.tree, err = l.id.layout.loadTree(txn, int64(size)); err != nil {
 			return err
 		}
 		s.days = l.state.Load().days
@@ -332,7 +332,7 @@ func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hour
 	for i := range rows {
 		r := &rows[i]
 		value := append(append(make([]byte, 0, 32+len(r.json)), r.chain[:]...), r.json...)
-		if err := set(rowKey(r.day, r.event.Seq), value); err != nil {
+		if err := set(s.l.id.layout.row(r.day, r.event.Seq), value); err != nil {
 			return nil, err
 		}
 		s.block.add(r.day, r.event, postings)
@@ -361,12 +361,12 @@ func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hour
 		return nil, err
 	}
 	for tile, data := range g.tiles {
-		if err := set(tileKey(tile), data); err != nil {
+		if err := set(s.l.id.layout.tile(tile), data); err != nil {
 			return nil, err
 		}
 	}
 	for _, tile := range g.stale {
-		if err := txn.Delete(tileKey(tile)); err != nil {
+		if err := txn.Delete(s.l.id.layout.tile(tile)); err != nil {
 			return nil, err
 		}
 	}

@@ -33,11 +33,11 @@ func TestTamperingHasItsVerdict(t *testing.T) {
 		{"the head is cut off the rows", func(t *testing.T, p placeOf) { p.cut(t, 0, 10) }, Tampered, passes, passes},
 		{"a number is there twice", func(t *testing.T, p placeOf) {
 			p.store(t, func(txn *badger.Txn) error {
-				value, err := valueOf(txn, rowKey(dayAt(day0.UnixNano()), 40))
+				value, err := valueOf(txn, newest.row(dayAt(day0.UnixNano()), 40))
 				if err != nil {
 					return err
 				}
-				return txn.Set(rowKey(dayAt(day0.UnixNano())+1, 40), value)
+				return txn.Set(newest.row(dayAt(day0.UnixNano())+1, 40), value)
 			})
 		}, Tampered, passes, passes},
 		{"a number is written twice, with the keys", func(t *testing.T, p placeOf) {
@@ -47,11 +47,11 @@ func TestTamperingHasItsVerdict(t *testing.T) {
 				}
 			})
 			p.store(t, func(txn *badger.Txn) error {
-				value, err := valueOf(txn, rowKey(dayAt(day0.UnixNano()), 41))
+				value, err := valueOf(txn, newest.row(dayAt(day0.UnixNano()), 41))
 				if err != nil {
 					return err
 				}
-				return txn.Set(rowKey(dayAt(day0.UnixNano()), 41), bytes.Replace(value, []byte(`"seq":41`), []byte(`"seq":40`), 1))
+				return txn.Set(newest.row(dayAt(day0.UnixNano()), 41), bytes.Replace(value, []byte(`"seq":41`), []byte(`"seq":40`), 1))
 			})
 		}, Tampered, sees, sees},
 		{"the store is set back", func(t *testing.T, p placeOf) { p.back(t, "badger") }, Tampered, passes, sees},
@@ -130,7 +130,7 @@ func extends(t *testing.T, dir, kept string) (err error) {
 	p := placeOf{dir: dir}
 	p.store(t, func(txn *badger.Txn) error {
 		var root tlog.Hash
-		if root, err = tlog.TreeHash(int64(anchor.Size), tileReader(txn)); err == nil && root != tlog.Hash(anchor.Root) {
+		if root, err = tlog.TreeHash(int64(anchor.Size), newest.tileReader(txn)); err == nil && root != tlog.Hash(anchor.Root) {
 			err = errors.New("another root")
 		}
 		return nil
@@ -152,7 +152,7 @@ func (p placeOf) rowKey(seq uint64) []byte {
 	case seq >= 100:
 		day++
 	}
-	return rowKey(day, seq)
+	return newest.row(day, seq)
 }
 
 func (p placeOf) swap(t *testing.T, a, b uint64) {

@@ -98,7 +98,7 @@ func (t *tree) hash(index int64) (tlog.Hash, error) {
 func (t *tree) adopt(g *growth) { t.size, t.edge = g.size, g.edge }
 
 // loadTree reads the right edge of a tree of the given size.
-func loadTree(txn *badger.Txn, size int64) (*tree, error) {
+func (o layout) loadTree(txn *badger.Txn, size int64) (*tree, error) {
 	t := &tree{size: size, edge: map[int]edgeTile{}}
 	for level := 0; ; level++ {
 		n := size >> (level * tileHeight)
@@ -106,7 +106,7 @@ func loadTree(txn *badger.Txn, size int64) (*tree, error) {
 			return t, nil
 		}
 		tile := tlog.Tile{H: tileHeight, L: level, N: (n - 1) >> tileHeight, W: int((n-1)&255) + 1}
-		data, err := readTile(txn, tile)
+		data, err := o.readTile(txn, tile)
 		if err != nil {
 			return nil, fmt.Errorf("read tile %s: %w", tile.Path(), err)
 		}
@@ -115,12 +115,12 @@ func loadTree(txn *badger.Txn, size int64) (*tree, error) {
 }
 
 // readTile reads a tile of exactly this width; a narrower one is cut out of a wider.
-func readTile(txn *badger.Txn, tile tlog.Tile) ([]byte, error) {
+func (o layout) readTile(txn *badger.Txn, tile tlog.Tile) ([]byte, error) {
 	want := tile.W * tlog.HashSize
 	for w := tile.W; w <= 256; w++ {
 		wider := tile
 		wider.W = w
-		item, err := txn.Get(tileKey(wider))
+		item, err := txn.Get(o.tile(wider))
 		if err == badger.ErrKeyNotFound {
 			continue
 		}
@@ -140,7 +140,7 @@ func readTile(txn *badger.Txn, tile tlog.Tile) ([]byte, error) {
 }
 
 // tileReader gives tlog's proof functions the tiles of one transaction.
-func tileReader(txn *badger.Txn) tlog.HashReaderFunc {
+func (o layout) tileReader(txn *badger.Txn) tlog.HashReaderFunc {
 	cache := map[tlog.Tile][]byte{}
 	return func(indexes []int64) ([]tlog.Hash, error) {
 		list := make([]tlog.Hash, len(indexes))
@@ -149,7 +149,7 @@ func tileReader(txn *badger.Txn) tlog.HashReaderFunc {
 			data, ok := cache[tile]
 			if !ok {
 				var err error
-				if data, err = readTile(txn, tile); err != nil {
+				if data, err = o.readTile(txn, tile); err != nil {
 					return nil, fmt.Errorf("read tile %s: %w", tile.Path(), err)
 				}
 				cache[tile] = data

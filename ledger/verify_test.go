@@ -46,7 +46,7 @@ func TestDamageIsNamedInWhicheverSegmentItLies(t *testing.T) {
 		{"a row is gone", segmentRows, "", "does not say that retention", func(txn *badger.Txn) error { return txn.Delete(keyOf(segmentRows)) }},
 		{"a row lies under another day too", segmentRows, "", "of another day", func(txn *badger.Txn) error {
 			value, err := valueOf(txn, keyOf(segmentRows))
-			return errors.Join(err, txn.Set(rowKey(dayAt(day0.UnixNano()), segmentRows), value))
+			return errors.Join(err, txn.Set(newest.row(dayAt(day0.UnixNano()), segmentRows), value))
 		}},
 		{"a leaf in its tile", 4100, "", "do not hash to the leaf", onTile(0, 16, 4)},
 		{"a hash in a tile above", -1, "tile tile/8/1/000.p/35", "its hash 3 is not", onTile(1, 0, 3)},
@@ -79,7 +79,7 @@ func keyOf(seq uint64) []byte {
 	if seq >= 1000 {
 		day++
 	}
-	return rowKey(day, seq)
+	return newest.row(day, seq)
 }
 
 func both(a, b func(*badger.Txn) error) func(*badger.Txn) error {
@@ -95,7 +95,7 @@ func onTile(level int, n int64, hash int) func(*badger.Txn) error {
 	if level == 1 {
 		width = (1000 + 2*segmentRows) / 256
 	}
-	return onKey(tileKey(tlog.Tile{H: tileHeight, L: level, N: n, W: width}), func(v []byte) { v[hash*tlog.HashSize] ^= 1 })
+	return onKey(newest.tile(tlog.Tile{H: tileHeight, L: level, N: n, W: width}), func(v []byte) { v[hash*tlog.HashSize] ^= 1 })
 }
 
 func onKey(key []byte, f func(value []byte)) func(*badger.Txn) error {

@@ -69,7 +69,7 @@ func (j *joined) begin(txn *badger.Txn) error {
 	if size == 0 {
 		return nil
 	}
-	hashes, err := leftHashes(tileReader(txn), size)
+	hashes, err := leftHashes(j.id.layout.tileReader(txn), size)
 	if err != nil {
 		return &badPlace{where: "tiles", detail: err.Error()}
 	}
@@ -202,7 +202,7 @@ func (j *joined) compareNode(txn *badger.Txn, node treeNode) error {
 	t, ok := j.tiles[node.level]
 	path := tlog.Tile{H: tileHeight, L: int(node.level / tileHeight), N: int64(n), W: int(min(256, j.anchor.Size>>node.level-n*256))}
 	if !ok || t.n != n {
-		data, err := readTile(txn, path)
+		data, err := j.id.layout.readTile(txn, path)
 		if err != nil {
 			return &badPlace{where: "tile " + path.Path(), detail: err.Error()}
 		}
@@ -264,7 +264,7 @@ func (j *joined) end(ctx context.Context, txn *badger.Txn) error {
 	if root != j.anchor.Root {
 		return &badPlace{where: "anchor/checkpoint", detail: "the rows do not hash to the root that it names"}
 	}
-	stored, err := tlog.TreeHash(int64(j.anchor.Size), tileReader(txn))
+	stored, err := tlog.TreeHash(int64(j.anchor.Size), j.id.layout.tileReader(txn))
 	if err != nil {
 		return &badPlace{where: "tiles", detail: err.Error()}
 	}

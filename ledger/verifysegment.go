@@ -83,15 +83,15 @@ func (v *verifier) read(ctx context.Context, txn *badger.Txn, s *segment) error 
 
 func (r *segmentReader) rows(ctx context.Context) error {
 	o := badger.DefaultIteratorOptions
-	o.Prefix, o.PrefetchValues = []byte{tableRow}, false // values stand beside their keys: fetching ahead costs a goroutine a row
+	o.Prefix, o.PrefetchValues = []byte{r.id.layout.rows}, false // values stand beside their keys: fetching ahead costs a goroutine a row
 	it := r.txn.NewIterator(o)
 	defer it.Close()
-	from := []byte{tableRow}
+	from := []byte{r.id.layout.rows}
 	if day, ok := dayOf(r.days, r.first); ok && r.first > 0 {
-		from = rowKey(day, r.first)
+		from = r.id.layout.row(day, r.first)
 	}
 	for it.Seek(from); it.Valid(); it.Next() {
-		day, seq, ok := parseRowKey(it.Item().Key())
+		day, seq, ok := r.id.layout.parseRow(it.Item().Key())
 		if !ok || seq < r.next {
 			return badRow(r.next, "it is missing: the store goes on with row %d", seq)
 		}
@@ -145,10 +145,10 @@ func (r *segmentReader) storedLeaf() (leaf tlog.Hash, err error) {
 	at := r.next % 256
 	if first := r.next - at; at == 0 || len(r.tile) <= int(at)*tlog.HashSize {
 		tile := tlog.Tile{H: tileHeight, L: 0, N: int64(first / 256), W: int(min(256, r.anchor.Size-first))}
-		r.tile, err = readTile(r.txn, tile)
+		r.tile, err = r.id.layout.readTile(r.txn, tile)
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			tile.W = int(at) + 1
-			r.tile, err = readTile(r.txn, tile)
+			r.tile, err = r.id.layout.readTile(r.txn, tile)
 		}
 		if err != nil {
 			return leaf, &badPlace{where: "tile " + tile.Path(), detail: err.Error()}

@@ -169,7 +169,7 @@ func (l *Ledger) ofThisHistory(size uint64, root []byte) error {
 	}
 	var want tlog.Hash
 	err := l.db.View(func(txn *badger.Txn) (err error) {
-		want, err = tlog.TreeHash(int64(size), tileReader(txn))
+		want, err = tlog.TreeHash(int64(size), l.id.layout.tileReader(txn))
 		return err
 	})
 	if err != nil {
