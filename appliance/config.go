@@ -67,7 +67,7 @@ const DefaultListen = "127.0.0.1:8460"
 
 // DefaultConfig returns the configuration of an untouched installation.
 func DefaultConfig() Config {
-	c := Config{Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, MemoryMB: 128, KernelHook: true, Redaction: RedactionStandard, Origins: map[string]string{}}
+	c := Config{Listen: DefaultListen, Install: InstallHost, Capture: CaptureImmediate, Workers: 1, Nice: 10, MemoryMB: 112, KernelHook: true, Redaction: RedactionStandard, Origins: map[string]string{}}
 	var variable string
 	if c.State, variable = defaultState(); variable != "" {
 		c.Origins["state"] = "$" + variable

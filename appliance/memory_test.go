@@ -46,3 +46,25 @@ func TestWhoeverSetsGOMEMLIMITDecides(t *testing.T) {
 		t.Errorf("the bound is %d", limit)
 	}
 }
+
+func TestCollectingThatCostsMuchGetsRoom(t *testing.T) {
+	room := leastRoom
+	for range 10 {
+		room = nextRoom(room, 2*muchCollecting)
+	}
+	if room != mostRoom {
+		t.Errorf("room %v while collecting costs much", room)
+	}
+	for range 100 {
+		room = nextRoom(room, muchCollecting/2)
+	}
+	if room != leastRoom {
+		t.Errorf("room %v while collecting costs little", room)
+	}
+	if got := memoryBound(100, 200, 0.25); got != 250 {
+		t.Errorf("%d", got)
+	}
+	if got := memoryBound(300, 200, 0.25); got != 300 {
+		t.Errorf("%d", got)
+	}
+}

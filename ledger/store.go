@@ -138,7 +138,7 @@ func openBadger(dir, path string, readOnly bool, log *slog.Logger) (*badger.DB, 
 		WithDetectConflicts(false).WithNumVersionsToKeep(1).WithMetricsEnabled(false).
 		WithCompression(options.ZSTD).WithZSTDCompressionLevel(1).WithBlockSize(blockSize).
 		WithBlockCacheSize(32 << 20).WithIndexCacheSize(16 << 20).
-		WithBaseLevelSize(baseLevelSize).WithNumLevelZeroTables(newTables).WithNumLevelZeroTablesStall(2 * newTables).
+		WithBaseLevelSize(baseLevelSize).WithBaseTableSize(tableSize).WithNumLevelZeroTables(newTables).WithNumLevelZeroTablesStall(2 * newTables).
 		WithNumCompactors(2).WithValueLogFileSize(16 << 20).WithCompactL0OnClose(false).
 		WithLogger(badgerLog{log})
 	db, err := badger.Open(o)
@@ -155,6 +155,7 @@ func openBadger(dir, path string, readOnly bool, log *slog.Logger) (*badger.DB, 
 const (
 	baseLevelSize = 32 << 20 // bytes
 	newTables     = 10
+	tableSize     = 1 << 20 // bytes of a merged table; while it is made it takes some twenty times as much memory
 )
 
 // blockSize is how much is compressed together, in bytes. Rows are alike: generated ones of 1,960 B on average take 287 B each with blocks of 32 KiB, 225 with 64 KiB and 184 with 128 KiB, and compressing them takes a third of the

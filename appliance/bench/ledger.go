@@ -21,6 +21,9 @@ const rowsPerBatch = 1024
 // rowsWritten is how many rows each writer is measured with.
 const rowsWritten = 50_000
 
+// eventsPrepared is how many different events are written, over and over: more would only be memory of the bench's own.
+const eventsPrepared = 5000
+
 // producers is how many goroutines append at once where that is measured.
 const producers = 64
 
@@ -46,7 +49,7 @@ func benchLedger(ctx context.Context, o options) ([]figure, error) {
 }
 
 func benchWriting(ctx context.Context, dir string) ([]figure, error) {
-	events := ledgertest.New(ledgertest.Options{}).Calls(rowsWritten)[:rowsWritten]
+	events := ledgertest.New(ledgertest.Options{}).Calls(eventsPrepared)
 	took := map[string]time.Duration{}
 	small, done := context.WithCancel(ctx)
 	defer done()
@@ -87,8 +90,8 @@ func writeLedger(writers int) func(context.Context, string, []ledger.Event) erro
 		errs := make([]error, writers)
 		for w := range writers {
 			group.Go(func() {
-				for i := w; i < len(events) && errs[w] == nil; i += writers {
-					errs[w] = l.Append(ctx, events[i])
+				for i := w; i < rowsWritten && errs[w] == nil; i += writers {
+					errs[w] = l.Append(ctx, events[i%len(events)])
 				}
 			})
 		}
@@ -103,10 +106,10 @@ func writeFile(_ context.Context, path string, events []ledger.Event) error {
 		return err
 	}
 	defer f.Close()
-	for batch := range slices.Chunk(events, rowsPerBatch) {
+	for from := 0; from < rowsWritten; from += rowsPerBatch {
 		var text []byte
-		for i := range batch {
-			text = append(batch[i].AppendJSON(text), '\n')
+		for i := from; i < min(from+rowsPerBatch, rowsWritten); i++ {
+			text = append(events[i%len(events)].AppendJSON(text), '\n')
 		}
 		if _, err := f.Write(text); err != nil {
 			return err
@@ -127,7 +130,7 @@ const (
 
 // pacedCommits appends 2,000 rows a second and measures until each hundred is durable, in milliseconds.
 func pacedCommits(ctx context.Context, dir string) (took []float64, err error) {
-	events := ledgertest.New(ledgertest.Options{}).Calls(5000)
+	events := ledgertest.New(ledgertest.Options{}).Calls(eventsPrepared)
 	l, err := ledger.Open(dir, ledger.Options{Create: true})
 	if err != nil {
 		return nil, err

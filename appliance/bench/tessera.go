@@ -33,9 +33,11 @@ func writeTessera(ctx context.Context, dir string, events []ledger.Event) error 
 	if err != nil {
 		return fmt.Errorf("begin a log: %w", err)
 	}
-	futures := make([]tessera.IndexFuture, 0, len(events))
-	for i := range events {
-		futures = append(futures, log.Add(ctx, tessera.NewEntry(events[i].AppendJSON(nil))))
+	futures := make([]tessera.IndexFuture, 0, rowsWritten)
+	for i := range rowsWritten {
+		e := events[i%len(events)]
+		e.Seq = uint64(i)
+		futures = append(futures, log.Add(ctx, tessera.NewEntry(e.AppendJSON(nil))))
 	}
 	for _, f := range futures {
 		if _, err := f(); err != nil {
