@@ -47,7 +47,7 @@ func changedBehindItsBack(t *testing.T) *ledger.Ledger {
 		t.Fatal(err)
 	}
 	err = db.Update(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{'e'}})
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{' '}}) // the table of rows
 		defer it.Close()
 		it.Rewind()
 		value, err := it.Item().ValueCopy(nil)

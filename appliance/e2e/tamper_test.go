@@ -58,7 +58,7 @@ func flipRow(t *testing.T, dir, text string) {
 	}
 	var key, value []byte
 	err = db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{'e'}, PrefetchValues: true})
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{' '}, PrefetchValues: true}) // the table of rows
 		defer it.Close()
 		for it.Rewind(); it.Valid() && value == nil; it.Next() {
 			v, err := it.Item().ValueCopy(nil)
