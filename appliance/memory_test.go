@@ -68,3 +68,13 @@ func TestCollectingThatCostsMuchGetsRoom(t *testing.T) {
 		t.Errorf("%d", got)
 	}
 }
+
+func TestMemoryBoundThatCannotWorkIsRefused(t *testing.T) {
+	for mb, ok := range map[int]bool{0: true, 32: true, 31: false, -1: false} {
+		c := DefaultConfig()
+		c.MemoryMB = mb
+		if err := c.Check(); (err == nil) != ok {
+			t.Errorf("memory_mb %d: %v", mb, err)
+		}
+	}
+}

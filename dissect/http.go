@@ -28,7 +28,7 @@ func isHTTPRequest(b []byte) bool {
 	}
 	for _, method := range httpMethods {
 		if target, ok := bytes.CutPrefix(b, []byte(method)); ok && len(target) > 0 {
-			return beginsTarget(target, method == "CONNECT ")
+			return beginsTarget(target, method == "CONNECT ") || isRequestLine(b)
 		}
 	}
 	return isRequestLine(b)
@@ -39,7 +39,24 @@ func beginsTarget(b []byte, authority bool) bool {
 	if authority {
 		return b[0] == '[' || b[0] >= '0' && b[0] <= '9' || b[0] >= 'a' && b[0] <= 'z' || b[0] >= 'A' && b[0] <= 'Z'
 	}
-	return b[0] == '/' || b[0] == '*' || hasPrefixFold(b[:min(len(b), len("http"))], "http"[:min(len(b), len("http"))])
+	const web = "http"
+	n := min(len(b), len(web)) // more may come
+	scheme, _, ok := bytes.Cut(b[:min(len(b), longestScheme+len("://"))], []byte("://"))
+	return b[0] == '/' || b[0] == '*' || hasPrefixFold(b, web[:n]) || ok && isScheme(scheme)
+}
+
+// longestScheme bounds the scheme of a target in bytes: proxies are asked for few others than http, https and ftp.
+const longestScheme = 16
+
+// isScheme knows the first part of a URI (RFC 3986 §3.1).
+func isScheme(b []byte) bool {
+	for i, c := range b {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return len(b) > 0 && len(b) <= longestScheme
 }
 
 // isRequestLine knows a whole request line (RFC 9112 §3).
@@ -60,7 +77,8 @@ func isRequestLine(b []byte) bool {
 // mayBeRequestLine knows the beginning of a request line whose end is not there yet.
 func mayBeRequestLine(b []byte) bool {
 	method, rest, ok := bytes.Cut(b, []byte(" "))
-	return ok && len(method) > 0 && len(method) <= longestMethod && isMethod(method) && len(rest) > 0 && (rest[0] == '/' || bytes.HasPrefix(rest, []byte("http"))) && bytes.IndexByte(rest, '\n') < 0
+	scheme, _, _ := bytes.Cut(rest, []byte(":"))
+	return ok && len(method) > 0 && len(method) <= longestMethod && isMethod(method) && len(rest) > 0 && (rest[0] == '/' || isScheme(scheme)) && bytes.IndexByte(rest, '\n') < 0
 }
 
 func isMethod(b []byte) bool {

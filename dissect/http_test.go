@@ -45,6 +45,10 @@ func TestHTTPIsReadHoweverItIsCut(t *testing.T) {
 			[]said{{true, "GET /plain HTTP/1.0\nHost: a.example\nX: y\n\n"}, {false, "HTTP/1.0 200 OK\nContent-Type: text/plain\n\nhello"}},
 			[]string{"GET a.example /plain 200 0 5"},
 		},
+		"a file of another scheme, from a proxy": {
+			[]said{{true, "GET ftp://mirror.example/file HTTP/1.1\r\nHost: mirror.example\r\n\r\n"}, {false, ok}},
+			[]string{"GET mirror.example /file 200 0 2"},
+		},
 		"no body where none may be": {
 			[]said{
 				{true, "HEAD /1 HTTP/1.1\r\nHost: a\r\n\r\n"},

@@ -28,8 +28,8 @@ func syncDirectory(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// unfinished is what a crash may leave of files that were being replaced: a dot, the name of the file, a random number.
-var unfinished = []string{".beginning.json[0-9]*", "anchor/.*[0-9]", "anchor/witnessed/.*[0-9]", "keys/.*[0-9]", "seal/.*[0-9]"}
+// unfinished is what a crash may leave of files that were being replaced: a dot, the name of the file, a random number. Tokens are not the ledger's: they lie beside the keys and another program may be writing them.
+var unfinished = []string{".beginning.json[0-9]*", "anchor/.*[0-9]", "anchor/witnessed/.*[0-9]", "keys/.checkpoint*[0-9]", "keys/.seal*[0-9]", "seal/.*[0-9]"}
 
 // forgetUnfinished removes such leftovers: the key of a day's seals must not outlive its day in one of them. Only the writer of the log may call it.
 func forgetUnfinished(dir string) error {

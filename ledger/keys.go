@@ -51,7 +51,7 @@ type layout struct {
 }
 
 // layouts are those of every format that there was.
-var layouts = map[int]layout{1: {rows: tableFirstRow}, formatVersion: {rows: tableRow, leaves: true}}
+var layouts = map[int]layout{1: {rows: tableFirstRow}, 2: {rows: tableRow, leaves: true}}
 
 // row is the key of a row.
 func (o layout) row(day uint32, seq uint64) []byte {

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"netaudit/ledger"
 )
 
 // everyPage are the addresses of all pages of the test's ledger.
@@ -115,6 +117,15 @@ func TestLedgerSpeaksGermanToo(t *testing.T) {
 	}
 	if got := w.Said("The log does not verify: row 12: it is missing: the store goes on with row 14"); got != "Das Protokoll hält der Prüfung nicht stand: Eintrag 12: er fehlt: der Speicher geht mit Eintrag 14 weiter" {
 		t.Errorf("said %q", got)
+	}
+	for english, german := range map[string]string{
+		(&ledger.Predecessor{Where: "row 3", Detail: "it is missing", Kept: "damaged-1"}).Sentence():                             "Das Protokoll vor diesem ist beschädigt bei Eintrag 3: er fehlt. Es liegt aufbewahrt in damaged-1. Sein letzter guter Prüfpunkt ist nicht lesbar.",
+		(&ledger.Predecessor{Origin: "a/b", Where: "row 3", Detail: "it is missing", Kept: "d", Size: 7, Root: "x="}).Sentence(): "Das Protokoll vor diesem, a/b, ist beschädigt bei Eintrag 3: er fehlt. Es liegt aufbewahrt in d. Sein letzter guter Prüfpunkt spricht von 7 Einträgen (Wurzel x=).",
+		"The log is damaged at row 0: it is missing.":                                                                            "Das Protokoll ist beschädigt bei Eintrag 0: er fehlt.",
+	} {
+		if got := w.Said(english); got != german {
+			t.Errorf("%q became %q", english, got)
+		}
 	}
 	for _, foreign := range []string{hostile, "", strings.Repeat("x ", 5000), "row "} {
 		if got := w.Said(foreign); got != foreign {

@@ -215,6 +215,14 @@ func hostSourceName(s dissect.HostSource) string {
 	}
 }
 
+// bothReasons joins two reasons of which there may be none.
+func bothReasons(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
+}
+
 // AddOwner adds who made the call. A zero Owner (packets only) adds nothing: absent is not the same as unknown.
 func AddOwner(e *ledger.Event, o *attribution.Owner) {
 	if o.Evidence.Source == "" {
@@ -224,8 +232,7 @@ func AddOwner(e *ledger.Event, o *attribution.Owner) {
 	conflicts, reason := ev.Conflicts, ev.Reason
 	if said := e.Evidence; said != nil { // what the names of the destination contradict, and who answers
 		conflicts = append(slices.Clip(conflicts), said.Conflicts...)
-		reason = strings.TrimPrefix(reason+"; "+said.Reason, "; ")
-		reason = strings.TrimSuffix(reason, "; ")
+		reason = bothReasons(reason, said.Reason)
 	}
 	e.Evidence = &ledger.Evidence{
 		Source: ev.Source, Confidence: ev.Confidence, Reason: reason, TID: int64(ev.TID),

@@ -85,16 +85,10 @@ func (r *Recorder) writeServed(q *request) {
 	}
 	// What another program of this host answers is a call of its caller, as the connection is.
 	if o.Process == nil {
-		q.row.Evidence = noted(q.row.Evidence, "who answers is not known: "+o.Evidence.Reason)
+		if q.row.Evidence == nil {
+			q.row.Evidence = &ledger.Evidence{}
+		}
+		q.row.Evidence.Reason = bothReasons(q.row.Evidence.Reason, "who answers is not known: "+o.Evidence.Reason)
 	}
 	r.emit(q.call, q.row)
-}
-
-// noted adds a reason to what a row says of its evidence before its owner is known.
-func noted(e *ledger.Evidence, reason string) *ledger.Evidence {
-	if e == nil {
-		return &ledger.Evidence{Reason: reason}
-	}
-	e.Reason = reason
-	return e
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"netaudit/ledger"
 )
 
@@ -96,5 +98,44 @@ func TestRetentionDoesNotForgetADamagedLog(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMissingFirstRowIsAnAlarm takes the row away that would speak of a damaged log before.
+func TestMissingFirstRowIsAnAlarm(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	l, err := ledger.Open(dir, ledger.Options{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 600 { // more than the newest rows that are read again at a start
+		if err := l.Append(t.Context(), ledger.Event{Kind: "lifecycle", Rule: "start", Start: time.Now().UnixNano()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "badger")).WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{' '}}) // the table of rows
+		defer it.Close()
+		it.Rewind()
+		return txn.Delete(it.Item().KeyCopy(nil))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = ledger.Open(dir, ledger.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	now := time.Now().Add(time.Hour)
+	r, err := Build(t.Context(), l, now, now.Add(time.Hour), Rules{Install: "host"})
+	if err != nil || r.Verdict != Alarm || !strings.Contains(r.Sentence, "The log is damaged at row 0") {
+		t.Errorf("%v, %q, %v", r.Verdict, r.Sentence, err)
 	}
 }
