@@ -74,7 +74,7 @@ func coverageWords(c report.Coverage) string {
 	if !c.Known {
 		return "unknown: the rows come from capture files"
 	}
-	return fmt.Sprintf("%s of the time, %s packets lost", report.PercentText(c.Percent), grouped(c.Dropped))
+	return fmt.Sprintf("%s of the time since %s, %s packets lost", report.PercentText(c.Percent), clock(c.Begin), grouped(c.Dropped))
 }
 
 func newTable(header ...any) table.Writer {
