@@ -170,9 +170,10 @@ next:
 	}
 }
 
-// Do runs steps and fails the test when one does not succeed in time.
+// Do waits until the page is whole, runs steps and fails the test when one does not succeed in time.
 func (w *Window) Do(steps ...chromedp.Action[chromedp.Void]) {
 	w.T.Helper()
+	w.settle()
 	ctx, cancel := context.WithTimeout(w.ctx, stepTime)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
@@ -190,9 +191,10 @@ func (w *Window) where() string {
 	return at
 }
 
-// Read runs one step and returns what it found.
+// Read waits until the page is whole, runs one step and returns what it found.
 func Read[T any](w *Window, step chromedp.Action[T]) T {
 	w.T.Helper()
+	w.settle()
 	ctx, cancel := context.WithTimeout(w.ctx, stepTime)
 	defer cancel()
 	v, err := chromedp.Run(ctx, step)
@@ -242,12 +244,19 @@ func (w *Window) Wait(expression string) {
 	}
 }
 
+// settle waits until the page and its scripts are there: what is pressed or read before that meets a page without its handlers, or half of one.
+func (w *Window) settle() {
+	w.T.Helper()
+	w.Wait(`document.readyState === "complete"`)
+}
+
 // keyCodes are those of the keys that are no character, as Windows numbers them; the protocol wants them.
 var keyCodes = map[string]int64{"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
 
-// Press presses keys one after the other, each by its name (KeyboardEvent.key). A character is typed only where the page lets the key do what it usually does.
+// Press waits until the page is whole and presses keys one after the other, each by its name (KeyboardEvent.key). A character is typed only where the page lets the key do what it usually does.
 func (w *Window) Press(keys ...string) {
 	w.T.Helper()
+	w.settle()
 	for _, key := range keys {
 		down := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key, WindowsVirtualKeyCode: keyCodes[key]}
 		switch {

@@ -1,7 +1,7 @@
 // Keys for those who leave the mouse alone; "?" shows them. Everything that a key does is also a link or a button.
 const places = { r: "/", l: "/log", m: "/modules", d: "/destinations", t: "/traffic", c: "/coverage", v: "/verify" };
 const help = document.querySelector("[data-keys-help]");
-let going = 0; // until when a letter after "g" names a page, in milliseconds
+let going = -Infinity; // until when a letter after "g" names a page, in the time of events: milliseconds since the page began
 
 /** The links that j and k walk through: one for each row of the page's tables. */
 const rowLinks = () => [...document.querySelectorAll("main tbody tr")].map((row) => row.querySelector("a")).filter((link) => link?.checkVisibility());
@@ -25,7 +25,7 @@ const keys = {
   n: () => click("[data-announce] a"),
   "/": () => document.querySelector("[data-search]")?.select(),
   "?": () => help?.showModal(),
-  g: () => { going = Date.now() + 1500; },
+  g: (event) => { going = event.timeStamp + 1500; },
   Escape: () => document.activeElement?.blur?.(),
 };
 
@@ -35,10 +35,10 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  const place = Date.now() < going ? places[event.key] : undefined;
-  going = 0;
+  const place = event.timeStamp < going ? places[event.key] : undefined; // when it was pressed, however late a busy page hears of it
+  going = -Infinity;
   if (place && help) location.href = place; // whoever is logged in has the help
-  else if (keys[event.key]) keys[event.key]();
+  else if (keys[event.key]) keys[event.key](event);
   else return;
   if (event.key !== "Escape") event.preventDefault();
 });
