@@ -37,7 +37,7 @@ func (r *fieldReader) read(row []byte) *Event {
 	e := &r.event
 	*e = Event{}
 	r.start, r.end = nil, nil
-	members(row, func(key, value []byte) {
+	members(row, func(key, value []byte) bool {
 		switch string(key) {
 		case "addon":
 			r.addon = Addon{}
@@ -70,10 +70,11 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "heartbeat":
 			r.beat = Heartbeat{}
 			e.Heartbeat = &r.beat
-			members(value, func(key, value []byte) {
+			members(value, func(key, value []byte) bool {
 				if string(key) == "dropped" {
 					r.beat.Dropped = integerOf(value)
 				}
+				return string(key) < "dropped"
 			})
 		case "kind":
 			e.Kind = r.text(value)
@@ -90,7 +91,7 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "process":
 			r.process = Process{}
 			e.Process = &r.process
-			members(value, func(key, value []byte) {
+			members(value, func(key, value []byte) bool {
 				switch string(key) {
 				case "exe":
 					r.process.Exe = r.text(value)
@@ -99,6 +100,7 @@ func (r *fieldReader) read(row []byte) *Event {
 				case "role":
 					r.process.Role = r.text(value)
 				}
+				return string(key) < "role"
 			})
 		case "rule":
 			e.Rule = r.text(value)
@@ -117,15 +119,17 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "tls":
 			r.tls = TLS{}
 			e.TLS = &r.tls
-			members(value, func(key, value []byte) {
+			members(value, func(key, value []byte) bool {
 				switch string(key) {
 				case "ech":
 					r.tls.ECH = string(value) == "true"
 				case "ech_kind":
 					r.tls.ECHKind = r.text(value)
 				}
+				return string(key) < "ech_kind"
 			})
 		}
+		return true
 	})
 	if e.Kind == "heartbeat" || e.Kind == "gap" || e.Kind == "lifecycle" { // of calls nobody asks
 		e.Start, e.End = r.time(r.start), r.time(r.end)
@@ -134,14 +138,14 @@ func (r *fieldReader) read(row []byte) *Event {
 }
 
 // lookup takes a member of a DNS object.
-func (r *fieldReader) lookup(key, value []byte) {
+func (r *fieldReader) lookup(key, value []byte) bool {
 	switch string(key) {
 	case "name":
 		r.dns.Name = r.text(value)
 	case "zone":
 		r.zone = Zone{}
 		r.dns.Zone = &r.zone
-		members(value, func(key, value []byte) {
+		members(value, func(key, value []byte) bool {
 			switch string(key) {
 			case "bytes":
 				r.zone.Bytes = integerOf(value)
@@ -152,15 +156,17 @@ func (r *fieldReader) lookup(key, value []byte) {
 			case "queries":
 				r.zone.Queries = integerOf(value)
 			}
+			return true
 		})
 	}
+	return true
 }
 
 // aConflict stands for whatever the conflicts of a row are.
 var aConflict = []string{""}
 
 // witness takes a member of an evidence object.
-func (r *fieldReader) witness(key, value []byte) {
+func (r *fieldReader) witness(key, value []byte) bool {
 	switch string(key) {
 	case "confidence":
 		r.evidence.Confidence = r.text(value)
@@ -171,17 +177,19 @@ func (r *fieldReader) witness(key, value []byte) {
 	case "reason":
 		r.evidence.Reason = r.text(value)
 	}
+	return string(key) < "reason" // the stack, which is the longest of all, comes later
 }
 
-// object reads one or two text members.
+// object reads one or two text members, named in their order.
 func (r *fieldReader) object(value []byte, name1 string, to1 *string, name2 string, to2 *string) {
-	members(value, func(key, value []byte) {
+	members(value, func(key, value []byte) bool {
 		switch {
 		case string(key) == name1:
 			*to1 = r.text(value)
 		case to2 != nil && string(key) == name2:
 			*to2 = r.text(value)
 		}
+		return string(key) < max(name1, name2)
 	})
 }
 
@@ -220,8 +228,8 @@ func (r *fieldReader) time(value []byte) int64 {
 	return r.nanos
 }
 
-// members calls yield for the members of an object. What is no object has none.
-func members(object []byte, yield func(key, value []byte)) {
+// members calls yield for the members of an object until it returns false: the canonical form sorts them. What is no object has none.
+func members(object []byte, yield func(key, value []byte) bool) {
 	if len(object) < 2 || object[0] != '{' {
 		return
 	}
@@ -235,7 +243,9 @@ func members(object []byte, yield func(key, value []byte)) {
 		if end < 0 {
 			return
 		}
-		yield(key, value[:end])
+		if !yield(key, value[:end]) {
+			return
+		}
 		if rest = value[end:]; len(rest) == 0 || rest[0] != ',' {
 			return
 		}
@@ -243,8 +253,16 @@ func members(object []byte, yield func(key, value []byte)) {
 	}
 }
 
+// shortString is up to how many bytes looking at each is faster than bytes.IndexByte.
+const shortString = 16
+
 // stringEnd is the length of the string at the beginning of b with its quotes, -1 when it does not end.
 func stringEnd(b []byte) int {
+	for i := 1; i < min(len(b), shortString) && b[i] != '\\'; i++ {
+		if b[i] == '"' {
+			return i + 1
+		}
+	}
 	for i := 1; i < len(b); i++ {
 		n := bytes.IndexByte(b[i:], '"')
 		if n < 0 {
