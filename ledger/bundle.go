@@ -153,6 +153,8 @@ func (l *Ledger) writeRows(ctx context.Context, txn *badger.Txn, w io.Writer, fi
 	out := bufio.NewWriterSize(w, 64<<10)
 	dropped := l.state.Load().dropped
 	reader := l.id.layout.tileReader(txn)
+	rows := l.id.layout.reader(txn)
+	defer rows.close()
 	for seq := first; seq < first+count; seq++ {
 		if seq%rowsBetweenChecks == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -165,7 +167,7 @@ func (l *Ledger) writeRows(ctx context.Context, txn *badger.Txn, w io.Writer, fi
 			}
 			line = append([]byte("withheld "), base64.StdEncoding.EncodeToString(hashes[0][:])...)
 		} else {
-			row, err := l.row(txn, seq)
+			row, err := l.rowFrom(rows, seq)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
@@ -51,6 +53,13 @@ func fillDisk(t *testing.T, mount string, left uint64) (file string) {
 	return file
 }
 
+// noise is text that cannot be compressed by much.
+func noise(length int) string {
+	b := make([]byte, length*3/4)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return base64.StdEncoding.EncodeToString(b)
+}
+
 // until waits for something that other goroutines bring about.
 func until(t *testing.T, what string, happened func() bool) {
 	t.Helper()
@@ -78,7 +87,7 @@ func TestFullDiskStopsTheLedgerAndItGoesOnByItself(t *testing.T) {
 	acknowledged := uint64(0)
 	for i := 0; l.Err() == nil && i < 100_000; i++ { // the ledger itself takes the last space that it may have
 		e := sample(i)
-		e.Message = strings.Repeat("x", 20000)
+		e.Message = noise(20000)
 		l.TryAppend(e)
 		acknowledged = l.Size()
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // formatVersion is the version of everything on disk of a new log: keys, rows, files. Logs of the versions in layouts are read and go on as they are; another one is refused, never guessed at.
-const formatVersion = 2
+const formatVersion = 3
 
 // identity is who a log is: its name, its key, its beginning. It is made once and never changes.
 type identity struct {

@@ -10,7 +10,7 @@ import (
 //
 //	'!' name                                   meta: format, origin, vkey, genesis, counters
 //	'c' "head"                                 newest signed checkpoint
-//	' ' be32 day be64 seq                      row hash (32 bytes) and the row
+//	' ' be32 day be64 seq                      rows from seq on, each with its row hash of 32 bytes (see group.go)
 //	'~' be64 ^n u8 width                       tile of the lowest level, width 0 = full
 //	'T' u8 level be64 n u8 width               tile of another level
 //	'i' be32 day u8 kind value 0 be64 block    which rows of the block hold the value (see index.go)
@@ -48,12 +48,13 @@ var headKey = []byte("chead")
 type layout struct {
 	rows   byte // the table of rows
 	leaves bool // the lowest tiles have a table of their own
+	groups bool // a value holds several rows
 }
 
 // layouts are those of every format that there was.
-var layouts = map[int]layout{1: {rows: tableFirstRow}, 2: {rows: tableRow, leaves: true}}
+var layouts = map[int]layout{1: {rows: tableFirstRow}, 2: {rows: tableRow, leaves: true}, 3: {rows: tableRow, leaves: true, groups: true}}
 
-// row is the key of a row.
+// row is the key of a row, and of a group that begins with it.
 func (o layout) row(day uint32, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(o.day(day), seq)
 }

@@ -30,6 +30,13 @@ func (l *Ledger) Row(seq uint64) (Row, error) {
 
 // row reads a row that must exist.
 func (l *Ledger) row(txn *badger.Txn, seq uint64) (Row, error) {
+	r := l.id.layout.reader(txn)
+	defer r.close()
+	return l.rowFrom(r, seq)
+}
+
+// rowFrom is row for who reads several.
+func (l *Ledger) rowFrom(r *rowReader, seq uint64) (Row, error) {
 	day, ok := dayOf(l.state.Load().days, seq)
 	if !ok {
 		return Row{}, fmt.Errorf("row %d: %w", seq, ErrNoRow)
@@ -37,18 +44,14 @@ func (l *Ledger) row(txn *badger.Txn, seq uint64) (Row, error) {
 	if _, withheld := withheldBy(l.state.Load().dropped, seq); withheld {
 		return Row{}, fmt.Errorf("row %d: %w", seq, ErrWithheld)
 	}
-	item, err := txn.Get(l.id.layout.row(day, seq))
+	value, err := r.row(day, seq)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return Row{}, fmt.Errorf("row %d is missing from the store: %w", seq, ErrNoRow)
 	}
 	if err != nil {
 		return Row{}, fmt.Errorf("read row %d: %w", seq, err)
 	}
-	value, err := item.ValueCopy(nil)
-	if err != nil {
-		return Row{}, fmt.Errorf("read row %d: %w", seq, err)
-	}
-	return newRow(seq, value)
+	return newRow(seq, bytes.Clone(value))
 }
 
 // newRow splits what is stored: row hash and row.
@@ -75,7 +78,7 @@ func (l *Ledger) Rows(ctx context.Context, from uint64, yield func(Row) bool) er
 	if !ok {
 		return ctx.Err()
 	}
-	return l.walk(ctx, l.id.layout.row(day, from), false, func(r Row) bool {
+	return l.walk(ctx, day, from, false, func(r Row) bool {
 		return r.Seq < state.checkpoint.Size && yield(r)
 	})
 }
@@ -91,15 +94,15 @@ func (l *Ledger) RowsBackward(ctx context.Context, before uint64, yield func(Row
 	if !ok {
 		return ctx.Err()
 	}
-	return l.walk(ctx, l.id.layout.row(day, before-1), true, yield)
+	return l.walk(ctx, day, before-1, true, yield)
 }
 
 // rowsBetweenChecks is how many rows a walk reads between two looks at its context.
 const rowsBetweenChecks = 256
 
-func (l *Ledger) walk(ctx context.Context, from []byte, backward bool, yield func(Row) bool) error {
+func (l *Ledger) walk(ctx context.Context, day uint32, from uint64, backward bool, yield func(Row) bool) error {
 	var failure error
-	err := l.walkStored(ctx, from, backward, func(seq uint64, value []byte) bool {
+	err := l.walkStored(ctx, day, from, backward, func(seq uint64, value []byte) bool {
 		var row Row
 		row, failure = newRow(seq, bytes.Clone(value))
 		return failure == nil && yield(row)
@@ -107,32 +110,64 @@ func (l *Ledger) walk(ctx context.Context, from []byte, backward bool, yield fun
 	return errors.Join(err, failure)
 }
 
-// walkStored calls yield with what is stored of the rows from a key on; it is valid during the call.
-func (l *Ledger) walkStored(ctx context.Context, from []byte, backward bool, yield func(seq uint64, value []byte) bool) error {
+// walkStored calls yield with what is stored of the rows from one on, which lies in a day; it is valid during the call.
+func (l *Ledger) walkStored(ctx context.Context, day uint32, from uint64, backward bool, yield func(seq uint64, value []byte) bool) error {
 	return l.db.View(func(txn *badger.Txn) error {
+		begin, err := l.id.layout.groupOf(txn, day, from)
+		if err != nil {
+			return err
+		}
 		o := badger.DefaultIteratorOptions
 		o.Prefix, o.Reverse, o.PrefetchValues = []byte{l.id.layout.rows}, backward, false // values stand beside their keys: fetching ahead costs a goroutine a row
 		it := txn.NewIterator(o)
 		defer it.Close()
+		u := unpacker{grouped: l.id.layout.groups}
 		n, more := 0, true
-		for it.Seek(from); more && it.Valid(); it.Next() {
-			if n++; n%rowsBetweenChecks == 0 && ctx.Err() != nil {
-				return ctx.Err()
-			}
-			_, seq, ok := l.id.layout.parseRow(it.Item().Key())
+		for it.Seek(begin); more && it.Valid(); it.Next() {
+			_, first, ok := l.id.layout.parseRow(it.Item().Key())
 			if !ok {
 				return fmt.Errorf("a key of the row table is malformed: %x", it.Item().Key())
 			}
 			err := it.Item().Value(func(value []byte) error {
-				more = yield(seq, value)
-				return nil
+				rows, err := u.unpack(first, value)
+				for i := 0; i < len(rows) && more && err == nil; i++ {
+					at := i
+					if backward {
+						at = len(rows) - 1 - i
+					}
+					seq := first + uint64(at)
+					if (seq < from) != backward && seq != from {
+						continue
+					}
+					if n++; n%rowsBetweenChecks == 0 {
+						err = ctx.Err()
+					}
+					more = err == nil && yield(seq, rows[at])
+				}
+				return err
 			})
 			if err != nil {
-				return fmt.Errorf("read row %d: %w", seq, err)
+				return fmt.Errorf("read row %d: %w", first, err)
 			}
 		}
 		return nil
 	})
+}
+
+// groupOf is the key of the group that a row lies in, or else the key that the row would have.
+func (o layout) groupOf(txn *badger.Txn, day uint32, seq uint64) ([]byte, error) {
+	key := o.row(day, seq)
+	if !o.groups {
+		return key, nil
+	}
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: o.day(day), Reverse: true})
+	defer it.Close()
+	if it.Seek(key); it.Valid() {
+		if _, first, ok := o.parseRow(it.Item().Key()); ok && seq-first < groupRows {
+			return it.Item().KeyCopy(nil), nil
+		}
+	}
+	return key, nil
 }
 
 // Since returns the first row that the ledger took at or after t and that is there; Size when there is none. The time index finds the minute, halving finds the row: time in the log never goes back.
@@ -238,8 +273,10 @@ func (l *Ledger) EntryBundle(n int64, width int) ([]byte, error) {
 	}
 	var out []byte
 	err := l.db.View(func(txn *badger.Txn) error {
+		reader := l.id.layout.reader(txn)
+		defer reader.close()
 		for seq := first; seq < first+uint64(width); seq++ {
-			row, err := l.row(txn, seq)
+			row, err := l.rowFrom(reader, seq)
 			if err != nil {
 				return err
 			}

@@ -230,6 +230,8 @@ func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days, dropped []dayR
 	if head.Size > 0 && root != tlog.Hash(head.Root) {
 		return l.damaged("badger", "the tree's tiles do not hash to the checkpoint's root")
 	}
+	rows := l.id.layout.reader(txn)
+	defer rows.close()
 	for seq := head.Size - min(head.Size, rowsAtEnd); seq < head.Size; seq++ {
 		if _, withheld := withheldBy(dropped, seq); withheld {
 			continue
@@ -238,7 +240,7 @@ func (l *Ledger) checkEnd(txn *badger.Txn, head Checkpoint, days, dropped []dayR
 		if !ok {
 			return l.damaged(fmt.Sprintf("row %d", seq), "it is in no day of the store")
 		}
-		value, err := valueOf(txn, l.id.layout.row(day, seq))
+		value, err := rows.row(day, seq)
 		if err != nil {
 			return l.damaged(fmt.Sprintf("row %d", seq), err.Error())
 		}

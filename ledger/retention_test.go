@@ -91,6 +91,7 @@ func change(t *testing.T, dir string, f func(db *badger.DB) error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ungroup(t, db)
 	if err := errors.Join(f(db), db.Close()); err != nil {
 		t.Fatal(err)
 	}

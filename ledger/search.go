@@ -114,7 +114,7 @@ func (s *search) scan(ctx context.Context, day uint32, from, to uint64, chosen *
 		first = to - 1
 	}
 	var failure error
-	err := s.l.walkStored(ctx, s.l.id.layout.row(day, first), s.q.Backward, func(seq uint64, value []byte) bool {
+	err := s.l.walkStored(ctx, day, first, s.q.Backward, func(seq uint64, value []byte) bool {
 		if seq < from || seq >= to {
 			return false
 		}
@@ -231,9 +231,11 @@ func (s *search) exclude(txn *badger.Txn, day uint32, block uint64, rows *bitmap
 const denseRows = blockRows / 16
 
 func (s *search) readRows(ctx context.Context, txn *badger.Txn, first uint64, rows *bitmap) (err error) {
+	reader := s.l.id.layout.reader(txn)
+	defer reader.close()
 	rows.each(s.q.Backward, func(i int) bool {
 		var row Row
-		row, err = s.l.row(txn, first+uint64(i))
+		row, err = s.l.rowFrom(reader, first+uint64(i))
 		if errors.Is(err, ErrNoRow) { // the index is a hint
 			err = nil
 			return true

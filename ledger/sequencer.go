@@ -42,6 +42,7 @@ type sequencer struct {
 	wait   []chan error
 	hour   *hourTotals
 	block  *openBlock
+	group  *groupWriter
 	noted  time.Time  // when the store's tables had last been summed
 	synced time.Time  // when the store's directory had last changed before it was synced
 	doubt  bool       // after an error it is not known what is stored: the store must be opened anew before anything is written
@@ -52,7 +53,11 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	s := &sequencer{l: l, chain: l.id.chainStart(), noted: time.Now()}
 	s.used = len(s.salts)
 	size := l.Size()
-	err := l.db.View(func(txn *badger.Txn) (err error) {
+	var err error
+	if s.group, err = newGroupWriter(); err != nil {
+		return nil, err
+	}
+	err = l.db.View(func(txn *badger.Txn) (err error) {
 		if s.tree, err = l.id.layout.loadTree(txn, int64(size)); err != nil {
 			return err
 		}
@@ -277,13 +282,22 @@ func (s *sequencer) seal(now int64) ([]sealedRow, error) {
 			text = e.AppendJSON(text[:0])
 		}
 		if size += len(text) + indexBytes(e); size > largestBatch && i > 0 {
-			break
+			return s.wholeGroups(rows), nil
 		}
 		leaf := tlog.RecordHash(text)
 		chain = proof.ChainHash(e.Seq, chain, leaf)
 		rows = append(rows, sealedRow{e, dayAt(now), text, leaf, chain})
 	}
 	return rows, nil
+}
+
+// wholeGroups leaves rows of a batch that is too large for one transaction to the next, so that groups are full while the log is busiest.
+func (s *sequencer) wholeGroups(rows []sealedRow) []sealedRow {
+	over := (int(s.tree.size) + len(rows)) % groupRows
+	if !s.l.id.layout.groups || over >= len(rows) {
+		return rows
+	}
+	return rows[:len(rows)-over]
 }
 
 // shorten takes away what may be long in a row that would not fit into a tile entry. What stays still says who, where and how much.
@@ -329,12 +343,11 @@ func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hour
 	txn := s.l.db.NewTransaction(true)
 	defer txn.Discard()
 	set := func(k, v []byte) error { return txn.Set(k, v) }
+	if err := s.writeRows(rows, set); err != nil {
+		return nil, err
+	}
 	for i := range rows {
 		r := &rows[i]
-		value := append(append(make([]byte, 0, 32+len(r.json)), r.chain[:]...), r.json...)
-		if err := set(s.l.id.layout.row(r.day, r.event.Seq), value); err != nil {
-			return nil, err
-		}
 		s.block.add(r.day, r.event, postings)
 		days = extendDays(days, r.day, r.event.Seq)
 		hour.add(r.event, func(key []byte) { changed[string(key)] = true })
@@ -374,6 +387,33 @@ func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hour
 		return nil, err
 	}
 	return days, txn.Commit()
+}
+
+// writeRows writes the rows themselves. All of a batch are of one day.
+func (s *sequencer) writeRows(rows []sealedRow, set func(k, v []byte) error) error {
+	layout := s.l.id.layout
+	if !layout.groups {
+		for i := range rows {
+			r := &rows[i]
+			value := append(append(make([]byte, 0, 32+len(r.json)), r.chain[:]...), r.json...)
+			if err := set(layout.row(r.day, r.event.Seq), value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i := range rows {
+		r := &rows[i]
+		s.group.add(r.event.Seq, &r.chain, r.json)
+		if i+1 < len(rows) && s.group.fits(rows[i+1].event.Seq, rows[i+1].json) {
+			continue
+		}
+		first, value := s.group.take()
+		if err := set(layout.row(r.day, first), value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func extendDays(days []dayRange, day uint32, seq uint64) []dayRange {

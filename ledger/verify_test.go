@@ -39,7 +39,7 @@ func TestDamageIsNamedInWhicheverSegmentItLies(t *testing.T) {
 		harm   func(txn *badger.Txn) error
 	}{
 		{"a byte of the last row of a segment", segmentRows - 1, "", "do not hash to the leaf", onRow(segmentRows-1, func(v []byte) { v[len(v)-3] ^= 1 })},
-		{"the row hash of the last row of a segment", segmentRows - 1, "", "does not follow", onRow(segmentRows-1, func(v []byte) { v[0] ^= 1 })},
+		{"the row hash of the last row of a segment", segmentRows - 1, "", "does not follow", onRow(segmentRows-1, func(v []byte) { v[3] ^= 1 })},
 		{"the row hash of the first row of a segment", segmentRows, "", "does not follow", onRow(segmentRows, func(v []byte) { v[31] ^= 1 })},
 		{"the last row of the log", 1000 + 2*segmentRows - 1, "", "do not hash to the leaf", onRow(1000+2*segmentRows-1, func(v []byte) { v[40] ^= 1 })},
 		{"two rows: the first is named", 5, "", "do not hash to the leaf", both(onRow(segmentRows+7, func(v []byte) { v[50] ^= 1 }), onRow(5, func(v []byte) { v[50] ^= 1 }))},

@@ -65,6 +65,7 @@ type segmentReader struct {
 	tile   []byte // stored leaves of the tile of next
 	leaves []byte // computed ones, which the tree refers to
 	fields fieldReader
+	unpacker
 }
 
 // read checks the rows of a segment against their stored leaves and row hashes.
@@ -90,26 +91,27 @@ func (r *segmentReader) rows(ctx context.Context) error {
 	if day, ok := dayOf(r.days, r.first); ok && r.first > 0 {
 		from = r.id.layout.row(day, r.first)
 	}
-	for it.Seek(from); it.Valid(); it.Next() {
-		day, seq, ok := r.id.layout.parseRow(it.Item().Key())
-		if !ok || seq < r.next {
-			return badRow(r.next, "it is missing: the store goes on with row %d", seq)
+	r.unpacker.grouped = r.id.layout.groups
+	for it.Seek(from); it.Valid() && ctx.Err() == nil; it.Next() {
+		day, first, ok := r.id.layout.parseRow(it.Item().Key())
+		if !ok || first < r.next {
+			return badRow(r.next, "it is missing: the store goes on with row %d", first)
 		}
-		if want, known := dayOf(r.days, seq); known && want != day {
-			return badRow(seq, "it is stored among the rows of another day")
+		if want, known := dayOf(r.days, first); known && want != day {
+			return badRow(first, "it is stored among the rows of another day")
 		}
-		if err := r.missing(min(seq, r.end)); err != nil {
+		if err := r.missing(min(first, r.end)); err != nil {
 			return err
 		}
 		if r.next == r.end {
 			return nil
 		}
-		if err := it.Item().Value(r.row); err != nil {
+		if err := it.Item().Value(func(value []byte) error { return r.group(day, first, value) }); err != nil {
 			return err
 		}
-		if r.next%rowsBetweenStops == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if r.next < r.end {
 		return badRow(r.next, "it is missing: the anchor speaks of %d rows", r.anchor.Size)
@@ -155,6 +157,26 @@ func (r *segmentReader) storedLeaf() (leaf tlog.Hash, err error) {
 		}
 	}
 	return tlog.Hash(r.tile[at*tlog.HashSize:]), nil
+}
+
+// group checks the rows of one value. What a store holds beyond the anchor is not looked at.
+func (r *segmentReader) group(day uint32, first uint64, value []byte) error {
+	rows, err := r.unpack(first, value)
+	if err != nil {
+		return badRow(first, "%v", err)
+	}
+	for _, row := range rows {
+		if r.next == r.end {
+			break
+		}
+		if want, known := dayOf(r.days, r.next); known && want != day {
+			return badRow(r.next, "it is stored among the rows of another day")
+		}
+		if err := r.row(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // row checks the leaf and the row hash of the next row.

@@ -1,0 +1,200 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Since format 3 the rows of a batch lie together in groups: one key and one value for up to groupRows rows. A value goes through a write-ahead log, a skip list and several merges before it rests; a group is a sixth
+// of its rows there. The rows themselves, their hashes and all that is proved about them know nothing of groups.
+//
+// The value is a byte that says how the rest is stored, and the rest: for each row its length (a varint) and what the older formats store for a row, its row hash and its text.
+//
+// A group never crosses a multiple of groupRows, a day or a batch. So the group of a row is the last one at or before it, and no checkpoint ends inside one.
+const (
+	groupRows  = 64
+	groupBytes = 192 << 10 // a row that would make a group longer begins another one
+
+	groupPlain      = 0
+	groupCompressed = 1 // with Zstandard
+
+	// worthCompressing is how long a group must be. The store compresses blocks of many groups, which finds more alike than a short group alone has.
+	worthCompressing = 24 << 10
+	largestGroup     = groupBytes + LargestRow + 64 // with hashes and lengths of one row that alone is longer
+)
+
+// groupDecoder takes groups apart; many goroutines may use it at once.
+var groupDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(2*largestGroup), zstd.WithDecoderConcurrency(0)) // only wrong options are an error
+
+// groupWriter makes groups of rows that follow each other. One goroutine owns it.
+type groupWriter struct {
+	encoder *zstd.Encoder
+	first   uint64
+	rows    int
+	plain   []byte // with the byte in front
+}
+
+func newGroupWriter() (*groupWriter, error) {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithEncoderCRC(false)) // the rows have hashes
+	if err != nil {
+		return nil, fmt.Errorf("prepare compression: %w", err)
+	}
+	return &groupWriter{encoder: encoder}, nil
+}
+
+// fits says whether a row can join the group.
+func (g *groupWriter) fits(seq uint64, text []byte) bool {
+	return g.rows == 0 || seq%groupRows != 0 && len(g.plain)+len(text) <= groupBytes
+}
+
+func (g *groupWriter) add(seq uint64, chain *[32]byte, text []byte) {
+	if g.rows == 0 {
+		g.first, g.plain = seq, append(g.plain[:0], groupPlain)
+	}
+	g.rows++
+	g.plain = binary.AppendUvarint(g.plain, uint64(len(chain)+len(text)))
+	g.plain = append(append(g.plain, chain[:]...), text...)
+}
+
+// take returns the value of the group, which the caller may keep, and begins another one.
+func (g *groupWriter) take() (first uint64, value []byte) {
+	g.rows = 0
+	if len(g.plain) >= worthCompressing {
+		value = g.encoder.EncodeAll(g.plain[1:], append(make([]byte, 0, len(g.plain)/3), groupCompressed))
+		return g.first, value
+	}
+	return g.first, append([]byte(nil), g.plain...)
+}
+
+// unpacker takes the values of the table of rows apart, of every format. One goroutine owns it.
+type unpacker struct {
+	grouped bool
+	plain   []byte
+	rows    [][]byte
+}
+
+// unpack returns the row hash and text of each row of a value whose key says `first`; they are valid until the value or the unpacker changes.
+func (u *unpacker) unpack(first uint64, value []byte) (rows [][]byte, err error) {
+	u.rows = u.rows[:0]
+	if !u.grouped {
+		u.rows = append(u.rows, value)
+		return u.rows, nil
+	}
+	if len(value) == 0 {
+		return nil, fmt.Errorf("the group of row %d is empty", first)
+	}
+	rest := value[1:]
+	switch value[0] {
+	case groupPlain:
+	case groupCompressed:
+		if u.plain, err = groupDecoder.DecodeAll(rest, u.plain[:0]); err != nil {
+			return nil, fmt.Errorf("the group of row %d cannot be decompressed: %w", first, err)
+		}
+		rest = u.plain
+	default:
+		return nil, fmt.Errorf("the group of row %d is stored in an unknown way: %d", first, value[0])
+	}
+	most := groupRows - int(first%groupRows)
+	for len(rest) > 0 {
+		n, width := binary.Uvarint(rest)
+		if width <= 0 || n > uint64(len(rest)-width) || len(u.rows) == most {
+			return nil, fmt.Errorf("the group of row %d is malformed after %d rows", first, len(u.rows))
+		}
+		u.rows = append(u.rows, rest[width:width+int(n)])
+		rest = rest[width+int(n):]
+	}
+	if len(u.rows) == 0 {
+		return nil, fmt.Errorf("the group of row %d has no rows", first)
+	}
+	return u.rows, nil
+}
+
+// rowReader reads single rows out of the table of rows, rows that lie together once. One goroutine owns it; close ends it.
+type rowReader struct {
+	unpacker
+	layout layout
+	txn    *badger.Txn
+	it     *badger.Iterator
+	first  uint64 // of the group that is unpacked
+	last   uint64
+	value  []byte
+	some   bool
+}
+
+func (o layout) reader(txn *badger.Txn) *rowReader {
+	return &rowReader{unpacker: unpacker{grouped: o.groups}, layout: o, txn: txn}
+}
+
+func (r *rowReader) close() {
+	if r.it != nil {
+		r.it.Close()
+	}
+}
+
+// row returns row hash and text as stored, valid until the next call; badger.ErrKeyNotFound when the row is not there.
+func (r *rowReader) row(day uint32, seq uint64) ([]byte, error) {
+	if !r.grouped {
+		return valueOf(r.txn, r.layout.row(day, seq))
+	}
+	if !r.some || seq < r.first || seq > r.last {
+		if err := r.load(day, seq); err != nil {
+			return nil, err
+		}
+	}
+	return r.rows[seq-r.first], nil
+}
+
+// load unpacks the group of a row. Most begin with the row itself, in quiet times, or fill up a multiple, in busy ones: to ask for one key is cheaper than to look for the last group before the row.
+func (r *rowReader) load(day uint32, seq uint64) error {
+	guesses := [2]uint64{seq, seq - seq%groupRows}
+	if r.some && r.first < r.last { // the times were busy
+		guesses[0], guesses[1] = guesses[1], guesses[0]
+	}
+	for _, first := range guesses {
+		item, err := r.txn.Get(r.layout.row(day, first))
+		if err == nil {
+			err = r.open(first, item)
+		}
+		if err == nil && seq <= r.last {
+			return nil
+		}
+		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+			return err
+		}
+	}
+	if r.it == nil {
+		r.it = r.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{r.layout.rows}, Reverse: true})
+	}
+	r.it.Seek(r.layout.row(day, seq))
+	if !r.it.Valid() {
+		return badger.ErrKeyNotFound
+	}
+	in, first, ok := r.layout.parseRow(r.it.Item().Key())
+	if !ok || in != day || seq-first >= groupRows {
+		return badger.ErrKeyNotFound
+	}
+	if err := r.open(first, r.it.Item()); err != nil {
+		return err
+	}
+	if seq > r.last {
+		return badger.ErrKeyNotFound
+	}
+	return nil
+}
+
+func (r *rowReader) open(first uint64, item *badger.Item) (err error) {
+	r.some = false
+	if r.value, err = item.ValueCopy(r.value); err != nil {
+		return err
+	}
+	rows, err := r.unpack(first, r.value)
+	if err != nil {
+		return err
+	}
+	r.first, r.last, r.some = first, first+uint64(len(rows))-1, true
+	return nil
+}
