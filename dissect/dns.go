@@ -150,7 +150,7 @@ func (d *dnsConversation) complete(e *Engine, c *conn, m *dns.Message, i int, no
 }
 
 func (d *dnsConversation) answer(e *Engine, c *conn, m *dns.Message, t *DNS, now int64) {
-	t.RCode, t.Truncated = dns.RCodeName(m.RCode), m.Truncated
+	t.RCode, t.Truncated, t.MoreAnswers = dns.RCodeName(m.RCode), m.Truncated, m.MoreAnswers
 	d.answers(e, c, m, t, now)
 	e.handOut(c, t)
 }

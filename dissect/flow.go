@@ -142,18 +142,19 @@ type Certificate struct {
 
 // DNS is one DNS transaction: a query with its answer, or one of them alone.
 type DNS struct {
-	Name       string   // query name, lower case, without the final dot; "." for the root
-	Type       string   // A AAAA HTTPS …, TYPE123 for unknown ones
-	RCode      string   // NOERROR NXDOMAIN …; "" when no response was seen
-	Answers    []string // rdata of the answer section, at most 64: addresses, CNAME targets, others in presentation form
-	TTL        uint32   // lowest TTL among the answers, seconds
-	ID         uint16
-	EDNS       bool  // the query came with EDNS (RFC 6891)
-	Truncated  bool  // the answer did not fit; the client asks again over TCP
-	ECH        bool  // an answer gives keys for Encrypted Client Hello: names of later calls may be hidden
-	Latency    int64 // query to response, nanoseconds; 0 unknown
-	Start, End int64
-	Zone       Zone // what the client asked about the same domain within the hour
+	Name        string   // query name, lower case, without the final dot; "." for the root
+	Type        string   // A AAAA HTTPS …, TYPE123 for unknown ones
+	RCode       string   // NOERROR NXDOMAIN …; "" when no response was seen
+	Answers     []string // rdata of the answer section, at most 64: addresses, CNAME targets, others in presentation form
+	MoreAnswers int      // records of the answer section beyond them
+	TTL         uint32   // lowest TTL among the answers, seconds
+	ID          uint16
+	EDNS        bool  // the query came with EDNS (RFC 6891)
+	Truncated   bool  // the answer did not fit; the client asks again over TCP
+	ECH         bool  // an answer gives keys for Encrypted Client Hello: names of later calls may be hidden
+	Latency     int64 // query to response, nanoseconds; 0 unknown
+	Start, End  int64
+	Zone        Zone // what the client asked about the same domain within the hour
 
 	kind uint16 // number of Type
 }

@@ -105,6 +105,7 @@ type Cert struct {
 type DNS struct {
 	Name, Type, RCode string
 	Answers           []string
+	MoreAnswers       int64 // there were beyond these
 	TTL               int64
 	ID                int64
 	LatencyUS         int64

@@ -94,6 +94,7 @@ func (e *encoder) dns(d *DNS) {
 	e.flag("ech", d.ECH)
 	e.always("id", d.ID)
 	e.number("latency_us", d.LatencyUS)
+	e.number("more_answers", d.MoreAnswers)
 	e.text("name", d.Name)
 	e.text("rcode", d.RCode)
 	e.flag("truncated", d.Truncated)

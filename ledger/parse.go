@@ -127,16 +127,17 @@ type wireCert struct {
 }
 
 type wireDNS struct {
-	Name      string   `json:"name"`
-	Type      string   `json:"type"`
-	RCode     string   `json:"rcode"`
-	Answers   []string `json:"answers"`
-	TTL       int64    `json:"ttl"`
-	ID        int64    `json:"id"`
-	LatencyUS int64    `json:"latency_us"`
-	ECH       bool     `json:"ech"`
-	Truncated bool     `json:"truncated"`
-	Zone      *Zone    `json:"zone"`
+	Name        string   `json:"name"`
+	Type        string   `json:"type"`
+	RCode       string   `json:"rcode"`
+	Answers     []string `json:"answers"`
+	MoreAnswers int64    `json:"more_answers"`
+	TTL         int64    `json:"ttl"`
+	ID          int64    `json:"id"`
+	LatencyUS   int64    `json:"latency_us"`
+	ECH         bool     `json:"ech"`
+	Truncated   bool     `json:"truncated"`
+	Zone        *Zone    `json:"zone"`
 }
 
 type wireService struct {

@@ -307,6 +307,7 @@ func shorten(e *Event) {
 		e.Evidence.Reason = "row was too long: stack left out"
 	}
 	if e.DNS != nil {
+		e.DNS.MoreAnswers += int64(len(e.DNS.Answers))
 		e.DNS.Answers = nil
 	}
 	if e.HTTP != nil {

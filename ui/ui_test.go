@@ -44,7 +44,7 @@ func siteAndPages(t *testing.T) (p *pages, base string, client *http.Client) {
 			Addon:    &ledger.Addon{Name: hostile, Version: hostile, Author: hostile, OnBehalfOf: hostile, Chain: []string{hostile}, CallSite: hostile, Model: "a.b", Method: hostile},
 			Evidence: &ledger.Evidence{Source: "thread", Confidence: "exact", Reason: hostile, Candidates: []string{hostile}, Conflicts: []string{hostile}, Stack: []ledger.Frame{{File: hostile, Function: hostile, Addon: hostile}}},
 		},
-		{V: 1, Kind: "dns", Channel: "dns", Start: 1, End: 1, Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.53"}, DNS: &ledger.DNS{Name: hostile, Type: hostile, RCode: hostile, Answers: []string{hostile}, ECH: true, Truncated: true, Zone: &ledger.Zone{Name: hostile, Queries: 2, Names: 1, Bytes: 9, Entropy: 433}}},
+		{V: 1, Kind: "dns", Channel: "dns", Start: 1, End: 1, Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.53"}, DNS: &ledger.DNS{Name: hostile, Type: hostile, RCode: hostile, Answers: []string{hostile}, MoreAnswers: 1234, ECH: true, Truncated: true, Zone: &ledger.Zone{Name: hostile, Queries: 2, Names: 1, Bytes: 9, Entropy: 433}}},
 		{
 			V: 1, Kind: "flow", State: "closed", Channel: "ssh", Start: 1, End: 2, MidStream: true, MissedBytes: 7, Truncated: true, Retransmits: 2, IPProto: 1, ICMP: &ledger.ICMP{Type: 8},
 			Src: &ledger.Endpoint{IP: "10.0.0.1"}, Dst: &ledger.Endpoint{IP: "10.0.0.9"}, Service: &ledger.Service{Client: hostile, Server: hostile, User: hostile, Database: hostile},

@@ -213,7 +213,7 @@ func (r *Recorder) DNSMessage(f *dissect.Flow, d *dissect.DNS) {
 	r.identify(e, f, false)
 	e.Kind, e.Channel = "dns", "dns"
 	w.dns = ledger.DNS{
-		Name: d.Name, Type: d.Type, RCode: d.RCode, Answers: answers, TTL: int64(d.TTL), ID: int64(d.ID), LatencyUS: d.Latency / 1000,
+		Name: d.Name, Type: d.Type, RCode: d.RCode, Answers: answers, MoreAnswers: int64(d.MoreAnswers), TTL: int64(d.TTL), ID: int64(d.ID), LatencyUS: d.Latency / 1000,
 		ECH: d.ECH, Truncated: d.Truncated, Zone: &w.zone,
 	}
 	w.zone = ledger.Zone{

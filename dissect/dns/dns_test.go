@@ -3,6 +3,7 @@ package dns
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -151,6 +152,20 @@ func TestReadingCostsNoAllocation(t *testing.T) {
 	})
 	if n > 0 {
 		t.Errorf("%v allocations a message, want none", n)
+	}
+}
+
+// TestAnswersBeyondTheBoundAreCounted: what is left out must show.
+func TestAnswersBeyondTheBoundAreCounted(t *testing.T) {
+	for answers, more := range map[int]int{mostAnswers: 0, mostAnswers + 1: 1, 200: 200 - mostAnswers} {
+		var list []string
+		for i := range answers {
+			list = append(list, fmt.Sprintf("many.example. 60 IN A 192.0.2.%d", i))
+		}
+		var m Message
+		if err := m.Parse(answer(t, "many.example.", miekg.TypeA, list...)); err != nil || len(m.Answers) != answers-more || m.MoreAnswers != more {
+			t.Errorf("of %d answers %d are kept and %d counted, error %v; want %d and %d", answers, len(m.Answers), m.MoreAnswers, err, answers-more, more)
+		}
 	}
 }
 

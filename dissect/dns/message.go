@@ -35,6 +35,7 @@ type Message struct {
 	EDNS          bool
 	Questions     []Question // at most 8
 	Answers       []Record   // at most 64, in their order
+	MoreAnswers   int        // that were not kept
 
 	raw   []byte
 	text  []byte // names in presentation form, one behind the other
@@ -112,6 +113,8 @@ func (m *Message) records(at int) error {
 		switch {
 		case i < answers && len(m.Answers) < mostAnswers:
 			m.Answers = append(m.Answers, r)
+		case i < answers:
+			m.MoreAnswers++
 		case r.Type == TypeOPT:
 			m.EDNS = true
 			m.RCode |= uint16(r.TTL>>24) << 4
