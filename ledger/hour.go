@@ -137,8 +137,8 @@ func (l *Ledger) cutHour(ctx context.Context, hour int64, from, to time.Time) (c
 // hourOfRows adds up the rows of an hour from seq on that were logged before a time; nil when there are none.
 func (l *Ledger) hourOfRows(ctx context.Context, hour int64, from uint64, until time.Time) (*Hour, error) {
 	totals, fields, n := newHourTotals(hour), fieldReader{}, 0
-	err := l.Rows(ctx, from, func(row Row) bool {
-		e := fields.read(row.JSON)
+	err := l.texts(ctx, from, func(text []byte) bool {
+		e := fields.read(text)
 		if e.Logged >= until.UnixNano() || e.Logged/nanosPerHour != hour {
 			return false
 		}
@@ -155,8 +155,8 @@ func (l *Ledger) hourOfRows(ctx context.Context, hour int64, from uint64, until 
 // AfterRow adds up the rows from seq on to the end of the hour in which it was logged; nil when there are none.
 func (l *Ledger) AfterRow(ctx context.Context, seq uint64) (*Hour, error) {
 	var hour int64
-	err := l.Rows(ctx, seq, func(row Row) bool {
-		hour = (&fieldReader{}).read(row.JSON).Logged / nanosPerHour
+	err := l.texts(ctx, seq, func(text []byte) bool {
+		hour = (&fieldReader{}).read(text).Logged / nanosPerHour
 		return false
 	})
 	if err != nil || hour == 0 {

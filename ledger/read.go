@@ -83,6 +83,24 @@ func (l *Ledger) Rows(ctx context.Context, from uint64, yield func(Row) bool) er
 	})
 }
 
+// texts is Rows for who needs no hashes; a text is valid during the call.
+func (l *Ledger) texts(ctx context.Context, from uint64, yield func(text []byte) bool) error {
+	state := l.state.Load()
+	day, ok := dayOf(state.days, from)
+	if !ok {
+		return ctx.Err()
+	}
+	var failure error
+	err := l.walkStored(ctx, day, from, false, func(seq uint64, value []byte) bool {
+		if len(value) < 32 {
+			_, failure = newRow(seq, value)
+			return false
+		}
+		return seq < state.checkpoint.Size && yield(value[32:])
+	})
+	return errors.Join(err, failure)
+}
+
 // RowsBackward calls yield for the rows below seq `before`, newest first.
 func (l *Ledger) RowsBackward(ctx context.Context, before uint64, yield func(Row) bool) error {
 	state := l.state.Load()
@@ -189,16 +207,10 @@ func (l *Ledger) Since(t time.Time) uint64 {
 		return 0 // everything is a safe answer
 	}
 	to = min(to, size)
-	n := sort.Search(int(to-min(from, to)), func(i int) bool {
-		if failed := err != nil; failed {
-			return true
-		}
-		var row Row
-		if row, err = l.Row(from + uint64(i)); errors.Is(err, ErrWithheld) {
-			err = nil // a minute belongs to one day: all of its rows are withheld
-			return false
-		}
-		return err == nil && loggedAtOrAfter(row.JSON, t)
+	n := 0
+	err = l.db.View(func(txn *badger.Txn) (err error) {
+		n, err = l.firstSince(txn, t, from, to)
+		return err
 	})
 	if err != nil {
 		return from
@@ -210,6 +222,24 @@ func (l *Ledger) Since(t time.Time) uint64 {
 		}
 	}
 	return found
+}
+
+// firstSince is how many of the rows in [from, to), which are of one minute, were logged before t.
+func (l *Ledger) firstSince(txn *badger.Txn, t time.Time, from, to uint64) (n int, err error) {
+	reader := l.id.layout.reader(txn)
+	defer reader.close()
+	n = sort.Search(int(to-min(from, to)), func(i int) bool {
+		if failed := err != nil; failed {
+			return true
+		}
+		var row Row
+		if row, err = l.rowFrom(reader, from+uint64(i)); errors.Is(err, ErrWithheld) {
+			err = nil // a minute belongs to one day: all of its rows are withheld
+			return false
+		}
+		return err == nil && loggedAtOrAfter(row.JSON, t)
+	})
+	return n, err
 }
 
 func loggedAtOrAfter(row []byte, t time.Time) bool {
