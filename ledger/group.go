@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
@@ -115,7 +116,7 @@ func (u *unpacker) unpack(first uint64, value []byte) (rows [][]byte, err error)
 
 // rowReader reads single rows out of the table of rows, rows that lie together once. One goroutine owns it; close ends it.
 type rowReader struct {
-	unpacker
+	*unpacker
 	layout layout
 	txn    *badger.Txn
 	it     *badger.Iterator
@@ -125,14 +126,21 @@ type rowReader struct {
 	some   bool
 }
 
+// unpackers that are at rest: a fresh one has to have memory for a whole group.
+var unpackers = sync.Pool{New: func() any { return new(unpacker) }}
+
 func (o layout) reader(txn *badger.Txn) *rowReader {
-	return &rowReader{unpacker: unpacker{grouped: o.groups}, layout: o, txn: txn}
+	u := unpackers.Get().(*unpacker)
+	u.grouped = o.groups
+	return &rowReader{unpacker: u, layout: o, txn: txn}
 }
 
 func (r *rowReader) close() {
 	if r.it != nil {
 		r.it.Close()
 	}
+	unpackers.Put(r.unpacker)
+	r.unpacker = nil
 }
 
 // row returns row hash and text as stored, valid until the next call; badger.ErrKeyNotFound when the row is not there.

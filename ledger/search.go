@@ -39,6 +39,8 @@ func (l *Ledger) Search(ctx context.Context, q Query, yield func(Row, *Event) bo
 		slices.Reverse(days)
 	}
 	err = l.db.View(func(txn *badger.Txn) error {
+		s.single = l.id.layout.reader(txn)
+		defer s.single.close()
 		for _, d := range days {
 			from, to := max(d.first, q.From), min(d.last+1, q.To)
 			if from >= to || slices.Contains(state.dropped, d) {
@@ -65,6 +67,7 @@ func (l *Ledger) Search(ctx context.Context, q Query, yield func(Row, *Event) bo
 type search struct {
 	l                  *Ledger
 	q                  *Query
+	single             *rowReader // for rows that lie far apart
 	yield              func(Row, *Event) bool
 	reached            uint64
 	days, blocks, read int
@@ -193,7 +196,7 @@ func (s *search) intersect(ctx context.Context, txn *badger.Txn, day uint32, sou
 		if rows.count() >= denseRows {
 			err = s.scan(ctx, day, begin, end, &rows)
 		} else {
-			err = s.readRows(ctx, txn, first, &rows)
+			err = s.readRows(ctx, first, &rows)
 		}
 		if err != nil || s.over {
 			return err
@@ -230,12 +233,10 @@ func (s *search) exclude(txn *badger.Txn, day uint32, block uint64, rows *bitmap
 // denseRows is how many chosen rows of a block are read faster by passing all of its rows than by asking for each.
 const denseRows = blockRows / 16
 
-func (s *search) readRows(ctx context.Context, txn *badger.Txn, first uint64, rows *bitmap) (err error) {
-	reader := s.l.id.layout.reader(txn)
-	defer reader.close()
+func (s *search) readRows(ctx context.Context, first uint64, rows *bitmap) (err error) {
 	rows.each(s.q.Backward, func(i int) bool {
 		var row Row
-		row, err = s.l.rowFrom(reader, first+uint64(i))
+		row, err = s.l.rowFrom(s.single, first+uint64(i))
 		if errors.Is(err, ErrNoRow) { // the index is a hint
 			err = nil
 			return true
