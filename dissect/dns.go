@@ -161,6 +161,9 @@ func (e *Engine) handOut(c *conn, t *DNS) {
 	e.questions.give(t)
 }
 
+// mostAnswerTexts is how many answers a row shows; addresses beyond them name connections, too.
+const mostAnswerTexts = 64
+
 // answers keeps the data of the answer section, and lets addresses name the connections that follow.
 func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, now int64) {
 	if len(m.Answers) == 0 {
@@ -169,7 +172,11 @@ func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, no
 	var text [128]byte
 	for i := range m.Answers {
 		r := &m.Answers[i]
-		t.Answers = append(t.Answers, e.words.of(m.AppendData(text[:0], r)))
+		if i < mostAnswerTexts {
+			t.Answers = append(t.Answers, e.words.of(m.AppendData(text[:0], r)))
+		} else {
+			t.MoreAnswers++
+		}
 		if i == 0 || r.TTL < t.TTL {
 			t.TTL = r.TTL
 		}

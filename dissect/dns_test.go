@@ -75,6 +75,38 @@ func TestNextQuestionOnAnAnsweredPortIsAnotherFlow(t *testing.T) {
 	}
 }
 
+// TestAddressesThatAreNotShownNameConnectionsToo: a name may have more addresses than a row shows.
+func TestAddressesThatAreNotShownNameConnectionsToo(t *testing.T) {
+	w := newWire(t)
+	c, names := &collector{}, NewNames(0)
+	e := New(Config{Names: names}, c)
+	m := new(miekg.Msg).SetQuestion("many.example.", miekg.TypeA)
+	m.Response, m.Compress = true, true
+	for i := range 100 {
+		rr, err := miekg.NewRR(fmt.Sprintf("many.example. 60 IN A 192.0.2.%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Answer = append(m.Answer, rr)
+	}
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := w.datagram(false, 53, b)
+	at := p.Time
+	e.Packet(&p)
+	e.Close()
+	if len(c.dns) != 1 || len(c.dns[0].Answers) != mostAnswerTexts || c.dns[0].MoreAnswers != 100-mostAnswerTexts {
+		t.Fatalf("%+v, want 64 answers of 100", c.dns)
+	}
+	for _, i := range []int{0, 63, 64, 99} {
+		if name, ok := names.Lookup(c.closed[0].Src.Addr(), netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), at); !ok || name != "many.example" {
+			t.Errorf("address %d has the name %q", i, name)
+		}
+	}
+}
+
 func TestClientsAndHoursAreCountedApart(t *testing.T) {
 	z := newZones([32]byte{})
 	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")

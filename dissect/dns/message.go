@@ -19,7 +19,7 @@ var (
 
 const (
 	mostQuestions = 8    // that are kept
-	mostAnswers   = 64   // that are kept
+	mostAnswers   = 256  // that are kept: more addresses of one name do not fit into a datagram that networks carry
 	mostRecords   = 4096 // that are walked over; each has at least 11 bytes
 	headerLength  = 12
 )
@@ -34,7 +34,7 @@ type Message struct {
 	RCode         uint16 // with the upper bits of EDNS (RFC 6891 §6.1.3)
 	EDNS          bool
 	Questions     []Question // at most 8
-	Answers       []Record   // at most 64, in their order
+	Answers       []Record   // at most 256, in their order
 	MoreAnswers   int        // that were not kept
 
 	raw   []byte
