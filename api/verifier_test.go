@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -11,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"netaudit/ledger"
+	"netaudit/ledger/ledgertest"
 	"netaudit/ledger/report"
 )
 
@@ -43,23 +41,11 @@ func changedBehindItsBack(t *testing.T) *ledger.Ledger {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "badger")).WithLogger(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{' '}}) // the table of rows
-		defer it.Close()
-		it.Rewind()
-		value, err := it.Item().ValueCopy(nil)
-		first, rest, found := bytes.Cut(value, []byte(`"v":1}`)) // of the first row of its group
-		if !found {
-			return errors.New("the first group is no plain one")
-		}
-		value = bytes.Join([][]byte{first, rest}, []byte(`"v";1}`))
-		return errors.Join(err, txn.Set(it.Item().KeyCopy(nil), value))
+	err := ledgertest.ChangeRows(dir, func(stored []byte) ([]byte, bool) {
+		first, rest, found := bytes.Cut(stored, []byte(`"v":1}`))
+		return bytes.Join([][]byte{first, rest}, []byte(`"v";1}`)), found
 	})
-	if err := errors.Join(err, db.Close()); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	return open()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// fieldReader reads out of rows what sums and index need, five to ten times as fast as ParseEvent: verifying does it with every row of the log. It relies on the canonical form: members without white space. A row in
+// fieldReader reads out of rows what sums and index need, five to ten times as fast as ParseEvent: verifying does it with every row of the log. It relies on the canonical form: sorted members without white space. A row in
 // another form gives other fields or none, and the hashing has named it by then. One goroutine owns it.
 type fieldReader struct {
 	texts  map[string]string // texts repeat: each is kept once

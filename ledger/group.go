@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Since format 3 the rows of a batch lie together in groups: one key and one value for up to groupRows rows. A value goes through a write-ahead log, a skip list and several merges before it rests; a group is a sixth
-// of its rows there. The rows themselves, their hashes and all that is proved about them know nothing of groups.
+// Since format 3 the rows of a batch lie together in groups: one key and one value for up to groupRows rows. A value goes through a write-ahead log, a skip list and several merges before it rests, and a
+// compressed group is much shorter there than its rows. The rows themselves, their hashes and all that is proved about them know nothing of groups.
 //
 // The value is a byte that says how the rest is stored, and the rest: for each row its length (a varint) and what the older formats store for a row, its row hash and its text.
 //
@@ -25,11 +25,11 @@ const (
 
 	// worthCompressing is how long a group must be. The store compresses blocks of many groups, which finds more alike than a short group alone has.
 	worthCompressing = 24 << 10
-	largestGroup     = groupBytes + LargestRow + 64 // with hashes and lengths of one row that alone is longer
+	groupWindow      = 256 << 10 // more than any group has bytes; Zstandard wants a power of two
 )
 
 // groupDecoder takes groups apart; many goroutines may use it at once.
-var groupDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(2*largestGroup), zstd.WithDecoderConcurrency(0)) // only wrong options are an error
+var groupDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(groupWindow), zstd.WithDecoderConcurrency(0)) // only wrong options are an error
 
 // groupWriter makes groups of rows that follow each other. One goroutine owns it.
 type groupWriter struct {
@@ -40,7 +40,7 @@ type groupWriter struct {
 }
 
 func newGroupWriter() (*groupWriter, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithEncoderCRC(false)) // the rows have hashes
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(groupWindow), zstd.WithEncoderCRC(false)) // the rows have hashes
 	if err != nil {
 		return nil, fmt.Errorf("prepare compression: %w", err)
 	}
@@ -162,7 +162,10 @@ func (r *rowReader) load(day uint32, seq uint64) error {
 	if r.some && r.first < r.last { // the times were busy
 		guesses[0], guesses[1] = guesses[1], guesses[0]
 	}
-	for _, first := range guesses {
+	for i, first := range guesses {
+		if i > 0 && first == guesses[0] {
+			break
+		}
 		item, err := r.txn.Get(r.layout.row(day, first))
 		if err == nil {
 			err = r.open(first, item)
@@ -177,12 +180,8 @@ func (r *rowReader) load(day uint32, seq uint64) error {
 	if r.it == nil {
 		r.it = r.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{r.layout.rows}, Reverse: true})
 	}
-	r.it.Seek(r.layout.row(day, seq))
-	if !r.it.Valid() {
-		return badger.ErrKeyNotFound
-	}
-	in, first, ok := r.layout.parseRow(r.it.Item().Key())
-	if !ok || in != day || seq-first >= groupRows {
+	first, ok := r.layout.lastGroup(r.it, day, seq)
+	if !ok {
 		return badger.ErrKeyNotFound
 	}
 	if err := r.open(first, r.it.Item()); err != nil {
@@ -192,6 +191,29 @@ func (r *rowReader) load(day uint32, seq uint64) error {
 		return badger.ErrKeyNotFound
 	}
 	return nil
+}
+
+// lastGroup moves a backward iterator over the table of rows to the last group that begins at or before a row; ok is false when the row cannot be in it.
+func (o layout) lastGroup(it *badger.Iterator, day uint32, seq uint64) (first uint64, ok bool) {
+	it.Seek(o.row(day, seq))
+	if !it.Valid() {
+		return 0, false
+	}
+	in, first, ok := o.parseRow(it.Item().Key())
+	return first, ok && in == day && seq-first < groupRows
+}
+
+// groupOf is where the group of a row begins: with the row itself when there is none.
+func (o layout) groupOf(txn *badger.Txn, day uint32, seq uint64) uint64 {
+	if !o.groups {
+		return seq
+	}
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{o.rows}, Reverse: true})
+	defer it.Close()
+	if first, ok := o.lastGroup(it, day, seq); ok {
+		return first
+	}
+	return seq
 }
 
 func (r *rowReader) open(first uint64, item *badger.Item) (err error) {

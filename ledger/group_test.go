@@ -3,8 +3,11 @@ package ledger
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -94,19 +97,63 @@ func TestGroupsHoldWhatWasPutIn(t *testing.T) {
 
 // TestGroupsDoNotChangeWhatIsRead compares a log in groups with the same log when every row has its own key.
 func TestGroupsDoNotChangeWhatIsRead(t *testing.T) {
-	dir := newLedger(t, 700)
-	before := storedRows(t, dir)
-	if len(before) != 700 {
-		t.Fatalf("%d rows", len(before))
+	for batch := range groupedBatches {
+		dir := groupedLedger(t, batch)
+		before := storedRows(t, dir)
+		if len(before) != 700 {
+			t.Fatalf("%d rows", len(before))
+		}
+		change(t, dir, func(*badger.DB) error { return nil }) // it ungroups
+		if !slices.Equal(before, storedRows(t, dir)) {
+			t.Errorf("the rows of batches of %d are others", batch)
+		}
+		if v := verify(t, dir); v.Status != Intact {
+			t.Errorf("%v, %+v", v.Status, v.Damage)
+		}
 	}
-	change(t, dir, func(*badger.DB) error { return nil }) // it ungroups
-	after := storedRows(t, dir)
-	if fmt.Sprint(before) != fmt.Sprint(after) {
-		t.Error("the rows are others")
+}
+
+// groupedBatches are the rows of batches whose groups are plain, and compressed.
+var groupedBatches = map[int]byte{20: groupPlain, 700: groupCompressed}
+
+// groupedLedger makes a ledger of 700 rows in such batches.
+func groupedLedger(t *testing.T, batch int) (dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "state")
+	l := openAt(t, dir, &clock{day0})
+	for range 700 / batch {
+		addRows(t, l, batch)
 	}
-	if v := verify(t, dir); v.Status != Intact {
-		t.Errorf("%v, %+v", v.Status, v.Damage)
+	closeLedger(t, l)
+	if first, value := secondGroup(t, dir, nil); value[0] != groupedBatches[batch] {
+		t.Fatalf("the group of row %d is of kind %d, want %d", first, value[0], groupedBatches[batch])
 	}
+	return dir
+}
+
+// secondGroup returns a group of a closed ledger, and puts what harm makes of it in its place.
+func secondGroup(t *testing.T, dir string, harm func(value []byte) []byte) (first uint64, value []byte) {
+	t.Helper()
+	db, err := badger.Open(badger.DefaultOptions(badgerPath(dir)).WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(txn *badger.Txn) (err error) {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{newest.rows}})
+		defer it.Close()
+		it.Rewind()
+		it.Next()
+		key := it.Item().KeyCopy(nil)
+		_, first, _ = newest.parseRow(key)
+		if value, err = it.Item().ValueCopy(nil); err != nil || harm == nil {
+			return err
+		}
+		return txn.Set(key, harm(value))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return first, value
 }
 
 // TestEveryRowIsFoundFromEverywhere reads rows of groups of all lengths one by one, forward and backward, from every row on.
@@ -158,37 +205,16 @@ func TestHarmedGroupIsDamage(t *testing.T) {
 			return []byte{groupPlain, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			dir := newLedger(t, 700)
-			db, err := badger.Open(badger.DefaultOptions(badgerPath(dir)).WithLogger(nil))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var first uint64
-			err = db.Update(func(txn *badger.Txn) error {
-				it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{newest.rows}})
-				defer it.Close()
-				key, value := []byte(nil), []byte(nil)
-				for it.Rewind(); it.Valid() && first == 0; it.Next() {
-					key = it.Item().KeyCopy(nil)
-					_, first, _ = newest.parseRow(key)
-					if value, err = it.Item().ValueCopy(nil); err != nil {
-						return err
-					}
+		for batch := range groupedBatches {
+			t.Run(fmt.Sprintf("%s, batches of %d", name, batch), func(t *testing.T) {
+				dir := groupedLedger(t, batch)
+				first, _ := secondGroup(t, dir, harm)
+				v := verify(t, dir)
+				if v.Status != Tampered || v.Damage == nil || !v.Damage.HasSeq || v.Damage.Seq < first || v.Damage.Seq >= first+groupRows {
+					t.Errorf("the group of row %d: %v, %+v", first, v.Status, v.Damage)
 				}
-				return txn.Set(key, harm(value))
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
-			v := verify(t, dir)
-			if v.Status != Tampered || v.Damage == nil || !v.Damage.HasSeq || v.Damage.Seq < first || v.Damage.Seq >= first+groupRows {
-				t.Errorf("the group of row %d: %v, %+v", first, v.Status, v.Damage)
-			}
-		})
+		}
 	}
 }
 
@@ -209,7 +235,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first uint64, value []byte) {
 		u := unpacker{grouped: true}
 		rows, err := u.unpack(first, value)
-		if (err == nil) != (len(rows) > 0) || len(rows) > groupRows || cap(u.plain) > 4*largestGroup {
+		if (err == nil) != (len(rows) > 0) || len(rows) > groupRows || cap(u.plain) > 2*groupWindow {
 			t.Errorf("%d rows, %d bytes, error %v", len(rows), cap(u.plain), err)
 		}
 	})

@@ -131,10 +131,7 @@ func (l *Ledger) walk(ctx context.Context, day uint32, from uint64, backward boo
 // walkStored calls yield with what is stored of the rows from one on, which lies in a day; it is valid during the call.
 func (l *Ledger) walkStored(ctx context.Context, day uint32, from uint64, backward bool, yield func(seq uint64, value []byte) bool) error {
 	return l.db.View(func(txn *badger.Txn) error {
-		begin, err := l.id.layout.groupOf(txn, day, from)
-		if err != nil {
-			return err
-		}
+		begin := l.id.layout.row(day, l.id.layout.groupOf(txn, day, from))
 		o := badger.DefaultIteratorOptions
 		o.Prefix, o.Reverse, o.PrefetchValues = []byte{l.id.layout.rows}, backward, false // values stand beside their keys: fetching ahead costs a goroutine a row
 		it := txn.NewIterator(o)
@@ -170,22 +167,6 @@ func (l *Ledger) walkStored(ctx context.Context, day uint32, from uint64, backwa
 		}
 		return nil
 	})
-}
-
-// groupOf is the key of the group that a row lies in, or else the key that the row would have.
-func (o layout) groupOf(txn *badger.Txn, day uint32, seq uint64) ([]byte, error) {
-	key := o.row(day, seq)
-	if !o.groups {
-		return key, nil
-	}
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: o.day(day), Reverse: true})
-	defer it.Close()
-	if it.Seek(key); it.Valid() {
-		if _, first, ok := o.parseRow(it.Item().Key()); ok && seq-first < groupRows {
-			return it.Item().KeyCopy(nil), nil
-		}
-	}
-	return key, nil
 }
 
 // Since returns the first row that the ledger took at or after t and that is there; Size when there is none. The time index finds the minute, halving finds the row: time in the log never goes back.

@@ -65,14 +65,14 @@ type segmentReader struct {
 	tile   []byte // stored leaves of the tile of next
 	leaves []byte // computed ones, which the tree refers to
 	fields fieldReader
-	unpacker
+	groups unpacker
 }
 
 // read checks the rows of a segment against their stored leaves and row hashes.
 func (v *verifier) read(ctx context.Context, txn *badger.Txn, s *segment) error {
 	s.tree = ranges.NewEmptyRange(s.first)
 	s.terms, s.index = newTermSums(v.seed), newTermSums(v.seed)
-	r := &segmentReader{verifier: v, segment: s, txn: txn, next: s.first, hasher: sha256.New(), leaves: make([]byte, 0, (s.end-s.first)*tlog.HashSize)}
+	r := &segmentReader{verifier: v, segment: s, txn: txn, next: s.first, hasher: sha256.New(), groups: unpacker{grouped: v.id.layout.groups}, leaves: make([]byte, 0, (s.end-s.first)*tlog.HashSize)}
 	if err := r.rows(ctx); err != nil {
 		return err
 	}
@@ -91,7 +91,6 @@ func (r *segmentReader) rows(ctx context.Context) error {
 	if day, ok := dayOf(r.days, r.first); ok && r.first > 0 {
 		from = r.id.layout.row(day, r.first)
 	}
-	r.unpacker.grouped = r.id.layout.groups
 	for it.Seek(from); it.Valid() && ctx.Err() == nil; it.Next() {
 		day, first, ok := r.id.layout.parseRow(it.Item().Key())
 		if !ok || first < r.next {
@@ -161,7 +160,7 @@ func (r *segmentReader) storedLeaf() (leaf tlog.Hash, err error) {
 
 // group checks the rows of one value. What a store holds beyond the anchor is not looked at.
 func (r *segmentReader) group(day uint32, first uint64, value []byte) error {
-	rows, err := r.unpack(first, value)
+	rows, err := r.groups.unpack(first, value)
 	if err != nil {
 		return badRow(first, "%v", err)
 	}

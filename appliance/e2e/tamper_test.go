@@ -6,16 +6,15 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"netaudit/ledger"
+	"netaudit/ledger/ledgertest"
 )
 
 // checkTampering changes one byte of the finished ledger at a time, in copies: verification must say where.
 func checkTampering(t *testing.T, state string) {
 	t.Helper()
 	row := copyState(t, state)
-	flipRow(t, filepath.Join(row, "badger"), "upload.mit-odoo.de")
+	flipRow(t, row, "upload.mit-odoo.de")
 	wantTampered(t, row, "a changed row")
 
 	anchor := copyState(t, state)
@@ -50,36 +49,17 @@ func copyState(t *testing.T, state string) string {
 }
 
 // flipRow changes one byte of the first stored row that holds the text, behind the ledger's back.
-func flipRow(t *testing.T, dir, text string) {
+func flipRow(t *testing.T, state, text string) {
 	t.Helper()
-	db, err := badger.Open(badger.DefaultOptions(dir).WithLogger(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var key, value []byte
-	err = db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{' '}, PrefetchValues: true}) // the table of rows
-		defer it.Close()
-		for it.Rewind(); it.Valid() && value == nil; it.Next() {
-			v, err := it.Item().ValueCopy(nil)
-			if err != nil {
-				return err
-			}
-			if at := bytes.Index(v, []byte(text)); at >= 0 {
-				v[at] ^= 1
-				key, value = it.Item().KeyCopy(nil), v
-			}
+	err := ledgertest.ChangeRows(state, func(stored []byte) ([]byte, bool) {
+		at := bytes.Index(stored, []byte(text))
+		if at >= 0 {
+			stored[at] ^= 1
 		}
-		return nil
+		return stored, at >= 0
 	})
-	if err != nil || value == nil {
-		t.Fatalf("no row holds %q: %v", text, err)
-	}
-	if err := db.Update(func(txn *badger.Txn) error { return txn.Set(key, value) }); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
+	if err != nil {
+		t.Fatalf("change a row that holds %q: %v", text, err)
 	}
 }
 

@@ -8,9 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"netaudit/ledger"
+	"netaudit/ledger/ledgertest"
 )
 
 // TestLogThatFollowsADamagedOneIsAnAlarmUntilItIsAcknowledged damages a real log and looks at the one that follows, over windows with and without its first row.
@@ -116,17 +115,7 @@ func TestMissingFirstRowIsAnAlarm(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "badger")).WithLogger(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{' '}}) // the table of rows
-		defer it.Close()
-		it.Rewind()
-		return txn.Delete(it.Item().KeyCopy(nil))
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
+	if err := ledgertest.ChangeRows(dir, func([]byte) ([]byte, bool) { return nil, true }); err != nil {
 		t.Fatal(err)
 	}
 	if l, err = ledger.Open(dir, ledger.Options{}); err != nil {
