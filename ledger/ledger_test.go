@@ -370,6 +370,9 @@ func TestNoLedgerAndForeignVersionSaySo(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := newLedger(t, 1)
+	if v := verify(t, anchorPath(dir)); v.Status != CannotTell || !strings.Contains(v.Damage.Detail, "is no directory") {
+		t.Errorf("verifying a file: %v, %+v", v.Status, v.Damage)
+	}
 	text, err := os.ReadFile(genesisPath(dir))
 	if err != nil {
 		t.Fatal(err)

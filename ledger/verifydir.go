@@ -140,8 +140,12 @@ func readProbe(out io.Reader, progress Progress) (*probeMessage, error) {
 
 // verifyHere verifies in this process.
 func verifyHere(ctx context.Context, dir string, since bool, progress Progress) (Verification, error) {
-	if _, err := os.Stat(dir); err != nil {
+	info, err := os.Stat(dir)
+	if err != nil {
 		return cannotTell("", err.Error()), nil
+	}
+	if !info.IsDir() {
+		return cannotTell("", dir+" is no directory: name the state directory of a ledger; netaudit-verify checks bundles"), nil
 	}
 	if _, err := os.Stat(genesisPath(dir)); errors.Is(err, os.ErrNotExist) {
 		if orphan := refuseOrphan(dir); orphan != nil {
