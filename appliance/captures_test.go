@@ -81,7 +81,7 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 			"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de resumed", "dtls www.partner.example", "dtls www.partner.example",
 		},
 		"vxlan.pcap": {"http 1.1 in vxlan:42"},
-		"ftp.pcap":   {"ftp", "ftp over TLS"},
+		"ftp.pcap":   {"ftp", "ftp over TLS", "ftp-data"},
 		"xmpp.pcap":  {"xmpp over TLS"},
 		"quic2.pcap": {
 			"quic v2.partner.example", "quic negotiated.partner.example", "quic retry.partner.example", "quic early.partner.example", "quic early.partner.example resumed early",

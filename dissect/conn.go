@@ -93,7 +93,7 @@ func (e *Engine) open(h *decode.Headers, id *identity, p *tap.Packet) *conn {
 	}
 	f.Channel = baseChannel(h.Proto)
 	f.Direction = e.direction(f)
-	c.proto = e.firstProtocol(f)
+	c.proto = e.firstProtocol(c)
 	switch h.Proto {
 	case decode.ProtoTCP:
 		c.tcp.begin(c, h, id.fromA == c.aIsSrc)

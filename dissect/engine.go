@@ -65,6 +65,7 @@ type Engine struct {
 	fragments   fragments
 	dns         dns.Message // of the datagram under way
 	hellos      hellos
+	announced   announcements
 	words       words
 	fields      headFields // of the HTTP head under way
 	headerKey   []byte

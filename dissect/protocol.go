@@ -12,7 +12,15 @@ type protocol interface {
 }
 
 // firstProtocol chooses who reads the first payload.
-func (e *Engine) firstProtocol(f *Flow) protocol {
+func (e *Engine) firstProtocol(c *conn) protocol {
+	f := &c.flow
+	if channel := e.announced.claim(c); channel != "" {
+		f.Channel = channel
+		if f.Proto == decode.ProtoUDP {
+			return nil
+		}
+		return &lateLook{hellos: true} // whoever encrypts there shall be seen
+	}
 	switch f.Proto {
 	case decode.ProtoTCP:
 		if f.Dst.Port() == 53 {

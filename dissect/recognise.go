@@ -94,7 +94,7 @@ func (p *place) replying(f *Flow) (next protocol, undecided bool) {
 	case smtp:
 	case p.port == 21, hasAnyPrefix(words, "USER", "AUTH", "FEAT", "OPTS", "SYST", "HOST"), bytes.Contains(greeting, []byte("FTP")):
 		f.Channel = "ftp"
-		return &upgradeStream{protocol: "ftp"}, false
+		return &ftpStream{}, false
 	case !whole && len(greeting) < longestLine, len(words) < 4:
 		if !p.final {
 			return nil, true

@@ -6,6 +6,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-peers
 . "$here/wire.sh"
+. "$here/dovecot.sh"
 export SSL_CERT_FILE="$work/cert.pem" CURL_CA_BUNDLE="$work/cert.pem"
 python=/usr/bin/python3
 only=${1:-}
@@ -136,51 +137,10 @@ fi
 
 # Mail: exim and dovecot, with LMTP, BDAT and pipelining, several messages in an answer, authentication that fails, and TLS from the start and later.
 if wanted mail2; then
-	mkdir -p "$work/mail/cur" "$work/mail/new" "$work/mail/tmp" "$work/spool"
+	mkdir -p "$work/mail/new" "$work/spool"
 	for i in 1 2 3; do printf 'Subject: a\r\nFrom: secret@a.example\r\n\r\nsecret body\r\n.\r\n+OK x\r\n* OK y\r\n' >"$work/mail/new/$i"; done
-	chmod -R 777 "$work/mail" "$work/spool"; chmod 644 "$work/key.pem"
-	cat >"$work/dovecot.conf" <<CONF
-base_dir = $work/dovecot
-log_path = $work/dovecot.log
-protocols = imap pop3 lmtp
-listen = 203.0.113.11
-ssl_cert = <$work/cert.pem
-ssl_key = <$work/key.pem
-disable_plaintext_auth = no
-mail_location = maildir:$work/mail
-default_internal_user = nobody
-default_login_user = nobody
-default_internal_group = nogroup
-passdb {
-  driver = static
-  args = password=secret
-}
-userdb {
-  driver = static
-  args = uid=65534 gid=65534 home=$work/mail
-}
-first_valid_uid = 1
-auth_mechanisms = plain login cram-md5
-protocol lmtp {
-  postmaster_address = root@a.example
-}
-service lmtp {
-  inet_listener lmtp {
-    address = 203.0.113.11
-    port = 24
-  }
-}
-service imap-login {
-  chroot =
-}
-service pop3-login {
-  chroot =
-}
-service anvil {
-  chroot =
-}
-CONF
-	serve dovecot -F -c "$work/dovecot.conf"
+	chmod -R 777 "$work/spool"
+	serve_dovecot
 	cat >"$work/exim.conf" <<CONF
 exim_user = nobody
 exim_group = nogroup

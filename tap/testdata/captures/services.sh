@@ -1,10 +1,11 @@
 #!/bin/bash
 # Makes the captures of servers of many kinds beside this script anew: TLS in its corners, DTLS, mail, databases, SSH, LDAP, HTTP/2, WebSocket, DNS, ICMP, VXLAN.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 iputils-ping tcpdump openssl curl nginx-light dnsmasq-base knot-dnsutils
-# python3 python3-aiosmtpd python3-websockets dovecot-imapd dovecot-pop3d postgresql mariadb-server redis-server openssh-server slapd ldap-utils go
+# python3 python3-aiosmtpd python3-websockets dovecot-imapd dovecot-pop3d dovecot-lmtpd postgresql mariadb-server redis-server openssh-server slapd ldap-utils go
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/wire.sh"
+. "$here/dovecot.sh"
 export SSL_CERT_FILE="$work/cert.pem" CURL_CA_BUNDLE="$work/cert.pem"
 cert="-cert $work/cert.pem -key $work/key.pem"
 python=/usr/bin/python3
@@ -50,41 +51,9 @@ Controller(Sink(), hostname="203.0.113.11", port=2525, server_hostname="mx.mit-o
 asyncio.new_event_loop().run_forever()
 PY
 serve $python "$work/smtpd.py" "$work/cert.pem" "$work/key.pem"
-mkdir -p "$work/mail/cur" "$work/mail/new" "$work/mail/tmp"
+mkdir -p "$work/mail/new"
 printf 'Subject: a\r\n\r\nsecret body\r\n' >"$work/mail/new/1"
-chmod -R 777 "$work/mail"
-cat >"$work/dovecot.conf" <<CONF
-base_dir = $work/dovecot
-log_path = $work/dovecot.log
-protocols = imap pop3
-listen = 203.0.113.11
-ssl_cert = <$work/cert.pem
-ssl_key = <$work/key.pem
-disable_plaintext_auth = no
-mail_location = maildir:$work/mail
-default_internal_user = nobody
-default_login_user = nobody
-default_internal_group = nogroup
-passdb {
-  driver = static
-  args = password=secret
-}
-userdb {
-  driver = static
-  args = uid=65534 gid=65534 home=$work/mail
-}
-first_valid_uid = 1
-service imap-login {
-  chroot =
-}
-service pop3-login {
-  chroot =
-}
-service anvil {
-  chroot =
-}
-CONF
-serve dovecot -F -c "$work/dovecot.conf"
+serve_dovecot
 sleep 2
 cat >"$work/mail.py" <<'PY'
 import imaplib, poplib, smtplib, ssl
@@ -111,7 +80,6 @@ install -o postgres "$work/cert.pem" "$work/pg/cert.pem"
 serve su postgres -c "$pg/postgres -D $work/pg/data -h 203.0.113.12 -k /tmp -c ssl=on -c ssl_cert_file=$work/pg/cert.pem -c ssl_key_file=$work/pg/key.pem"
 echo "host all all all trust" >>"$work/pg/data/pg_hba.conf"
 chown mysql "$work/my"
-chmod 644 "$work/key.pem"
 mariadb-install-db --no-defaults --user=mysql --datadir="$work/my" --auth-root-authentication-method=normal >/dev/null 2>&1
 serve mariadbd --no-defaults --user=mysql --datadir="$work/my" --bind-address=203.0.113.12 --socket="$work/my/s" --pid-file="$work/my/pid" --skip-name-resolve --ssl-cert="$work/cert.pem" --ssl-key="$work/key.pem"
 serve redis-server --port 6379 --bind 203.0.113.12 --save '' --protected-mode no
