@@ -64,7 +64,7 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 			"imap quit 5", "imap tls 0", "imap ", "imap quit 0", "imap quit 0", "pop3 quit 1", "pop3 tls 0", "pop3 ", "pop3 quit 0",
 		},
 		"postfix.pcap": {
-			"smtp quit 1", "smtp quit 1", "smtp quit 1", "smtp quit 1", "smtp quit 1", "smtp tls 0", "smtp tls 0", "smtp hello 0", "smtp ",
+			"smtp quit 1", "smtp quit 1", "smtp quit 1", "smtp quit 1", "smtp tls 0", "smtp tls 0", "smtp hello 0", "smtp ", "smtp transfer 1", // of a connection that is kept for the next message
 		},
 		"databases.pcap": {"postgres p******* t********", "postgres over TLS", "mysql s********* s*********", "mysql over TLS", "redis"},
 		"ldap.pcap":      {"ldap", "ldap over TLS"},

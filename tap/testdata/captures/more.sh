@@ -96,9 +96,10 @@ tlsmgr unix - - n 1000 1 tlsmgr
 proxymap unix - - n - - proxymap
 postlog unix-dgram n - n - 1 postlogd
 CONF
-	serve postfix -c "$work/postfix" start-fg
+	postfix -c "$work/postfix" check || true
+	serve env MAIL_CONFIG="$work/postfix" /usr/lib/postfix/sbin/master -s
 	serve /usr/sbin/smtp-sink -u nobody -h mx.b.example 203.0.113.13:25 10
-	sleep 4
+	sleep 6
 	cat >"$work/postfix.py" <<'PY'
 import smtplib, socket, ssl, time
 ctx = ssl.create_default_context(); ctx.check_hostname = False; ctx.verify_mode = ssl.CERT_NONE
