@@ -184,7 +184,7 @@ func (s *sequencer) recordBeginning() error {
 	}
 	if p := b.Predecessor; p != nil {
 		now := s.l.options.Clock().UnixNano()
-		s.batch = []*Event{{Kind: "lifecycle", Rule: "restarted", Start: now, End: now, Message: p.Sentence(), Predecessor: p}}
+		s.waiting = []*Event{{Kind: "lifecycle", Rule: "restarted", Start: now, End: now, Message: p.Sentence(), Predecessor: p}}
 		if err := s.commitAll(); err != nil {
 			return err
 		}

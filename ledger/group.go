@@ -31,40 +31,49 @@ const (
 // groupDecoder takes groups apart; many goroutines may use it at once.
 var groupDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(groupWindow), zstd.WithDecoderConcurrency(0)) // only wrong options are an error
 
-// groupWriter makes groups of rows that follow each other. One goroutine owns it.
+// groupWriter makes groups of rows that follow each other; for formats without groups each row is one. One goroutine owns it.
 type groupWriter struct {
+	grouped bool
 	encoder *zstd.Encoder
 	first   uint64
 	rows    int
 	plain   []byte // with the byte in front
 }
 
-func newGroupWriter() (*groupWriter, error) {
+func newGroupWriter(grouped bool) (*groupWriter, error) {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(groupWindow), zstd.WithEncoderCRC(false)) // the rows have hashes
 	if err != nil {
 		return nil, fmt.Errorf("prepare compression: %w", err)
 	}
-	return &groupWriter{encoder: encoder}, nil
+	return &groupWriter{grouped: grouped, encoder: encoder}, nil
 }
+
+// reset forgets a group that was begun.
+func (g *groupWriter) reset() { g.rows = 0 }
 
 // fits says whether a row can join the group.
 func (g *groupWriter) fits(seq uint64, text []byte) bool {
-	return g.rows == 0 || seq%groupRows != 0 && len(g.plain)+len(text) <= groupBytes
+	return g.rows == 0 || g.grouped && seq%groupRows != 0 && len(g.plain)+len(text) <= groupBytes
 }
 
 func (g *groupWriter) add(seq uint64, chain *[32]byte, text []byte) {
 	if g.rows == 0 {
-		g.first, g.plain = seq, append(g.plain[:0], groupPlain)
+		g.first, g.plain = seq, g.plain[:0]
+		if g.grouped {
+			g.plain = append(g.plain, groupPlain)
+		}
 	}
 	g.rows++
-	g.plain = binary.AppendUvarint(g.plain, uint64(len(chain)+len(text)))
+	if g.grouped {
+		g.plain = binary.AppendUvarint(g.plain, uint64(len(chain)+len(text)))
+	}
 	g.plain = append(append(g.plain, chain[:]...), text...)
 }
 
 // take returns the value of the group, which the caller may keep, and begins another one.
 func (g *groupWriter) take() (first uint64, value []byte) {
 	g.rows = 0
-	if len(g.plain) >= worthCompressing {
+	if g.grouped && len(g.plain) >= worthCompressing {
 		value = g.encoder.EncodeAll(g.plain[1:], append(make([]byte, 0, len(g.plain)/3), groupCompressed))
 		return g.first, value
 	}

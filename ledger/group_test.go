@@ -54,7 +54,7 @@ func alone(row []byte) []byte {
 }
 
 func TestGroupsHoldWhatWasPutIn(t *testing.T) {
-	g, err := newGroupWriter()
+	g, err := newGroupWriter(true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestHarmedGroupIsDamage(t *testing.T) {
 
 // FuzzUnpack takes hostile groups apart: what it accepts has one to groupRows rows, within the bound of a group.
 func FuzzUnpack(f *testing.F) {
-	g, err := newGroupWriter()
+	g, err := newGroupWriter(true)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -224,9 +224,12 @@ func TestRowsWithLongTextsFitIntoTransactions(t *testing.T) {
 	for i := range 3000 {
 		long := fmt.Sprintf("%04d%s", i, strings.Repeat("x", 400))
 		e := sample(i)
-		e.Direction, e.Party, e.Addon, e.Dst.Host = "outbound", &Party{Class: "mit_bound", Name: long}, &Addon{Name: long, OnBehalfOf: long}, long
+		e.Direction, e.State, e.Channel, e.Dst.Host, e.Dst.IP = "outbound", long, long, long, long
+		e.Party, e.Process, e.Evidence = &Party{Class: "mit_bound", Name: long}, &Process{Name: long, Exe: long}, &Evidence{Confidence: long, Reason: long}
 		if i%2 == 0 {
-			e.Party.Class, e.Addon, e.Process, e.Evidence = "third_party", nil, &Process{Name: long, Exe: long}, &Evidence{Confidence: long, Reason: long}
+			e.Party.Class = long
+		} else {
+			e.Addon = &Addon{Name: long, OnBehalfOf: long}
 		}
 		if err := l.Append(t.Context(), e); err != nil {
 			t.Fatal(err)

@@ -63,12 +63,6 @@ func eachTerm(e *Event, yield func(kind byte, value string)) {
 	}
 }
 
-// indexBytes is about what the index of a row adds to a transaction, in bytes.
-func indexBytes(e *Event) (sum int) {
-	eachTerm(e, func(_ byte, value string) { sum += min(len(value), longestIndexValue) + 64 })
-	return sum
-}
-
 // appendIndexValue appends the form of a value in keys: ASCII letters small, without the byte that ends it.
 func appendIndexValue(b []byte, value string) []byte {
 	for i := range min(len(value), longestIndexValue) {
@@ -211,8 +205,8 @@ type openBlock struct {
 	key    []byte            // scratch
 }
 
-// add takes a row, and puts the keys that it changes into changed.
-func (o *openBlock) add(day uint32, e *Event, changed map[string]bitmap) {
+// add takes a row, and puts the entries that it changes into changed; it calls more with the keys that were not there.
+func (o *openBlock) add(day uint32, e *Event, changed map[string]bitmap, more func(key string)) {
 	if n := e.Seq / blockRows; o.rows == nil || n != o.number {
 		o.number, o.rows = n, map[string]bitmap{}
 	}
@@ -221,6 +215,9 @@ func (o *openBlock) add(day uint32, e *Event, changed map[string]bitmap) {
 		b := o.rows[string(o.key)]
 		b.set(int(e.Seq % blockRows))
 		key := string(o.key)
+		if _, known := changed[key]; !known {
+			more(key)
+		}
 		o.rows[key], changed[key] = b, b
 	})
 }
@@ -229,7 +226,7 @@ func (o *openBlock) add(day uint32, e *Event, changed map[string]bitmap) {
 func (l *Ledger) loadBlock(ctx context.Context, size uint64) (*openBlock, error) {
 	o := &openBlock{}
 	return o, l.eachEvent(ctx, size-size%blockRows, func(e *Event) error {
-		o.add(dayAt(e.Logged), e, map[string]bitmap{})
+		o.add(dayAt(e.Logged), e, map[string]bitmap{}, func(string) {})
 		return nil
 	})
 }
@@ -273,7 +270,7 @@ func (l *Ledger) RebuildIndex(ctx context.Context) error {
 					return err
 				}
 			}
-			block.add(dayAt(e.Logged), e, changed)
+			block.add(dayAt(e.Logged), e, changed, func(string) {})
 			return nil
 		})
 		return errors.Join(err, flush())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -12,13 +11,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"golang.org/x/mod/sumdb/tlog"
-
-	"netaudit/ledger/proof"
 )
-
-// largestBatch bounds the rows of one transaction with their index, in bytes. Sums and facts hold the same texts again and add less than that; Badger takes 15 % of a memtable in one, 2.4 MiB.
-const largestBatch = 1 << 20
 
 // request is a row, a wish to know when everything before is durable, or the end.
 type request struct {
@@ -30,23 +23,24 @@ type request struct {
 
 // sequencer gives rows their numbers and seals them. One goroutine owns it.
 type sequencer struct {
-	l      *Ledger
-	tree   *tree
-	chain  [32]byte // row hash of the newest row
-	logged int64    // its ingest time; time never goes back in the log
-	minute uint64   // newest minute in the time index
-	days   []dayRange
-	salts  [16 * 64]byte // random bytes in stock
-	used   int
-	batch  []*Event
-	wait   []chan error
-	hour   *hourTotals
-	block  *openBlock
-	group  *groupWriter
-	noted  time.Time  // when the store's tables had last been summed
-	synced time.Time  // when the store's directory had last changed before it was synced
-	doubt  bool       // after an error it is not known what is stored: the store must be opened anew before anything is written
-	seals  *sealState // nil for logs from before there were seals
+	l       *Ledger
+	tree    *tree
+	chain   [32]byte // row hash of the newest row
+	logged  int64    // its ingest time; time never goes back in the log
+	minute  uint64   // newest minute in the time index
+	days    []dayRange
+	salts   [16 * 64]byte // random bytes in stock
+	used    int
+	waiting []*Event // rows that came, in order
+	wait    []chan error
+	hour    *hourTotals
+	block   *openBlock
+	group   *groupWriter
+	text    []byte     // scratch
+	noted   time.Time  // when the store's tables had last been summed
+	synced  time.Time  // when the store's directory had last changed before it was synced
+	doubt   bool       // after an error it is not known what is stored: the store must be opened anew before anything is written
+	seals   *sealState // nil for logs from before there were seals
 }
 
 func newSequencer(l *Ledger) (*sequencer, error) {
@@ -54,7 +48,7 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	s.used = len(s.salts)
 	size := l.Size()
 	var err error
-	if s.group, err = newGroupWriter(); err != nil {
+	if s.group, err = newGroupWriter(l.id.layout.groups); err != nil {
 		return nil, err
 	}
 	err = l.db.View(func(txn *badger.Txn) (err error) {
@@ -125,11 +119,11 @@ func (s *sequencer) run() {
 		}
 		switch {
 		case r.event != nil:
-			if len(s.batch) == 0 {
+			if len(s.waiting) == 0 {
 				timer.Reset(s.l.options.MaxDelay)
 			}
-			s.batch = append(s.batch, r.event)
-			if len(s.batch) < s.l.options.MaxBatch {
+			s.waiting = append(s.waiting, r.event)
+			if len(s.waiting) < s.l.options.MaxBatch {
 				continue
 			}
 		case r.flushed != nil:
@@ -171,7 +165,7 @@ func (s *sequencer) commitOrRecover(drop *dayRange) (answer, err error) {
 
 // commitAll commits the batch, in several transactions if its rows are large.
 func (s *sequencer) commitAll() error {
-	for len(s.batch) > 0 {
+	for len(s.waiting) > 0 {
 		err := diskGuard(s.l.dir)
 		var full *FullError
 		if errors.As(err, &full) {
@@ -187,15 +181,6 @@ func (s *sequencer) commitAll() error {
 	return nil
 }
 
-// sealedRow is a row on its way to the disk.
-type sealedRow struct {
-	event *Event
-	day   uint32
-	json  []byte
-	leaf  tlog.Hash
-	chain [32]byte
-}
-
 // commit seals as many rows as fit into one transaction. After any error it is not known whether the transaction is on disk, and trying again could fork the log: goOn opens
 // the store anew and decides by what is stored.
 func (s *sequencer) commit() error {
@@ -203,15 +188,11 @@ func (s *sequencer) commit() error {
 	if err := s.l.step("seal", func() error { return s.sealDays(now) }); err != nil {
 		return err
 	}
-	rows, err := s.seal(now)
+	b, err := s.seal(now)
 	if err != nil {
 		return err
 	}
-	leaves := make([]tlog.Hash, len(rows))
-	for i := range rows {
-		leaves[i] = rows[i].leaf
-	}
-	g, err := s.tree.grow(leaves)
+	g, err := s.tree.grow(b.leaves)
 	if err != nil {
 		return err
 	}
@@ -219,10 +200,9 @@ func (s *sequencer) commit() error {
 	if err != nil {
 		return err
 	}
-	hour := s.hour.clone()
 	var days []dayRange
 	err = s.l.step("store", func() (err error) {
-		days, err = s.write(rows, g, signed, hour)
+		days, err = s.write(b, g, signed)
 		return err
 	})
 	if err != nil {
@@ -235,11 +215,10 @@ func (s *sequencer) commit() error {
 	if err := s.l.step("anchor", func() error { return writeDurably(anchorPath(s.l.dir), signed, 0o644) }); err != nil {
 		return fmt.Errorf("anchor the checkpoint of %d rows: %w", g.size, err)
 	}
-	last := rows[len(rows)-1]
 	s.tree.adopt(g)
-	s.chain, s.days, s.hour = last.chain, days, hour
+	s.chain, s.days, s.hour = b.chain, days, b.hour
 	s.l.closed.Store(now / nanosPerHour)
-	s.batch = slices.Delete(s.batch, 0, len(rows))
+	s.waiting = slices.Delete(s.waiting, 0, len(b.leaves))
 	checkpoint := Checkpoint{Size: uint64(g.size), Root: g.root, Note: signed, Time: time.Unix(0, s.logged)}
 	s.l.state.Store(&published{checkpoint: checkpoint, days: days, dropped: s.l.state.Load().dropped})
 	return nil
@@ -264,41 +243,6 @@ func (s *sequencer) syncStore() error {
 
 // betweenSums is how long tables may have no sum while the log is written.
 const betweenSums = 10 * time.Minute
-
-// seal numbers, salts, encodes and hashes the next rows of the batch.
-func (s *sequencer) seal(now int64) ([]sealedRow, error) {
-	s.logged = now
-	var rows []sealedRow
-	chain, size := s.chain, 0
-	for i, e := range s.batch {
-		salt, err := s.salt()
-		if err != nil {
-			return nil, err
-		}
-		e.V, e.Seq, e.Salt, e.Logged = 1, uint64(s.tree.size)+uint64(i), salt, now
-		text := e.AppendJSON(nil)
-		if len(text) > LargestRow {
-			shorten(e)
-			text = e.AppendJSON(text[:0])
-		}
-		if size += len(text) + indexBytes(e); size > largestBatch && i > 0 {
-			return s.wholeGroups(rows), nil
-		}
-		leaf := tlog.RecordHash(text)
-		chain = proof.ChainHash(e.Seq, chain, leaf)
-		rows = append(rows, sealedRow{e, dayAt(now), text, leaf, chain})
-	}
-	return rows, nil
-}
-
-// wholeGroups leaves rows of a batch that is too large for one transaction to the next, so that groups are full while the log is busiest.
-func (s *sequencer) wholeGroups(rows []sealedRow) []sealedRow {
-	over := (int(s.tree.size) + len(rows)) % groupRows
-	if !s.l.id.layout.groups || over >= len(rows) {
-		return rows
-	}
-	return rows[:len(rows)-over]
-}
 
 // shorten takes away what may be long in a row that would not fit into a tile entry. What stays still says who, where and how much.
 func shorten(e *Event) {
@@ -335,92 +279,4 @@ func (s *sequencer) salt() (string, error) {
 	salt := base64.RawURLEncoding.EncodeToString(s.salts[s.used : s.used+16])
 	s.used += 16
 	return salt, nil
-}
-
-// write commits rows, index, tiles and checkpoint in one transaction: after a crash all of it is there, or none.
-func (s *sequencer) write(rows []sealedRow, g *growth, signed []byte, hour *hourTotals) ([]dayRange, error) {
-	days := slices.Clone(s.days)
-	changed, postings := map[string]bool{}, map[string]bitmap{}
-	txn := s.l.db.NewTransaction(true)
-	defer txn.Discard()
-	set := func(k, v []byte) error { return txn.Set(k, v) }
-	if err := s.writeRows(rows, set); err != nil {
-		return nil, err
-	}
-	for i := range rows {
-		r := &rows[i]
-		s.block.add(r.day, r.event, postings)
-		days = extendDays(days, r.day, r.event.Seq)
-		hour.add(r.event, func(key []byte) { changed[string(key)] = true })
-	}
-	for key := range changed {
-		if err := set([]byte(key), hour.value([]byte(key))); err != nil {
-			return nil, err
-		}
-	}
-	for key, rows := range postings {
-		if err := set([]byte(key), rows.bytes()); err != nil {
-			return nil, err
-		}
-	}
-	if minute := uint64(s.logged / int64(time.Minute)); minute != s.minute {
-		if err := set(minuteKey(minute), binary.BigEndian.AppendUint64(nil, rows[0].event.Seq)); err != nil {
-			return nil, err
-		}
-		s.minute = minute
-	}
-	d := days[len(days)-1]
-	bounds := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.first), d.last)
-	if err := set(dayKey(d.day), bounds); err != nil {
-		return nil, err
-	}
-	for tile, data := range g.tiles {
-		if err := set(s.l.id.layout.tile(tile), data); err != nil {
-			return nil, err
-		}
-	}
-	for _, tile := range g.stale {
-		if err := txn.Delete(s.l.id.layout.tile(tile)); err != nil {
-			return nil, err
-		}
-	}
-	if err := set(headKey, signed); err != nil {
-		return nil, err
-	}
-	return days, txn.Commit()
-}
-
-// writeRows writes the rows themselves. All of a batch are of one day.
-func (s *sequencer) writeRows(rows []sealedRow, set func(k, v []byte) error) error {
-	layout := s.l.id.layout
-	if !layout.groups {
-		for i := range rows {
-			r := &rows[i]
-			value := append(append(make([]byte, 0, 32+len(r.json)), r.chain[:]...), r.json...)
-			if err := set(layout.row(r.day, r.event.Seq), value); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for i := range rows {
-		r := &rows[i]
-		s.group.add(r.event.Seq, &r.chain, r.json)
-		if i+1 < len(rows) && s.group.fits(rows[i+1].event.Seq, rows[i+1].json) {
-			continue
-		}
-		first, value := s.group.take()
-		if err := set(layout.row(r.day, first), value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func extendDays(days []dayRange, day uint32, seq uint64) []dayRange {
-	if n := len(days); n > 0 && days[n-1].day == day {
-		days[n-1].last = seq
-		return days
-	}
-	return append(days, dayRange{day, seq, seq})
 }

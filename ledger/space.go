@@ -87,10 +87,10 @@ func (s *sequencer) lastWords(full *FullError) error {
 		return errors.Join(full, err)
 	}
 	now := s.l.options.Clock().UnixNano()
-	waiting := s.batch
-	s.batch = []*Event{{Kind: "lifecycle", Rule: "disk_full", Start: now, End: now, Message: "The disk is nearly full: no more rows are written (" + full.Error() + ")."}}
+	waiting := s.waiting
+	s.waiting = []*Event{{Kind: "lifecycle", Rule: "disk_full", Start: now, End: now, Message: "The disk is nearly full: no more rows are written (" + full.Error() + ")."}}
 	err := s.commit()
-	s.batch = append(s.batch, waiting...) // empty, unless the commit failed
+	s.waiting = append(s.waiting, waiting...) // empty, unless the commit failed
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func gapRow(reason, message string, start, end time.Time, lost uint64) *Event {
 func (s *sequencer) countOverflow() {
 	if n, first := s.l.stall.takeLost(); n > 0 {
 		now := s.l.options.Clock()
-		s.batch = append(s.batch, gapRow("queue_overflow", fmt.Sprintf("%d rows came faster than the ledger could write and were not taken.", n), first, now, n))
+		s.waiting = append(s.waiting, gapRow("queue_overflow", fmt.Sprintf("%d rows came faster than the ledger could write and were not taken.", n), first, now, n))
 	}
 }
 
@@ -161,7 +161,7 @@ func (s *sequencer) lastTry(cause error, since time.Time) error {
 	if s.tryAgain(cause, since) == nil {
 		return nil
 	}
-	rows := len(s.batch)
+	rows := len(s.waiting)
 	for {
 		select {
 		case r := <-s.l.queue:
@@ -200,7 +200,7 @@ func (s *sequencer) tryAgain(cause error, since time.Time) error {
 		reason = "disk_full"
 	}
 	message := fmt.Sprintf("Nothing could be written for a while (%v); %d rows were lost.", cause, lost)
-	s.batch = append(s.batch, gapRow(reason, message, since, now, lost))
+	s.waiting = append(s.waiting, gapRow(reason, message, since, now, lost))
 	return s.commitAll()
 }
 
@@ -218,10 +218,10 @@ func (s *sequencer) reopen() error {
 		return errors.Join(err, s.l.db.suspend())
 	}
 	stored := s.l.Size() - before
-	if s.l.Size() < before || stored > uint64(len(s.batch)) {
-		return s.l.damaged("badger", fmt.Sprintf("the store holds %d rows, where %d to %d were written", s.l.Size(), before, before+uint64(len(s.batch))))
+	if s.l.Size() < before || stored > uint64(len(s.waiting)) {
+		return s.l.damaged("badger", fmt.Sprintf("the store holds %d rows, where %d to %d were written", s.l.Size(), before, before+uint64(len(s.waiting))))
 	}
-	fresh.batch, fresh.wait = s.batch[stored:], s.wait
+	fresh.waiting, fresh.wait = s.waiting[stored:], s.wait
 	*s = *fresh
 	return nil
 }
