@@ -19,15 +19,17 @@ type batch struct {
 	first    uint64
 	leaves   []tlog.Hash // one for each row
 	chain    [32]byte    // row hash of the newest row
-	groups   []storedGroup
+	groups   []*storedGroup
 	hour     *hourTotals // sums and facts of the running hour, with these rows
 	changed  map[string]bool
-	postings map[string]bitmap
-	size     int // of what is to be stored, in bytes: at most
+	postings map[string]*bitmap
+	size     int           // of what is to be stored, in bytes: at most
+	newest   chan struct{} // closed when the newest group has its value; nil when all have
 }
 
 type storedGroup struct {
 	first uint64
+	plain int // bytes
 	value []byte
 }
 
@@ -38,8 +40,9 @@ func (s *sequencer) seal(now int64) (*batch, error) {
 	s.logged = now
 	b := &batch{
 		day: dayAt(now), first: uint64(s.tree.size), chain: s.chain,
-		hour: s.hour.clone(), changed: map[string]bool{}, postings: map[string]bitmap{},
+		hour: s.hour.clone(), changed: map[string]bool{}, postings: map[string]*bitmap{},
 	}
+	defer b.settle()
 	s.group.reset()
 	for _, e := range s.waiting {
 		text, err := s.encode(e, b.next(), now)
@@ -93,13 +96,37 @@ func (b *batch) add(e *Event, text []byte, group *groupWriter, index *openBlock)
 	})
 }
 
-// take takes the group that was begun, if any.
+// take takes the group that was begun, if any, and lets it be compressed while the next rows are encoded.
 func (b *batch) take(g *groupWriter) {
-	if g.rows > 0 {
-		first, value := g.take()
-		b.groups = append(b.groups, storedGroup{first, value})
-		b.size += len(value) + entryBytes
+	b.settle()
+	if g.rows == 0 {
+		return
 	}
+	first, plain := g.take()
+	stored := &storedGroup{first: first, plain: len(plain)}
+	b.groups = append(b.groups, stored)
+	b.size += stored.plain + entryBytes
+	if !g.worthIt(plain) {
+		stored.value = g.value(plain)
+		return
+	}
+	done := make(chan struct{})
+	b.newest = done
+	go func() {
+		defer close(done)
+		stored.value = g.value(plain)
+	}()
+}
+
+// settle waits for the value of the newest group.
+func (b *batch) settle() {
+	if b.newest == nil {
+		return
+	}
+	<-b.newest
+	b.newest = nil
+	newest := b.groups[len(b.groups)-1]
+	b.size -= newest.plain - len(newest.value)
 }
 
 // write stores a batch, tiles and checkpoint in one transaction: after a crash all of it is there, or none.

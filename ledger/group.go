@@ -31,13 +31,14 @@ const (
 // groupDecoder takes groups apart; many goroutines may use it at once.
 var groupDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(groupWindow), zstd.WithDecoderConcurrency(0)) // only wrong options are an error
 
-// groupWriter makes groups of rows that follow each other; for formats without groups each row is one. One goroutine owns it.
+// groupWriter makes groups of rows that follow each other; for formats without groups each row is one. One goroutine owns it; value may run beside the rest.
 type groupWriter struct {
 	grouped bool
 	encoder *zstd.Encoder
 	first   uint64
 	rows    int
 	plain   []byte // with the byte in front
+	before  []byte // of the group that was taken last
 }
 
 func newGroupWriter(grouped bool) (*groupWriter, error) {
@@ -70,14 +71,22 @@ func (g *groupWriter) add(seq uint64, chain *[32]byte, text []byte) {
 	g.plain = append(append(g.plain, chain[:]...), text...)
 }
 
-// take returns the value of the group, which the caller may keep, and begins another one.
-func (g *groupWriter) take() (first uint64, value []byte) {
+// take hands the group over, valid until the take after the next, and begins another one.
+func (g *groupWriter) take() (first uint64, plain []byte) {
 	g.rows = 0
-	if g.grouped && len(g.plain) >= worthCompressing {
-		value = g.encoder.EncodeAll(g.plain[1:], append(make([]byte, 0, len(g.plain)/3), groupCompressed))
-		return g.first, value
+	g.plain, g.before = g.before, g.plain
+	return g.first, g.before
+}
+
+// worthIt says whether a group is stored compressed.
+func (g *groupWriter) worthIt(plain []byte) bool { return g.grouped && len(plain) >= worthCompressing }
+
+// value is what is stored of a group; the caller may keep it.
+func (g *groupWriter) value(plain []byte) []byte {
+	if g.worthIt(plain) {
+		return g.encoder.EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/3), groupCompressed))
 	}
-	return g.first, append([]byte(nil), g.plain...)
+	return append([]byte(nil), plain...)
 }
 
 // unpacker takes the values of the table of rows apart, of every format. One goroutine owns it.

@@ -201,24 +201,28 @@ func parseBitmap(v []byte) (b bitmap, ok bool) {
 // openBlock is the index of the block of the newest row. One goroutine owns it.
 type openBlock struct {
 	number uint64
-	rows   map[string]bitmap // by key in the store
-	key    []byte            // scratch
+	rows   map[string]*bitmap // by key in the store
+	key    []byte             // scratch
 }
 
 // add takes a row, and puts the entries that it changes into changed; it calls more with the keys that were not there.
-func (o *openBlock) add(day uint32, e *Event, changed map[string]bitmap, more func(key string)) {
+func (o *openBlock) add(day uint32, e *Event, changed map[string]*bitmap, more func(key string)) {
 	if n := e.Seq / blockRows; o.rows == nil || n != o.number {
-		o.number, o.rows = n, map[string]bitmap{}
+		o.number, o.rows = n, map[string]*bitmap{}
 	}
 	eachTerm(e, func(kind byte, value string) {
 		o.key = binary.BigEndian.AppendUint64(appendTermKey(o.key[:0], day, kind, value), o.number)
 		b := o.rows[string(o.key)]
+		if b == nil {
+			b = new(bitmap)
+			o.rows[string(o.key)] = b
+		}
 		b.set(int(e.Seq % blockRows))
-		key := string(o.key)
-		if _, known := changed[key]; !known {
+		if _, known := changed[string(o.key)]; !known {
+			key := string(o.key)
+			changed[key] = b
 			more(key)
 		}
-		o.rows[key], changed[key] = b, b
 	})
 }
 
@@ -226,7 +230,7 @@ func (o *openBlock) add(day uint32, e *Event, changed map[string]bitmap, more fu
 func (l *Ledger) loadBlock(ctx context.Context, size uint64) (*openBlock, error) {
 	o := &openBlock{}
 	return o, l.eachEvent(ctx, size-size%blockRows, func(e *Event) error {
-		o.add(dayAt(e.Logged), e, map[string]bitmap{}, func(string) {})
+		o.add(dayAt(e.Logged), e, map[string]*bitmap{}, func(string) {})
 		return nil
 	})
 }
@@ -254,7 +258,7 @@ func (l *Ledger) RebuildIndex(ctx context.Context) error {
 		if err := l.db.DropPrefix([]byte{tableIndex}, []byte{tableOldIndex}); err != nil {
 			return fmt.Errorf("remove the old index: %w", err)
 		}
-		block, changed := &openBlock{}, map[string]bitmap{}
+		block, changed := &openBlock{}, map[string]*bitmap{}
 		flush := func() error {
 			for key, b := range changed {
 				if err := batch.Set([]byte(key), b.bytes()); err != nil {
