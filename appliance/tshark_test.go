@@ -109,10 +109,16 @@ func (f frame) innermost(a, b string) string {
 // tuple names the innermost conversation, "" when it has no ports.
 func (f frame) tuple() string {
 	ip, proto := f.innermost("ip", "ipv6"), f.innermost("tcp", "udp")
-	if proto == "" || f.has("icmp.type", "icmpv6.type") {
+	if proto == "" || f.has("icmp.type", "icmpv6.type") || f.piece(ip, proto) {
 		return ""
 	}
 	return tuple(proto, f.last(ip+".src"), f.last(proto+".srcport"), f.last(ip+".dst"), f.last(proto+".dstport"))
+}
+
+// piece says that the innermost packet is a fragment of a datagram that is not whole yet: the ports are those of a tunnel around it.
+func (f frame) piece(ip, transport string) bool {
+	chain := f.first("frame.protocols") + ":"
+	return strings.LastIndex(chain, ":"+ip+":") > strings.LastIndex(chain, ":"+transport+":")
 }
 
 // ports are the innermost transport's, source first.

@@ -125,3 +125,23 @@ func TestRefusalWithoutItsQuestionBelongsToTheQuery(t *testing.T) {
 		t.Errorf("%+v", c.dns)
 	}
 }
+
+// TestTransportsBesideTCPAndUDPKeepTheirPorts: two conversations of UDP-Lite or SCTP between two hosts are two flows.
+func TestTransportsBesideTCPAndUDPKeepTheirPorts(t *testing.T) {
+	for proto, header := range map[uint8]int{132: 12, 136: 8} {
+		c := &collector{}
+		e := New(Config{}, c)
+		for _, port := range []byte{1, 2} {
+			b := make([]byte, 20+header+5)
+			b[0], b[3], b[8], b[9] = 0x45, byte(len(b)), 64, proto
+			copy(b[12:], []byte{10, 0, 0, 2, 203, 0, 113, 9, 0x40, port, 0x08, 0xae})
+			feed(e, someTime, b)
+		}
+		e.Close()
+		for i, f := range c.only(t, 2) {
+			if f.Src.Port() != 0x4001+uint16(i) || f.Dst.Port() != 2222 || f.SrcBytes != 5 || f.Channel != "raw" {
+				t.Errorf("protocol %d: %v → %v, %d bytes, channel %s", proto, f.Src, f.Dst, f.SrcBytes, f.Channel)
+			}
+		}
+	}
+}

@@ -117,8 +117,10 @@ func (e *Engine) Packet(p *tap.Packet) {
 			return
 		}
 	}
-	if h.Fragment && !e.whole(h, p) {
-		return
+	for frame := p; h.Fragment; frame = nil { // what is put together may be a fragment again, inside a tunnel
+		if !e.whole(h, frame, p.Time) {
+			return
+		}
 	}
 	e.follow(h, p)
 }

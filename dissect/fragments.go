@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"net/netip"
+	"slices"
 
 	"netaudit/tap"
 	"netaudit/tap/decode"
@@ -15,6 +16,8 @@ const (
 	mostFragments   = 128             // of one datagram
 	largestDatagram = 65535           // bytes of payload
 	mostPieces      = 4 << 20         // bytes that wait altogether
+	mostWhole       = 8               // datagrams that are remembered to tell copies of their fragments
+	copyWithin      = int64(1e9)      // nanoseconds
 	fragmentTimeout = int64(30 * 1e9) // nanoseconds; Linux waits as long (net.ipv4.ipfrag_time)
 )
 
@@ -30,6 +33,9 @@ type fragments struct {
 	waiting map[fragmentKey]*datagram
 	oldest  list.List // of *datagram, in order of arrival
 	bytes   int
+
+	whole [mostWhole]*datagram // that were put together last: some captures have every packet twice
+	next  int                  // of whole
 }
 
 type fragmentKey struct {
@@ -56,14 +62,17 @@ type fragmentPiece struct {
 	data   []byte
 }
 
-// whole takes a fragment. True means that h now speaks of the whole datagram.
-func (e *Engine) whole(h *decode.Headers, p *tap.Packet) bool {
+// whole takes a fragment that is a frame of its own, or, without p, inside a datagram. True means that h now speaks of the whole datagram.
+func (e *Engine) whole(h *decode.Headers, p *tap.Packet, now int64) bool {
 	k := fragmentKey{h.Src, h.Dst, h.FragmentID, h.FragmentNext, pathHash(h)}
 	d := e.fragments.waiting[k]
 	if d == nil {
-		d = e.beginDatagram(k, p.Time)
+		if e.fragments.copied(k, h, now) {
+			return false
+		}
+		d = e.beginDatagram(k, now)
 	}
-	if h.FragmentOffset == 0 && d.first.Data == nil { // also of a datagram that is given up: it has the ports
+	if p != nil && h.FragmentOffset == 0 && d.first.Data == nil { // also of a datagram that is given up: it has the ports
 		d.first = *p
 		d.first.Data = bytes.Clone(p.Data)
 	}
@@ -85,10 +94,31 @@ func (e *Engine) whole(h *decode.Headers, p *tap.Packet) bool {
 		copy(payload[piece.offset:], piece.data)
 	}
 	e.forget(d)
+	e.fragments.finished(d, now)
 	if err := decode.Whole(payload, h); err != nil {
 		e.count(err)
 	}
 	return true
+}
+
+// finished remembers a datagram that was put together.
+func (f *fragments) finished(d *datagram, now int64) {
+	d.begun, d.first = now, tap.Packet{}
+	f.whole[f.next] = d
+	f.next = (f.next + 1) % len(f.whole)
+}
+
+// copied knows a fragment of a datagram that is whole already.
+func (f *fragments) copied(k fragmentKey, h *decode.Headers, now int64) bool {
+	for _, d := range f.whole {
+		if d == nil || d.key != k || now-d.begun > copyWithin {
+			continue
+		}
+		return slices.ContainsFunc(d.pieces, func(p fragmentPiece) bool {
+			return p.offset == h.FragmentOffset && bytes.Equal(p.data, h.Piece)
+		})
+	}
+	return false
 }
 
 func (e *Engine) beginDatagram(k fragmentKey, now int64) *datagram {
@@ -161,7 +191,7 @@ func (e *Engine) giveUpOldest() {
 		return
 	}
 	var h decode.Headers
-	if err := decode.Decode(d.first.Link, d.first.Data, d.first.Length, &h); err == nil {
+	if err := decode.First(d.first.Link, d.first.Data, d.first.Length, &h); err == nil {
 		e.follow(&h, &d.first)
 	}
 }

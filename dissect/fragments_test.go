@@ -3,6 +3,7 @@ package dissect
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -56,17 +57,19 @@ const someTime = int64(1_700_000_000_000_000_000)
 
 func TestFragmentsInAnyOrderAreOneDatagram(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		n := rapid.IntRange(100, 9000).Draw(r, "bytes")
+		n := rapid.IntRange(1500, 9000).Draw(r, "bytes")
 		list := fragmented(rapid.Bool().Draw(r, "IPv6"), n, 8*rapid.IntRange(10, 180).Draw(r, "mtu"))
 		list = rapid.Permutation(append(list, list[rapid.IntRange(0, len(list)-1).Draw(r, "repeated")])).Draw(r, "order")
 		c := &collector{}
 		e := New(Config{}, c)
-		// A repeated last piece would begin a second datagram: it belongs to the flow all the same and is given up at the end.
 		feed(e, someTime, list...)
 		e.Close()
 		f := c.only(r2t{t, r}, 1)[0]
-		if f.Src.Port() != 40000 || f.Dst.Port() != 9999 || f.SrcBytes < uint64(n) {
-			r.Errorf("flow %v → %v with %d bytes, want %d", f.Src, f.Dst, f.SrcBytes, n)
+		if f.Src.Port() != 40000 || f.Dst.Port() != 9999 || f.SrcBytes != uint64(n) || f.SrcPackets != 1 {
+			r.Errorf("flow %v → %v with %d bytes in %d packets, want %d in one", f.Src, f.Dst, f.SrcBytes, f.SrcPackets, n)
+		}
+		if why := e.Stats().Malformed; len(why) > 0 {
+			r.Errorf("counted as damage: %v", why)
 		}
 	})
 }
@@ -143,5 +146,68 @@ func TestWholeDatagramsLeaveNothingBehind(t *testing.T) {
 	}
 	if n := e.fragments.oldest.Len(); n != 0 || len(e.fragments.waiting) != 0 || e.fragments.bytes != 0 {
 		t.Errorf("%d in the queue, %d waiting, %d bytes", n, len(e.fragments.waiting), e.fragments.bytes)
+	}
+}
+
+// TestTunnelInFragmentsIsReadAsAWhole: what a tunnel's datagram holds counts when all of it is there, at the place of its last fragment, and as far as it goes when the others never come.
+func TestTunnelInFragmentsIsReadAsAWhole(t *testing.T) {
+	inner := fragmented(false, 1200, 4000)[0]
+	vxlan := slices.Concat(make([]byte, 8), []byte{8, 0, 0, 0, 0, 0, 42, 0}, make([]byte, 12), []byte{8, 0}, inner)
+	binary.BigEndian.PutUint16(vxlan, 5000)
+	binary.BigEndian.PutUint16(vxlan[2:], 4789)
+	binary.BigEndian.PutUint16(vxlan[4:], uint16(len(vxlan)))
+	const half = 640
+	outer := func(piece []byte, at int, more uint16) []byte {
+		b := make([]byte, 20)
+		b[0], b[8], b[9] = 0x45, 64, 17
+		binary.BigEndian.PutUint16(b[2:], uint16(20+len(piece)))
+		binary.BigEndian.PutUint16(b[6:], uint16(at/8)|more<<13)
+		copy(b[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
+		return append(b, piece...)
+	}
+	first, second := outer(vxlan[:half], 0, 1), outer(vxlan[half:], half, 0)
+	for name, list := range map[string][][]byte{"both": {first, second}, "swapped": {second, first}, "twice": {first, first, second, second}, "one": {first}} {
+		c := &collector{}
+		e := New(Config{}, c)
+		feed(e, someTime, list...)
+		if len(c.opened) == 0 && name != "one" {
+			t.Errorf("%s: nothing is known while the conversation lives", name)
+		}
+		e.Close()
+		f := c.only(t, 1)[0]
+		if f.Src.Port() != 40000 || f.Tunnel == nil || f.Tunnel.Layers[0].ID != 42 || f.SrcBytes != 1200 || f.SrcPackets != 1 {
+			t.Errorf("%s: %v → %v in %v, %d bytes in %d packets", name, f.Src, f.Dst, f.Tunnel, f.SrcBytes, f.SrcPackets)
+		}
+		if why := e.Stats().Malformed; len(why) > 0 && name != "one" {
+			t.Errorf("%s: counted as damage: %v", name, why)
+		}
+	}
+}
+
+// TestFragmentsInsideFragmentsAreOneDatagram: a host cuts a datagram, and the tunnel that carries the pieces cuts each of them again.
+func TestFragmentsInsideFragmentsAreOneDatagram(t *testing.T) {
+	var frames [][]byte
+	for i, piece := range fragmented(false, 3000, 1200) {
+		for at := 0; at < len(piece); at += 800 {
+			part := piece[at:min(at+800, len(piece))]
+			b := make([]byte, 20)
+			b[0], b[8], b[9] = 0x45, 64, 4 // IP in IP
+			binary.BigEndian.PutUint16(b[2:], uint16(20+len(part)))
+			binary.BigEndian.PutUint16(b[4:], uint16(i))
+			more := uint16(0)
+			if at+len(part) < len(piece) {
+				more = 1
+			}
+			binary.BigEndian.PutUint16(b[6:], uint16(at/8)|more<<13)
+			copy(b[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
+			frames = append(frames, append(b, part...))
+		}
+	}
+	c := &collector{}
+	e := New(Config{}, c)
+	feed(e, someTime, frames...)
+	e.Close()
+	if f := c.only(t, 1)[0]; f.SrcBytes != 3000 || f.SrcPackets != 1 || len(e.Stats().Malformed) > 0 {
+		t.Errorf("%d bytes in %d packets, damage %v", f.SrcBytes, f.SrcPackets, e.Stats().Malformed)
 	}
 }

@@ -45,7 +45,7 @@ func (r *Recorder) envelope(w *row, f *dissect.Flow, start, end int64) *ledger.E
 	e := &w.event
 	e.V, e.Start, e.End, e.DurationUS = 1, start, end, (end-start)/1000
 	e.Direction, e.Iface, e.Tunnel = directionName(f.Direction), f.Iface, tunnelPath(f)
-	hasPorts := f.Proto == 6 || f.Proto == 17 || f.Proto == 132
+	hasPorts := f.Proto == 6 || f.Proto == 17 || f.Proto == 132 || f.Proto == 136
 	w.src = ledger.Endpoint{IP: r.addresses.text(f.Src.Addr()), HasPort: hasPorts}
 	w.dst = ledger.Endpoint{IP: r.addresses.text(f.Dst.Addr()), HasPort: hasPorts, Host: f.Host, HostSource: hostSourceName(f.HostSource)}
 	if hasPorts {

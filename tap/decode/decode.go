@@ -45,6 +45,7 @@ const (
 	ProtoAH      = 51
 	ProtoEtherIP = 97
 	ProtoSCTP    = 132
+	ProtoUDPLite = 136
 )
 
 const (
@@ -75,14 +76,25 @@ type walk struct {
 	h    *Headers
 	rest []byte // what is left of the frame
 	cut  int    // bytes of the frame that were not captured
+	into bool   // also into the tunnel of which only the first fragment is there
 }
 
 // Decode reads a frame of the given link type into h. wireLength is the frame's length on the wire in bytes, larger than len(frame) when
-// it was cut. It returns a *Reason; h then holds what was understood before. It allocates nothing and keeps nothing.
+// it was cut. It returns a *Reason; h then holds what was understood before. It allocates nothing and keeps nothing. At a fragment it ends: what
+// the datagram holds, tunnels too, is told by Whole.
 func Decode(link tap.LinkType, frame []byte, wireLength int, h *Headers) error {
+	return decode(link, frame, wireLength, h, false)
+}
+
+// First is Decode for the first fragment of a datagram whose others never came: it goes on as far as the fragment does.
+func First(link tap.LinkType, frame []byte, wireLength int, h *Headers) error {
+	return decode(link, frame, wireLength, h, true)
+}
+
+func decode(link tap.LinkType, frame []byte, wireLength int, h *Headers, into bool) error {
 	h.reset()
 	w := &h.walk
-	*w = walk{h: h, rest: frame, cut: max(0, wireLength-len(frame))}
+	*w = walk{h: h, rest: frame, cut: max(0, wireLength-len(frame)), into: into}
 	err := w.link(link)
 	*w = walk{}
 	return err

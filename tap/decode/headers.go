@@ -14,7 +14,7 @@ import (
 // The caller owns it and reuses it from frame to frame; slices point into the frame given to Decode.
 type Headers struct {
 	Src, Dst         netip.Addr // innermost IP addresses; IPv4 as 4-byte addresses
-	SrcPort, DstPort uint16     // TCP, UDP, SCTP; for ICMP: type and code
+	SrcPort, DstPort uint16     // TCP, UDP, SCTP, UDP-Lite; for ICMP: type and code
 	SrcBits, DstBits Bits       // the same addresses
 	Proto            uint8      // IP protocol number of the innermost packet (IANA), 0 when the frame holds no IP
 	TTL              uint8      // hop limit of the innermost IP packet

@@ -4,6 +4,10 @@ import "encoding/binary"
 
 // transport reads the header above IP, or goes into a tunnel.
 func (w *walk) transport(proto uint8) error {
+	if w.waits() && (proto == ProtoIPIP || proto == ProtoIPv6 || proto == ProtoGRE || proto == ProtoEtherIP) {
+		w.payload(0)
+		return nil
+	}
 	switch proto {
 	case ProtoTCP:
 		return w.tcp()
@@ -22,6 +26,12 @@ func (w *walk) transport(proto uint8) error {
 		}
 		w.payload(min(12, len(w.rest)))
 		return nil
+	case ProtoUDPLite: // RFC 3828: as UDP, with the checksum's coverage in place of the length
+		if len(w.rest) >= 4 {
+			w.ports()
+		}
+		w.payload(min(8, len(w.rest)))
+		return nil
 	case ProtoIPIP, ProtoIPv6:
 		return w.ipInIP(proto)
 	case ProtoGRE:
@@ -35,6 +45,9 @@ func (w *walk) transport(proto uint8) error {
 		return nil
 	}
 }
+
+// waits says that the rest of the datagram decides what is inside.
+func (w *walk) waits() bool { return w.h.Fragment && !w.into }
 
 func (w *walk) ports() {
 	w.h.SrcPort, w.h.DstPort = binary.BigEndian.Uint16(w.rest), binary.BigEndian.Uint16(w.rest[2:])
@@ -101,8 +114,10 @@ func (w *walk) udp() error {
 	} else {
 		w.rest = w.rest[8:]
 	}
-	if done, err := w.udpTunnel(); done {
-		return err
+	if !w.waits() {
+		if done, err := w.udpTunnel(); done {
+			return err
+		}
 	}
 	w.payload(0)
 	return nil

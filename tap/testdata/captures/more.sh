@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes further captures beside this script anew: FTP's data connections, mail between servers.
+# Makes further captures beside this script anew: FTP's data connections, mail between servers, tunnels whose packets are cut into fragments.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 tcpdump openssl curl vsftpd lftp python3-pyftpdlib postfix swaks dovecot-imapd dovecot-pop3d dovecot-lmtpd
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -124,4 +124,28 @@ f.close(); s.close()
 time.sleep(8)
 PY
 	record postfix $inside $python "$work/postfix.py"
+fi
+
+# Tunnels whose packets do not fit: the kernel cuts the outer ones.
+if wanted cut; then
+	ip netns add $ns-far
+	far="ip netns exec $ns-far"
+	ip link add ve0 netns $ns type veth peer name ve1 netns $ns-far
+	$inside ip addr add 198.51.100.1/24 dev ve0
+	$inside ip link set ve0 up
+	$far ip link set lo up
+	$far ip addr add 198.51.100.2/24 dev ve1
+	$far ip link set ve1 up
+	for side in "$inside:198.51.100.2:192.0.2.1" "$far:198.51.100.1:192.0.2.2"; do
+		IFS=: read -r there remote own <<<"$side"
+		$there ip link add vx type vxlan id 43 remote "$remote" dstport 4789
+		$there ip link set vx mtu 1500 up
+		$there ip addr add "$own/24" dev vx
+	done
+	mkdir "$work/pages"
+	head -c 9000 /dev/urandom >"$work/pages/page"
+	$far python3 -m http.server --bind 192.0.2.2 --directory "$work/pages" 80 >/dev/null 2>&1 &
+	servers="$servers $!"
+	sleep 1
+	dev=ve0 record cut $inside sh -c "curl -sS -o /dev/null http://192.0.2.2/page?secret; ping -c 1 -s 4000 192.0.2.2"
 fi

@@ -42,6 +42,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 
 	-keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
 
 # serve COMMAND... starts a server in the namespace. Its standard input stays open and silent: some servers end with it.
+: >"$work/server.log"
 mkfifo "$work/silence"
 exec 9<>"$work/silence"
 serve() {
