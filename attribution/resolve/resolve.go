@@ -196,6 +196,7 @@ const acceptedWorkers = 32
 // A connection has no inode until its server accepts it; a busy one lets it wait.
 const (
 	acceptPatience = time.Second
+	acceptNap      = 300 * time.Microsecond
 	longestNap     = 20 * time.Millisecond
 )
 
@@ -219,7 +220,7 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 		return o
 	}
 	if q.inbound() {
-		if a, ok := r.holding.get(q.tuple); ok {
+		if a, ok := r.acceptedAlready(ctx, q.tuple); ok {
 			w := &witness{r: r, q: q, socket: a.socket, holder: a.holder, process: a.process}
 			return w.testify(ctx)
 		}
@@ -250,6 +251,16 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	return w.testify(ctx)
 }
 
+// acceptedAlready is who holds the connection, if that was found out before: its first packet and its first request come at nearly the same time, and one search does for both. At its first
+// packet nobody has accepted it.
+func (r *Resolver) acceptedAlready(ctx context.Context, t attribution.Tuple) (acceptance, bool) {
+	if a, ok := r.holding.get(t); ok {
+		return a, true
+	}
+	pause(ctx, acceptNap)
+	return r.holding.get(t)
+}
+
 // socket asks the kernel. A connection that nobody has accepted yet is waited for.
 func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error) {
 	diag, err := r.diags.get(q.tuple.NetNS)
@@ -257,7 +268,7 @@ func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error
 		return kernel.Socket{}, err
 	}
 	s, err := diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
-	for nap := firstNap; q.inbound() && q.waits(err) && (err != nil || s.Inode == 0) && pause(ctx, nap); nap = min(nap*longerNap/2, longestNap) {
+	for nap := acceptNap; q.inbound() && q.waits(err) && (err != nil || s.Inode == 0) && pause(ctx, nap); nap = min(nap*longerNap/2, longestNap) {
 		s, err = diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
 	}
 	switch {

@@ -14,7 +14,7 @@ import (
 )
 
 // lookRate is how many requests a second are looked at, and lookBurst how many at once after quiet: a look costs a third of a millisecond of CPU time, and a watcher must not cost Odoo
-// more than can be measured. Beyond that, a route that was seen a moment ago is named from memory.
+// more than can be measured. Beyond that, a route that was seen a moment ago is named from memory, and so is one that is settled.
 const (
 	lookRate  = 20
 	lookBurst = 100
@@ -35,6 +35,9 @@ func (w *witness) serving(ctx context.Context, o attribution.Owner) attribution.
 		return o
 	}
 	route := route{w.process.PID, w.process.StartTick, w.q.request}
+	if w.r.routes.settled(route, time.Now()) {
+		return w.remembered(o, route, "this route is looked at once a second")
+	}
 	if !w.r.looks.Allow() {
 		return w.remembered(o, route, "more requests at a time than are looked at")
 	}
@@ -47,10 +50,10 @@ func (w *witness) serving(ctx context.Context, o attribution.Owner) attribution.
 		return o
 	}
 	o = w.controller(ctx, o, stacks)
+	w.r.routes.put(route, o.Addon, time.Now())
 	if o.Addon == nil {
 		return w.remembered(o, route, o.Evidence.Reason)
 	}
-	w.r.routes.put(route, *o.Addon)
 	return o
 }
 
@@ -108,52 +111,12 @@ func (w *witness) answeredBy(o attribution.Owner, t pystack.Thread, c odoo.Step,
 // remembered names the controller that answered the same route of the same process a moment ago, if there is one.
 func (w *witness) remembered(o attribution.Owner, route route, reason string) attribution.Owner {
 	o.Evidence.Reason = reason
-	if addon, ok := w.r.routes.get(route); ok {
+	if addon, ok := w.r.routes.get(route, time.Now()); ok {
 		o.Addon = &addon
 		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceHistory, attribution.ConfidenceHigh
 		o.Evidence.Reason += "; this controller answered the route a moment ago"
 	}
 	return o
-}
-
-// route is a way into one process: method and path pattern.
-type route struct {
-	pid     int
-	start   uint64
-	request string
-}
-
-// routes remembers who answered lately. Safe for concurrent use.
-type routes struct {
-	mu    sync.Mutex
-	known map[route]routeAnswer
-}
-
-type routeAnswer struct {
-	addon attribution.Addon
-	until time.Time
-}
-
-// An installed or removed module changes who answers a route: memory is short. mostRoutes bounds it; when it is full it begins anew.
-const (
-	routeLife  = time.Minute
-	mostRoutes = 4096
-)
-
-func (r *routes) put(k route, a attribution.Addon) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.known == nil || len(r.known) >= mostRoutes {
-		r.known = map[route]routeAnswer{}
-	}
-	r.known[k] = routeAnswer{a, time.Now().Add(routeLife)}
-}
-
-func (r *routes) get(k route) (attribution.Addon, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	a, ok := r.known[k]
-	return a.addon, ok && time.Now().Before(a.until)
 }
 
 // acceptedBy remembers who holds an accepted connection, so that each of its requests need not search for it. Safe for concurrent use.

@@ -40,7 +40,7 @@ const (
 )
 
 // drainEvery is how often the ring is emptied when nobody asks and it does not fill.
-const drainEvery = 50 * time.Millisecond
+const drainEvery = 250 * time.Millisecond
 
 // Stats counts since the start.
 type Stats struct {
