@@ -157,9 +157,9 @@ func stateDirectory(dir string) Check {
 // kernelHook attaches the programs that record callers, and takes them out again.
 func kernelHook() Check {
 	h, err := hook.Open()
-	var noForks error
+	var noForks, noUses error
 	if err == nil {
-		noForks, err = h.NoForks(), h.Close()
+		noForks, noUses, err = h.NoForks(), h.NoUses(), h.Close()
 	}
 	if err != nil {
 		return Check{
@@ -170,5 +170,8 @@ func kernelHook() Check {
 	if noForks != nil {
 		return Check{Topic: "kernel hook", Status: Warning, Detail: "the kernel records who calls, but not who starts programs, which are joined to the thread that waits for them: " + noForks.Error()}
 	}
-	return Check{Topic: "kernel hook", Detail: "the kernel records who calls and who starts programs, with the Python stack (tried)"}
+	if noUses != nil {
+		return Check{Topic: "kernel hook", Status: Warning, Detail: "the kernel records who calls and who starts programs, but not who uses a kept connection again, who is joined to it while waiting for the answer: " + noUses.Error()}
+	}
+	return Check{Topic: "kernel hook", Detail: "the kernel records who calls, who uses a kept connection again and who starts programs, with the Python stack (tried)"}
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"netaudit/attribution"
 	"netaudit/dissect"
@@ -24,7 +25,7 @@ import (
 // The methods never block; they report false when the question could not be queued, and then done is not called.
 type Asker interface {
 	Ask(t attribution.Tuple, done func(attribution.Owner)) bool
-	AskUser(t attribution.Tuple, done func(attribution.Owner)) bool
+	AskUser(t attribution.Tuple, used time.Time, done func(attribution.Owner)) bool
 	AskInbound(t attribution.Tuple, done func(attribution.Owner)) bool
 	AskServing(t attribution.Tuple, request string, over func() bool, done func(attribution.Owner)) bool
 }

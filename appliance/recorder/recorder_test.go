@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"netaudit/attribution"
 	"netaudit/dissect"
@@ -28,7 +29,7 @@ func (a *slowAsker) Ask(t attribution.Tuple, done func(attribution.Owner)) bool 
 	return true
 }
 
-func (a *slowAsker) AskUser(t attribution.Tuple, done func(attribution.Owner)) bool {
+func (a *slowAsker) AskUser(t attribution.Tuple, _ time.Time, done func(attribution.Owner)) bool {
 	return a.Ask(t, done)
 }
 

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"slices"
+	"time"
 
 	"netaudit/attribution"
 	"netaudit/dissect"
@@ -56,7 +57,7 @@ func (r *Recorder) FlowActive(f *dissect.Flow, sent uint64) {
 	case n > mostUsers:
 	case n == mostUsers:
 		r.answer(c, u, tooMany)
-	case !r.config.Asker.AskUser(tuple, func(o attribution.Owner) { r.answer(c, u, o) }):
+	case !r.config.Asker.AskUser(tuple, time.Unix(0, f.End), func(o attribution.Owner) { r.answer(c, u, o) }):
 		r.notAsked.Add(1)
 		r.answer(c, u, queueWasFull)
 	}

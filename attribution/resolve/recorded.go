@@ -11,12 +11,17 @@ import (
 	"netaudit/attribution/pystack"
 )
 
-// recorded answers who opened a connection from what the kernel recorded in the calling thread. ok is false when it recorded nothing of it: then the thread has to be searched for.
+// recorded answers who opened a connection, or uses it now, from what the kernel recorded in the calling thread. ok is false when it recorded nothing of it: then the thread has to be searched for.
 func (r *Resolver) recorded(ctx context.Context, q question) (o attribution.Owner, ok bool) {
-	if r.config.Hook == nil || q.about != caller {
+	var call *hook.Call
+	switch {
+	case r.config.Hook == nil:
 		return o, false
+	case q.about == caller:
+		call = r.call(q)
+	case q.about == user:
+		call = r.use(ctx, q)
 	}
-	call := r.call(q)
 	if call == nil {
 		return o, false
 	}
@@ -43,6 +48,36 @@ func (r *Resolver) call(q question) *hook.Call {
 	}
 	if c, ok := r.config.Hook.OfSocket(s.Cookie, q.tuple.Proto, q.tuple.Remote); ok {
 		return c
+	}
+	return nil
+}
+
+// useNaps are the pauses after which the record of a use is looked for: it is made a moment after the packet that is asked about.
+var useNaps = []time.Duration{0, 200 * time.Microsecond, time.Millisecond, 3 * time.Millisecond}
+
+// use is what the kernel recorded of the thread that has just sent on a kept connection, nil when it did not.
+func (r *Resolver) use(ctx context.Context, q question) *hook.Call {
+	const tcp = 6
+	if q.tuple.Proto != tcp || r.config.Hook.NoUses() != nil {
+		return nil
+	}
+	cookie := uint64(0)
+	if c := r.call(q); c != nil {
+		cookie = c.Cookie
+	} else if diag, err := r.diags.get(q.tuple.NetNS); err == nil {
+		s, _ := diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote) // 0 when there is none
+		cookie = s.Cookie
+	}
+	if cookie == 0 {
+		return nil
+	}
+	for _, nap := range useNaps {
+		if nap > 0 && !pause(ctx, nap) {
+			return nil
+		}
+		if u, ok := r.config.Hook.UseOf(cookie, q.used); ok {
+			return &hook.Call{Caller: u.Caller, Cookie: u.Cookie, Proto: q.tuple.Proto, Remote: q.tuple.Remote, Native: u.Native}
+		}
 	}
 	return nil
 }

@@ -105,6 +105,9 @@ def executed(port):
 kept = []
 def keep(port):
     kept.append(socket.create_connection(("127.0.0.1", port))); return kept[-1].getsockname()[1]
+def reuse(port):
+    import odoo.addons.other
+    odoo.addons.other.speak(kept[-1]); return kept[-1].getsockname()[1]
 def inherited(port):
     return kept[-1].getsockname()[1]
 def fork(port):
@@ -144,7 +147,7 @@ func startPuppet(t *testing.T, r *Resolver) *puppet {
 	dir := t.TempDir()
 	for path, text := range map[string]string{
 		"odoo/__init__.py": "", "odoo/addons/__init__.py": "", "odoo/addons/caller/__init__.py": "", "odoo/addons/caller/work.py": obedient,
-		"odoo/addons/other/__init__.py": "import time\ndef idle():\n    time.sleep(600)\n",
+		"odoo/addons/other/__init__.py": "import time\ndef idle():\n    time.sleep(600)\ndef speak(s):\n    s.send(b'x')\n",
 		"odoo-bin":                      "import threading\nfrom odoo.addons import other\nfrom odoo.addons.caller import work\nthreading.Thread(target=other.idle, daemon=True).start()\nwork.run(0)\n",
 	} {
 		full := filepath.Join(dir, path)
@@ -328,8 +331,33 @@ func TestLaterUserIsNotTheOpener(t *testing.T) {
 	tuple := tupleFrom(6, "127.0.0.1", uint16(p.do("keep", port)), port)
 	named(t, "keep", askOf(t, r.Ask, tuple), p.pid)
 	// The opener has gone on; nobody waits on the socket now.
-	if o := askOf(t, r.AskUser, tuple); o.Process == nil || o.Process.PID != p.pid || o.Evidence.Source == attribution.SourceKernel || o.Addon != nil || !slices.Equal(o.Evidence.Candidates, []string{"caller", "other"}) {
+	if o := askOf(t, usedNow(r), tuple); o.Process == nil || o.Process.PID != p.pid || o.Evidence.Source == attribution.SourceKernel || o.Addon != nil || !slices.Equal(o.Evidence.Candidates, []string{"caller", "other"}) {
 		t.Errorf("addon %+v, process %+v, evidence %+v", o.Addon, o.Process, o.Evidence)
+	}
+}
+
+// usedNow asks who uses a connection from this moment on.
+func usedNow(r *Resolver) func(attribution.Tuple, func(attribution.Owner)) bool {
+	return func(t attribution.Tuple, done func(attribution.Owner)) bool { return r.AskUser(t, time.Now(), done) }
+}
+
+func TestLaterUserIsWhoSends(t *testing.T) {
+	r := recording(t)
+	if err := r.config.Hook.NoUses(); err != nil {
+		t.Fatal(err)
+	}
+	p := startPuppet(t, r)
+	port := listeners(t)
+	tuple := tupleFrom(6, "127.0.0.1", uint16(p.do("keep", port)), port)
+	named(t, "keep", askOf(t, r.Ask, tuple), p.pid)
+	for range 3 {
+		time.Sleep(60 * time.Millisecond) // quiet, or it is no new use
+		at := time.Now()
+		p.do("reuse", port)
+		o := askOf(t, func(tuple attribution.Tuple, done func(attribution.Owner)) bool { return r.AskUser(tuple, at, done) }, tuple)
+		if o.Addon == nil || o.Addon.Name != "other" || !slices.Equal(o.Addon.Chain, []string{"other", "caller"}) || o.Evidence.Source != attribution.SourceKernel || o.Process.PID != p.pid {
+			t.Errorf("addon %+v, process %+v, evidence %+v", o.Addon, o.Process, o.Evidence)
+		}
 	}
 }
 

@@ -64,6 +64,7 @@ type question struct {
 	about subject
 	asked time.Time
 
+	used    time.Time   // of a user: the first packet of its use
 	request string      // of a server: method and route
 	over    func() bool // nil, or says that the answer would come too late
 	done    func(attribution.Owner)
@@ -148,9 +149,10 @@ func (r *Resolver) Ask(t attribution.Tuple, done func(attribution.Owner)) bool {
 	return r.ask(r.questions, question{tuple: t, about: caller, asked: time.Now(), done: done})
 }
 
-// AskUser asks who uses a connection now, that was opened before: the thread that waits on it, which need not be the one that opened it. It behaves like Ask.
-func (r *Resolver) AskUser(t attribution.Tuple, done func(attribution.Owner)) bool {
-	return r.ask(r.questions, question{tuple: t, about: user, asked: time.Now(), done: done})
+// AskUser asks who uses a connection now, that was opened before and was quiet until this moment: who sent the packet of that time, or else the thread that waits on the socket, which need not be the one that opened it. It
+// behaves like Ask.
+func (r *Resolver) AskUser(t attribution.Tuple, used time.Time, done func(attribution.Owner)) bool {
+	return r.ask(r.questions, question{tuple: t, about: user, asked: time.Now(), used: used, done: done})
 }
 
 // AskInbound asks who serves an accepted connection: the process is named, no Python stack is claimed.
@@ -219,6 +221,17 @@ func (r *Resolver) answer(ctx context.Context, q question) attribution.Owner {
 	if o, ok := r.recorded(ctx, q); ok {
 		return o
 	}
+	o := r.search(ctx, q)
+	if o.Addon == nil && q.about == user { // on a busy host the record may come late
+		if late, ok := r.recorded(ctx, q); ok {
+			return late
+		}
+	}
+	return o
+}
+
+// search looks for the process and the thread by the socket.
+func (r *Resolver) search(ctx context.Context, q question) attribution.Owner {
 	if q.inbound() {
 		if a, ok := r.acceptedAlready(ctx, q.tuple); ok {
 			w := &witness{r: r, q: q, socket: a.socket, holder: a.holder, process: a.process}

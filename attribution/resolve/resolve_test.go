@@ -236,7 +236,7 @@ def run(port):
     threading.Thread(target=plain["run"], args=(port,)).start()
 `)
 	c := accept()
-	o := askOf(t, r.AskUser, attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: netip.MustParseAddrPort(c.LocalAddr().String())})
+	o := askOf(t, usedNow(r), attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: netip.MustParseAddrPort(c.LocalAddr().String())})
 	if o.Addon != nil || o.Process == nil || len(o.Evidence.Candidates) != 1 || o.Evidence.Candidates[0] != "other" {
 		t.Errorf("addon %+v, process %+v, evidence %+v", o.Addon, o.Process, o.Evidence)
 	}

@@ -2,7 +2,7 @@
 // calling thread itself. They note process, thread, user, socket cookie and destination, and, for processes that Announce told them about, the Python stack. The thread cannot run meanwhile: what is
 // recorded is of one moment, and no thread has to be searched for. Another program notes the ends of a connection's first packet, so that Lookup finds the call even after its socket was closed.
 //
-// Where the kernel describes itself (BTF), another program records in the same way who starts a process.
+// Where the kernel describes itself (BTF), two more programs record in the same way who starts a process, and who sends on a kept connection after a while of quiet.
 //
 // The programs only read and record: every call and packet passes unchanged. They are attached by BPF links and vanish with the process that attached them, however it ends.
 //
@@ -56,6 +56,7 @@ type Hook struct {
 	close   []func() error
 	serial  atomic.Uint64
 	noForks error
+	noUses  error
 
 	mu        sync.Mutex // guards what follows
 	reader    *ringbuf.Reader
@@ -119,6 +120,7 @@ func (h *Hook) createMaps() (err error) {
 		{&h.objects.lost, ebpf.MapSpec{Name: "netaudit_lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}},
 		{&h.objects.scratch, ebpf.MapSpec{Name: "netaudit_walk", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: scratchSize, MaxEntries: 1}},
 		{&h.objects.pending, ebpf.MapSpec{Name: "netaudit_pend", Type: ebpf.LRUHash, KeySize: 8, ValueSize: 8, MaxEntries: mostPending}},
+		{&h.objects.spoken, ebpf.MapSpec{Name: "netaudit_spoke", Type: ebpf.LRUHash, KeySize: 8, ValueSize: 8, MaxEntries: mostSpoken}},
 		{&h.objects.talks, ebpf.MapSpec{Name: "netaudit_talks", Type: ebpf.LRUHash, KeySize: wordTalkEnd + 8 - wordTalk, ValueSize: 8, MaxEntries: mostTalks}},
 	} {
 		if *m.to, err = ebpf.NewMap(&m.spec); err != nil {
@@ -158,6 +160,9 @@ func (h *Hook) attach(group int) error {
 	}
 	if err := h.attachFork(namespaces); err != nil {
 		h.noForks = err
+	}
+	if err := h.attachUses(namespaces); err != nil {
+		h.noUses = err
 	}
 	return nil
 }
@@ -320,6 +325,13 @@ func (h *Hook) take(b []byte, at func(uint64) time.Time) {
 			return
 		}
 		h.store.addFork(&f)
+	case kindUse:
+		caller, err := parseCaller(b, at)
+		if err != nil {
+			h.malformed++
+			return
+		}
+		h.store.addUse(&Use{Caller: caller, Cookie: binary.NativeEndian.Uint64(b[offCookie:])})
 	default:
 		h.malformed++
 	}

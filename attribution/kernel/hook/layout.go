@@ -12,6 +12,7 @@ const (
 	kindPacket = 2
 	kindFork   = 3 // a call's record without what is said of the socket
 	kindNative = 4 // see native.go
+	kindUse    = 5 // a call's record without what is said of the destination
 )
 
 // A call's record, before its slots.

@@ -60,6 +60,7 @@ type objects struct {
 	lost    *ebpf.Map // one counter: records for which the ring had no room
 	pending *ebpf.Map // cookie of a UDP socket whose caller was recorded and whose first datagram was not seen yet
 	scratch *ebpf.Map // one area a processor
+	spoken  *ebpf.Map // cookie of a TCP socket that was connected here → when it sent last
 	talks   *ebpf.Map // cookie and destination of unconnected UDP → when its sender was recorded
 
 	pointer int32 // where struct pt_regs keeps the stack pointer, in bytes; 0: machine stacks cannot be recorded
@@ -164,6 +165,8 @@ func onCall(o *objects, v6, datagram, namespaces bool) asm.Instructions {
 	p.add(asm.Mov.Reg(asm.R1, ctx), asm.FnGetSocketCookie.Call(), asm.StoreMem(asm.RFP, wordCookie, asm.R0, asm.DWord))
 	if datagram {
 		p.onceASecond(v6)
+	} else {
+		p.speaks()
 	}
 	p.expectDatagram()
 	p.recordCaller(func() { p.callHeader(v6) }, namespaces, o.pointer)

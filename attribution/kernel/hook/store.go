@@ -2,6 +2,7 @@ package hook
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -13,7 +14,9 @@ const (
 	mostPackets  = 16384
 	mostForks    = 4096
 	mostForkSlot = 8 << 20 // bytes of all stacks of forks
-	mostOfSocket = 8       // calls of one socket: a sender without a peer has many destinations
+	mostOfSocket = 8       // calls of one socket: a sender without a peer has many destinations; and its uses
+	mostUses     = 4096
+	mostUseSlot  = 8 << 20 // bytes of all stacks of uses
 )
 
 // ends name a connection by its packets.
@@ -37,6 +40,10 @@ type store struct {
 	byChild   map[int]*Fork // the latest with this child; of a descendant, the fork of the Python that began it all
 	forks     queue[child]
 	forkSlots int
+
+	uses     map[uint64][]*Use // by cookie, oldest first
+	used     queue[*Use]
+	useSlots int
 }
 
 // child is an entry of byChild.
@@ -53,7 +60,7 @@ type sent struct {
 }
 
 func newStore() *store {
-	return &store{byCookie: map[uint64][]*Call{}, natives: map[int]machineStack{}, byEnds: map[ends]*sent{}, byChild: map[int]*Fork{}}
+	return &store{byCookie: map[uint64][]*Call{}, natives: map[int]machineStack{}, byEnds: map[ends]*sent{}, byChild: map[int]*Fork{}, uses: map[uint64][]*Use{}}
 }
 
 // addNative keeps a machine stack for the call that its thread makes.
@@ -64,13 +71,18 @@ func (s *store) addNative(n machineStack) {
 	s.natives[n.tid] = n
 }
 
-func (s *store) addCall(c *Call) {
-	if n, ok := s.natives[c.TID]; ok {
-		delete(s.natives, c.TID)
-		if n.pid == c.PID && n.cookie == c.Cookie {
-			c.Native = n.stack
-		}
+// nativeOf takes the machine stack that was recorded just before this caller, nil when there is none.
+func (s *store) nativeOf(c *Caller, cookie uint64) []byte {
+	n, ok := s.natives[c.TID]
+	delete(s.natives, c.TID)
+	if !ok || n.pid != c.PID || n.cookie != cookie {
+		return nil
 	}
+	return n.stack
+}
+
+func (s *store) addCall(c *Call) {
+	c.Native = s.nativeOf(&c.Caller, c.Cookie)
 	s.calls.push(c)
 	s.slots += len(c.Slots) + len(c.Native)
 	list := append(s.byCookie[c.Cookie], c)
@@ -153,6 +165,35 @@ func (s *store) keepFork(c child) {
 			delete(s.byChild, old.pid)
 		}
 	}
+}
+
+func (s *store) addUse(u *Use) {
+	u.Native = s.nativeOf(&u.Caller, u.Cookie)
+	s.used.push(u)
+	s.useSlots += len(u.Slots) + len(u.Native)
+	list := append(s.uses[u.Cookie], u)
+	s.uses[u.Cookie] = list[max(0, len(list)-mostOfSocket):]
+	for s.used.len() > mostUses || s.useSlots > mostUseSlot {
+		old := s.used.pop()
+		s.useSlots -= len(old.Slots) + len(old.Native)
+		list := slices.DeleteFunc(s.uses[old.Cookie], func(u *Use) bool { return u == old })
+		if s.uses[old.Cookie] = list; len(list) == 0 {
+			delete(s.uses, old.Cookie)
+		}
+	}
+}
+
+// useOf is the use that a packet of this time began, nil when that was not recorded.
+func (s *store) useOf(cookie uint64, at time.Time) *Use {
+	for _, u := range s.uses[cookie] {
+		if after := u.At.Sub(at); after >= -clocksDiffer {
+			if after > madeWithin {
+				return nil
+			}
+			return u
+		}
+	}
+	return nil
 }
 
 // queue is a first-in, first-out list.
