@@ -252,7 +252,9 @@ func hosts() []sandbox.Host {
 	for _, s := range sources {
 		for _, name := range s.hosts {
 			list = append(list, sandbox.Host{Name: name + ".lab.example", Addrs: []netip.Addr{address}})
-			address = address.Next()
+			if address = address.Next(); address == sandbox.Resolver {
+				address = address.Next()
+			}
 		}
 	}
 	return list

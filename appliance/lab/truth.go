@@ -46,6 +46,20 @@ var sources = []source{
 	{"three sockets of one thread", "partner.tools.fan_out", []string{"fan0", "fan1", "fan2"}, "partner_tools", "", "", ""},
 	{"thread with a function of the addon", "partner.tools.thread", []string{"thread"}, "partner_tools", "", "", ""},
 	{"curl as a child process", "partner.tools.child", []string{"child"}, "partner_tools", "", "", ""},
+	{"pool of connections, first request", "partner.tools.shared_pool", []string{"shared"}, "partner_tools", "", "", ""},
+	{"its second, by another addon's request", "", nil, "mit_maildesk", "partner_tools", "", ""},
+	{"asyncio", "partner.tools.by_asyncio", []string{"asyncio"}, "partner_tools", "", "", ""},
+	{"asyncio, executor", "partner.tools.asyncio_executor", []string{"executor"}, "partner_tools", "", "", ""},
+	{"concurrent.futures", "partner.tools.future", []string{"future"}, "partner_tools", "", "", ""},
+	{"multiprocessing", "partner.tools.in_process", []string{"process"}, "partner_tools", "", "", ""},
+	{"os.fork and exec of curl", "partner.tools.fork_and_exec", []string{"exec"}, "partner_tools", "", "", ""},
+	{"curl in a shell's pipeline", "partner.tools.pipeline", []string{"pipeline"}, "partner_tools", "", "", ""},
+	{"Python program of its own", "partner.tools.interpreter", []string{"program"}, "partner_tools", "", "", ""},
+	{"SMTP", "partner.tools.plain_smtp", []string{"plainsmtp"}, "partner_tools", "", "", ""},
+	{"UDP without a peer", "partner.tools.datagram", []string{"datagram"}, "partner_tools", "", "", ""},
+	{"IPv4 by an IPv6 socket", "partner.tools.dual_stack", []string{"dual"}, "partner_tools", "", "", ""},
+	{"requests.Session of a thread", "partner.tools.thread_local", []string{"local"}, "partner_tools", "", "", ""},
+	{"socket handed to a program", "partner.tools.passed_on", []string{"passed"}, "partner_tools", "", "", ""},
 	{"odoo-bin shell", "", []string{shellHost}, "partner_tools", "", "", ""},
 	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", "nobody can know", ""},
 	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", "nobody can know", ""},
@@ -110,7 +124,7 @@ func judge(s setting, events []ledger.Event) result {
 			case first:
 				r.count(&r.calls[n], &sources[n], e, e.Dst.Host)
 				r.countProcess(&sources[n], e)
-			case e.Dst.Host == keptHost:
+			case slices.Contains(keptHosts, e.Dst.Host):
 				r.count(&r.calls[n+1], &sources[n+1], e, e.Dst.Host)
 			case e.Addon != nil && !slices.Contains([]string{sources[n].addon, sources[n].onBehalf, sources[n].also}, e.Addon.Name):
 				r.count(&r.calls[n], &sources[n], e, "further use of "+e.Dst.Host)
@@ -158,8 +172,11 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 
 // ownThreads are the sources that call from a thread or greenlet of their own.
 var ownThreads = map[string]bool{
-	"partner.tools.thread": true, "partner.tools.thread_of_library": true, "partner.tools.in_pool": true, "mit.hidden.own.greenlet": true, "mit.hidden.own.greenlet_of_library": true,
+	"partner.tools.asyncio_executor": true, "partner.tools.future": true, "partner.tools.thread": true, "partner.tools.thread_of_library": true, "partner.tools.in_pool": true, "mit.hidden.own.greenlet": true, "mit.hidden.own.greenlet_of_library": true,
 }
+
+// children are the sources that call from a program that Odoo started.
+var children = map[string]bool{"partner.tools.child": true, "partner.tools.fork_and_exec": true, "partner.tools.pipeline": true, "partner.tools.interpreter": true}
 
 // countProcess compares what is said of the calling process with the truth. Odoo is told no database, so that its stacks have to.
 func (r *result) countProcess(s *source, e *ledger.Event) {
@@ -174,7 +191,7 @@ func (r *result) countProcess(s *source, e *ledger.Event) {
 		r.compare(&r.jobs, e, "job", strings.TrimRight(p.Job, "(0123456789)"), "License: daily check (ir.actions.server ", "", "ir.actions.server ")
 	case slices.Contains(s.hosts, shellHost):
 		part = "odoo_shell"
-	case s.method == "partner.tools.child":
+	case children[s.method]:
 		part, unknown = "odoo_child", []string{"", "other"}
 	case ownThreads[s.method] && r.setting.workers == 0:
 		part = "odoo_other" // in a threaded server such a thread is of no part
@@ -199,8 +216,8 @@ func (r *result) compare(t *tally, e *ledger.Event, what, got, want string, unkn
 	}
 }
 
-// keptHost is the other end of the connections that two addons use one after the other.
-const keptHost = "kept.lab.example"
+// keptHosts are the other ends of the connections that two addons use one after the other.
+var keptHosts = []string{"kept.lab.example", "shared.lab.example"}
 
 // shellHost is called from odoo-bin shell only.
 const shellHost = "shell"

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"time"
 
 	"netaudit/attribution"
 	"netaudit/attribution/kernel"
@@ -36,7 +37,7 @@ func (w *witness) describeThread(t pystack.Thread) *attribution.Process {
 	if name := stacks.Database(t.Frames); name != "" {
 		out.Database = name
 	}
-	out.Job = jobOf(stacks, t, frames)
+	out.Job = w.jobOf(stacks, t, frames, out.Database)
 	return out
 }
 
@@ -54,21 +55,27 @@ func (w *witness) allFrames(p kernel.Process) [][]odoo.Frame {
 	return list
 }
 
-// jobOf names the server action that a thread runs, and the scheduled action that it belongs to. A recorded stack has only the number; the name is read from the thread itself, if that still runs the action with this very number.
-func jobOf(stacks *pystack.Process, t pystack.Thread, frames []odoo.Frame) string {
-	if job := jobIn(t); job.Action != 0 {
-		return fmt.Sprintf("%s (ir.actions.server %d)", job.Name, job.Action)
+// jobOf names the server action that a thread runs, and the scheduled action that it belongs to. A recorded stack has only the number; the name is read from the thread itself, if that still runs the action with this very number, or
+// remembered from when it did.
+func (w *witness) jobOf(stacks *pystack.Process, t pystack.Thread, frames []odoo.Frame, database string) string {
+	key := job{w.process.PID, w.process.StartTick, database, jobIn(t).Action}
+	if key.action != 0 {
+		w.r.jobs.put(key, jobIn(t).Name, time.Now())
+		return fmt.Sprintf("%s (ir.actions.server %d)", jobIn(t).Name, key.action)
 	}
-	action, ok := odoo.ServerAction(frames)
-	if !ok {
+	var ok bool
+	if key.action, ok = odoo.ServerAction(frames); !ok {
 		return ""
 	}
 	if odoo.Scheduled(frames) {
-		if now, err := stacks.Thread(t.TID); err == nil && jobIn(now).Action == action {
-			return fmt.Sprintf("%s (ir.actions.server %d)", jobIn(now).Name, action)
+		if now, err := stacks.Thread(t.TID); err == nil && jobIn(now).Action == key.action {
+			w.r.jobs.put(key, jobIn(now).Name, time.Now())
+		}
+		if name := w.r.jobs.get(key, time.Now()); name != "" {
+			return fmt.Sprintf("%s (ir.actions.server %d)", name, key.action)
 		}
 	}
-	return fmt.Sprintf("ir.actions.server %d", action)
+	return fmt.Sprintf("ir.actions.server %d", key.action)
 }
 
 func jobIn(t pystack.Thread) pystack.Job {

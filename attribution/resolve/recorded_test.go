@@ -314,7 +314,7 @@ func TestJobAndDatabaseAreThoseOfTheCall(t *testing.T) {
 	if o.Process.Job != "Job 8 (ir.actions.server 8)" || o.Process.Database != "shop" || o.Process.Role != "odoo_other" {
 		t.Errorf("%+v", o.Process)
 	}
-	// The thread runs another job by now.
+	// The thread runs another job by now, whose name is not this one's.
 	if o := askOf(t, r.Ask, before); o.Process == nil || o.Process.Job != "" && o.Process.Job != "ir.actions.server 7" || o.Process.Database != "shop" {
 		t.Errorf("%+v, evidence %+v", o.Process, o.Evidence)
 	}
@@ -322,6 +322,15 @@ func TestJobAndDatabaseAreThoseOfTheCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.answer()
+}
+
+func TestNameOfAJobIsForgotten(t *testing.T) {
+	var c jobs
+	k, now := job{1, 2, "shop", 7}, time.Unix(1000, 0)
+	c.put(k, "Daily check", now)
+	if c.get(k, now) != "Daily check" || c.get(job{1, 2, "other", 7}, now) != "" || c.get(job{1, 3, "shop", 7}, now) != "" || c.get(k, now.Add(2*jobLife)) != "" {
+		t.Errorf("%+v", c.known)
+	}
 }
 
 func TestLaterUserIsNotTheOpener(t *testing.T) {

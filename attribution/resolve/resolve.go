@@ -47,6 +47,7 @@ type Resolver struct {
 	loaded    loadedCode
 	stacks    stackCache
 	routes    routes
+	jobs      jobs
 	looks     *rate.Limiter
 	holding   acceptedBy
 	diags     diagCache

@@ -40,5 +40,10 @@ class Desk(models.AbstractModel):
         return connection.getresponse().read()
 
     @api.model
+    def ask_pool(self, pool):
+        """The same by a pool that keeps connections."""
+        return pool.request("GET", "/?ms=20").status
+
+    @api.model
     def helper(self):
         return announce("helper.lab.example")
