@@ -50,7 +50,7 @@ func (s *sequencer) seal(now int64) (*batch, error) {
 			return nil, err
 		}
 		if !s.group.fits(e.Seq, text) {
-			if b.take(s.group); b.size >= fullBatch {
+			if b.take(s.group); b.size >= s.full {
 				return b, nil
 			}
 		}

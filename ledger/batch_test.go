@@ -9,23 +9,14 @@ import (
 
 // TestATransactionIsFilledByWhatItStores: rows that compress well do not end a batch, rows that do not compress do, with whole groups.
 func TestATransactionIsFilledByWhatItStores(t *testing.T) {
-	salt := "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
-	random := func(seed uint64) string {
-		var b strings.Builder
-		for range 2700 {
-			seed = seed*6364136223846793005 + 1442695040888963407
-			b.WriteByte(salt[seed>>58])
-		}
-		return b.String()
-	}
 	const rows = 2048
 	for name, test := range map[string]struct {
-		message     func(i int) string
+		message     func() string
 		least, most int // transactions
 	}{
-		"rows alike":      {func(int) string { return strings.Repeat("x", 2700) }, 1, 1},
-		"rows of noise":   {func(i int) string { return random(uint64(i)) }, 3, 5},
-		"rows very short": {func(int) string { return "" }, 1, 1},
+		"rows alike":      {func() string { return strings.Repeat("x", 2700) }, 1, 1},
+		"rows of noise":   {func() string { return noise(2700) }, 3, 5},
+		"rows very short": {func() string { return "" }, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var begins []uint64
@@ -41,8 +32,8 @@ func TestATransactionIsFilledByWhatItStores(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer closeLedger(t, l)
-			for i := range rows {
-				if err := l.Append(t.Context(), Event{Kind: "lifecycle", Message: test.message(i)}); err != nil {
+			for range rows {
+				if err := l.Append(t.Context(), Event{Kind: "lifecycle", Message: test.message()}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -58,5 +49,28 @@ func TestATransactionIsFilledByWhatItStores(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestATransactionThatIsTooLargeIsMadeSmaller: to try the same again would never end.
+func TestATransactionThatIsTooLargeIsMadeSmaller(t *testing.T) {
+	l, err := Open(filepath.Join(t.TempDir(), "state"), Options{Create: true, MaxBatch: 2048, MaxDelay: time.Hour, full: 5 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeLedger(t, l)
+	for range 2048 {
+		if err := l.Append(t.Context(), Event{Kind: "lifecycle", Message: noise(2700)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l.Size() != 2048+1 { // a gap row says that nothing could be written for a moment
+		t.Errorf("%d rows", l.Size())
+	}
+	if v, err := l.Verify(t.Context(), nil); err != nil || v.Status != Intact {
+		t.Errorf("%+v, %v", v.Damage, err)
 	}
 }

@@ -29,6 +29,7 @@ type Options struct {
 
 	Witnesses []string // public keys (C2SP vkeys) of those whose cosignatures are taken
 
+	full  int                                // 0 but in tests: instead of fullBatch
 	fault func(step string, done bool) error // nil but in tests: lets a step of a commit fail, before it or although it is done
 }
 

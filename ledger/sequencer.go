@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -37,6 +38,7 @@ type sequencer struct {
 	block   *openBlock
 	group   *groupWriter
 	text    []byte     // scratch
+	full    int        // bytes; see fullBatch
 	noted   time.Time  // when the store's tables had last been summed
 	synced  time.Time  // when the store's directory had last changed before it was synced
 	doubt   bool       // after an error it is not known what is stored: the store must be opened anew before anything is written
@@ -44,7 +46,7 @@ type sequencer struct {
 }
 
 func newSequencer(l *Ledger) (*sequencer, error) {
-	s := &sequencer{l: l, chain: l.id.chainStart(), noted: time.Now()}
+	s := &sequencer{l: l, chain: l.id.chainStart(), noted: time.Now(), full: cmp.Or(l.options.full, fullBatch)}
 	s.used = len(s.salts)
 	size := l.Size()
 	var err error

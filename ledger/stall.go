@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -149,8 +150,11 @@ func (s *sequencer) goOn(cause error) error {
 	}
 }
 
-// failed notes whether the error leaves it open what is stored: a full disk was seen before anything was tried.
+// failed notes whether the error leaves it open what is stored: a full disk was seen before anything was tried. A transaction that was too large for the store must not be tried as large again.
 func (s *sequencer) failed(err error) {
+	if errors.Is(err, badger.ErrTxnTooBig) {
+		s.full /= 2
+	}
 	if !errors.As(err, new(*FullError)) {
 		s.doubt = true
 	}
@@ -221,7 +225,7 @@ func (s *sequencer) reopen() error {
 	if s.l.Size() < before || stored > uint64(len(s.waiting)) {
 		return s.l.damaged("badger", fmt.Sprintf("the store holds %d rows, where %d to %d were written", s.l.Size(), before, before+uint64(len(s.waiting))))
 	}
-	fresh.waiting, fresh.wait = s.waiting[stored:], s.wait
+	fresh.waiting, fresh.wait, fresh.full = s.waiting[stored:], s.wait, s.full
 	*s = *fresh
 	return nil
 }
