@@ -19,13 +19,13 @@ type Query struct {
 
 	From, To uint64 // rows, To not included; 0: to the newest
 	Backward bool   // newest first
-	MostRead int    // rows that are read at most; default 10,000, or fewer if they are long: 8 MiB
+	MostRead int    // rows that are read at most; default 7,500, or fewer if they are long: 6 MiB
 }
 
-// Defaults of Query.MostRead: some 20 ms.
+// Defaults of Query.MostRead: some 15 ms.
 const (
-	mostRead      = 10_000
-	mostReadBytes = 8 << 20
+	mostRead      = 7_500
+	mostReadBytes = 6 << 20
 )
 
 // terms are the values that a row must have, by kind of the index.
