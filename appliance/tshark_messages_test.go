@@ -80,6 +80,9 @@ var messageComparisons = []comparison{
 		theirs: func(f frame) []string {
 			var list []string
 			methods, hosts, uris, versions := f["http.request.method"], f["http.host"], f["http.request.uri"], f["http.request.version"]
+			if len(uris) != len(methods) || len(versions) != len(methods) {
+				return one(fmt.Sprintf("%q %q %q", methods, uris, versions))
+			}
 			for i := range methods { // pipelined requests share a packet
 				host := ""
 				if len(hosts) == len(methods) {

@@ -23,9 +23,6 @@ var httpMethods = []string{
 
 // isHTTPRequest knows the common methods by the beginning of what they ask for, others by the whole request line.
 func isHTTPRequest(b []byte) bool {
-	if len(b) == 0 || b[0] < 'A' || b[0] > 'Z' {
-		return false
-	}
 	for _, method := range httpMethods {
 		if target, ok := bytes.CutPrefix(b, []byte(method)); ok && len(target) > 0 {
 			return beginsTarget(target, method == "CONNECT ") || isRequestLine(b)
@@ -62,28 +59,25 @@ func isScheme(b []byte) bool {
 // isRequestLine knows a whole request line (RFC 9112 §3).
 func isRequestLine(b []byte) bool {
 	line, _, whole := bytes.Cut(b[:min(len(b), longestHead)], []byte("\n"))
-	line = bytes.TrimSuffix(line, []byte("\r"))
-	method, rest, ok := bytes.Cut(line, []byte(" "))
-	if !whole || !ok || len(method) == 0 || len(method) > longestMethod || len(rest) < len("/ HTTP/1.x") {
+	if !whole {
 		return false
 	}
-	if !isMethod(method) {
-		return false
-	}
-	version := rest[len(rest)-len(" HTTP/1.x"):]
-	return bytes.HasPrefix(version, []byte(" HTTP/1.")) && (version[8] == '0' || version[8] == '1')
+	method, _, version, ok := splitRequestLine(bytes.TrimSuffix(line, []byte("\r")))
+	return ok && len(method) > 0 && isMethod(method) && (string(version) == "HTTP/1.1" || string(version) == "HTTP/1.0")
 }
 
 // mayBeRequestLine knows the beginning of a request line whose end is not there yet.
 func mayBeRequestLine(b []byte) bool {
 	method, rest, ok := bytes.Cut(b, []byte(" "))
+	rest = bytes.TrimLeft(rest, " ")
 	scheme, _, _ := bytes.Cut(rest, []byte(":"))
 	return ok && len(method) > 0 && len(method) <= longestMethod && isMethod(method) && len(rest) > 0 && (rest[0] == '/' || isScheme(scheme)) && bytes.IndexByte(rest, '\n') < 0
 }
 
+// isMethod knows a word that can be one: servers exist that take small letters.
 func isMethod(b []byte) bool {
 	for _, c := range b {
-		if (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' {
 			return false
 		}
 	}
@@ -264,9 +258,8 @@ func (s *httpStream) headOf(e *Engine, c *conn, side int, head []byte, now int64
 func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 	d := &s.sides[initiator]
 	line, fields := e.splitHead(head)
-	method, rest, ok1 := bytes.Cut(line, []byte(" "))
-	target, version, ok2 := bytes.Cut(rest, []byte(" "))
-	if !ok1 || !ok2 || len(method) > longestMethod {
+	method, target, version, ok := splitRequestLine(line)
+	if !ok {
 		e.damage("http: request line")
 		d.lost = true
 		return
@@ -306,6 +299,18 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 	}
 	s.waiting = append(s.waiting, h)
 	e.sink.HTTPBegan(&c.flow, h)
+}
+
+// splitRequestLine takes a request line apart. Servers pass over more than one space between its parts (RFC 9112 §3).
+func splitRequestLine(line []byte) (method, target, version []byte, ok bool) {
+	line = bytes.TrimRight(line, " \t")
+	method, rest, _ := bytes.Cut(line, []byte(" "))
+	last := bytes.LastIndexByte(rest, ' ')
+	if len(method) > longestMethod || last < 0 {
+		return nil, nil, nil, false
+	}
+	target, version = bytes.Trim(rest[:last], " \t"), rest[last+1:]
+	return method, target, version, len(target) > 0
 }
 
 // response reads a status line (RFC 9112 §4) and completes the oldest request that waits.

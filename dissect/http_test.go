@@ -41,6 +41,14 @@ func TestHTTPIsReadHoweverItIsCut(t *testing.T) {
 			},
 			[]string{"GET a.example /a 200 0 5", "POST a.example /b 200 3 2", "GET a.example /c 200 0 2"},
 		},
+		"more spaces than needed, and small letters": {
+			[]said{{true, "GET   /wide?secret  HTTP/1.1 \r\nHost: a.example\r\n\r\nget /small HTTP/1.1\r\nHost: a.example\r\n\r\nGET /a b HTTP/1.1\r\n\r\n"}, {false, ok + ok + ok}},
+			[]string{"GET a.example /wide 200 0 2", "GET a.example /small 200 0 2", "GET  /a b 200 0 2"},
+		},
+		"small letters at once": {
+			[]said{{true, "get /small HTTP/1.1\r\nHost: a.example\r\n\r\n"}, {false, ok}},
+			[]string{"GET a.example /small 200 0 2"},
+		},
 		"lines without carriage returns": {
 			[]said{{true, "GET /plain HTTP/1.0\nHost: a.example\nX: y\n\n"}, {false, "HTTP/1.0 200 OK\nContent-Type: text/plain\n\nhello"}},
 			[]string{"GET a.example /plain 200 0 5"},
