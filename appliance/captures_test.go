@@ -77,7 +77,7 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 			"https www.partner.example refused", "https www.partner.example refused",
 		},
 		"dtls.pcap":   {"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de"},
-		"before.pcap": {"http 1.1", "https license.mit-odoo.de", "https license.mit-odoo.de", "tls upload.mit-odoo.de"},
+		"before.pcap": {"http 1.1", "https license.mit-odoo.de", "https license.mit-odoo.de", "nats", "tls upload.mit-odoo.de"},
 		"tcp.pcap":    {"http 1.1", "http 1.1", "http 1.1"},
 		"dtls13.pcap": {
 			"dtls api.partner.example", "dtls api.partner.example", "dtls api.partner.example server protocol_version", "dtls elsewhere.example client encrypted", "dtls license.mit-odoo.de",

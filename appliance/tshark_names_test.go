@@ -8,7 +8,9 @@ import (
 
 // namedAlike are the channels that mean the same as a protocol of tshark wherever it finds its messages, with tshark's name.
 var namedAlike = map[string]string{
-	"ftp-data": "ftp-data",
+	"ftp-data": "ftp-data", "mqtt": "mqtt", "amqp": "amqp", "rtsp": "rtsp", "sip": "sip", "memcached": "memcache", "smb": "smb2", "bittorrent": "bittorrent", "mongodb": "mongo", "mssql": "tds",
+	"vnc": "vnc", "bgp": "bgp", "stun": "stun", "wireguard": "wg", "openvpn": "openvpn", "dhcp": "dhcp", "tftp": "tftp", "snmp": "snmp", "syslog": "syslog", "radius": "radius", "ike": "isakmp",
+	"nbns": "nbns", "kerberos": "kerberos", "ssdp": "ssdp",
 }
 
 // nameComparison is about the protocols of conversations that are not encrypted.

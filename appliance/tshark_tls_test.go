@@ -29,6 +29,9 @@ func (f frame) handshakes(field string) []string {
 
 // hello says that the packet holds a handshake message of a type. A second ClientHello of DTLS has a cookie more, and counts not.
 func (f frame) hello(kind string) bool {
+	if strings.Contains(f.first("frame.protocols"), ":openvpn:") { // its handshake lies in messages of its own, which we do not read
+		return false
+	}
 	return slices.Contains(f.handshakes("type"), kind) && (kind != clientHello || f.first("dtls.handshake.message_seq") != "1")
 }
 

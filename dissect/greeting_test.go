@@ -16,11 +16,6 @@ func TestHelloIsReadWhateverWasSaidBefore(t *testing.T) {
 		"a greeting of SSH":             {{false, "SSH-2.0-x\r\n"}, {true, hello}},
 		"a greeting of nobody":          {{false, strings.Repeat("welcome ", 3000)}, {true, hello}},
 		"an upgrade that nobody knows":  {{false, "200 news\r\n"}, {true, "CAPABILITIES\r\n"}, {false, "101 list\r\nSTARTTLS\r\n.\r\n"}, {true, "STARTTLS is what it says here\r\n"}, {false, "382 go\r\n"}, {true, hello}},
-		"RDP": {
-			{true, "\x03\x00\x00\x2c\x27\xe0\x00\x00\x00\x00\x00Cookie: mstshash=secret\r\n\x01\x00\x08\x00\x03\x00\x00\x00"},
-			{false, "\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x1f\x08\x00\x02\x00\x00\x00"},
-			{true, hello},
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := onlyFlows(t, run(conversation(newWire(t), 7000, list, nil)...), 1)[0]
@@ -45,7 +40,8 @@ func TestEmptyLinesBeforeARequestHideNothing(t *testing.T) {
 // TestCommandsOfOtherProtocolsAreNoRequests: they share their words with HTTP.
 func TestCommandsOfOtherProtocolsAreNoRequests(t *testing.T) {
 	for words, channel := range map[string]string{
-		"CONNECT {\"verbose\":false}\r\nPING\r\n": "tcp", "GET key of something else\r\nGET another\r\n": "tcp", "SEARCH ALL UNSEEN FROM nobody\r\n": "tcp",
+		"CONNECT {\"verbose\":false}\r\nPING\r\n": "nats", "GET key of something else\r\nGET another\r\n": "tcp", "SEARCH ALL UNSEEN FROM nobody\r\n": "tcp", "OPTIONS rtsp://192.0.2.1/a RTSP/1.0\r\n": "rtsp",
+		"OPTIONS sip:a@b.example SIP/2.0\r\n": "sip", "OPTIONS icap://192.0.2.1/a ICAP/1.0\r\n": "tcp",
 		"GET / HTTP/1.1\r\n": "http", "CONNECT www.example.org:443 HTTP/1.1\r\n": "http", "CONNECT [2001:db8::1]:443 HTTP/1.1\r\n": "http", "OPTIONS * HTTP/1.1\r\n": "http",
 		"GET HTTP://www.example.org/ HTTP/1.1\r\n": "http", "BREW x HTTP/1.1\r\n": "http",
 	} {

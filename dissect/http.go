@@ -39,7 +39,7 @@ func beginsTarget(b []byte, authority bool) bool {
 	const web = "http"
 	n := min(len(b), len(web)) // more may come
 	scheme, _, ok := bytes.Cut(b[:min(len(b), longestScheme+len("://"))], []byte("://"))
-	return b[0] == '/' || b[0] == '*' || hasPrefixFold(b, web[:n]) || ok && isScheme(scheme)
+	return b[0] == '/' || b[0] == '*' || hasPrefixFold(b, web[:n]) || ok && isScheme(scheme) && !hasPrefixFold(b, "rtsp") && !hasPrefixFold(b, "icap")
 }
 
 // longestScheme bounds the scheme of a target in bytes: proxies are asked for few others than http, https and ftp.

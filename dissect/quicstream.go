@@ -24,6 +24,12 @@ func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.flow.Channel = "dtls"
 		c.proto = newDTLSDatagrams()
 	default:
+		if name := datagramName(b, c.flow.Dst.Port()); name != "" && c.flow.Channel == "udp" {
+			c.flow.Channel = name
+			if name == "tftp" { // answers come from another port (RFC 1350 §4)
+				e.announce(c, initiator, c.flow.Src.Port(), name, now)
+			}
+		}
 		if c.flow.SrcPackets+c.flow.DstPackets >= mostLooks {
 			c.proto = nil
 		}

@@ -65,6 +65,10 @@ func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 	case isSOCKS5(client, server), isSOCKS4(client, server):
 		return &socksStream{version: client[0]}, false
 	}
+	if name := p.streamName(); name != "" {
+		f.Channel = name
+		return &upgradeStream{protocol: name}, false
+	}
 	return nil, p.undecided()
 }
 
@@ -74,7 +78,7 @@ func (p *place) undecided() bool {
 	switch {
 	case p.final:
 		return false
-	case len(server) == 0 && (mayBeSOCKS5(client) || mayBeSOCKS4(client) || p.port == 6379):
+	case len(server) == 0 && (mayBeSOCKS5(client) || mayBeSOCKS4(client) || p.port == 6379 || p.port == 11211):
 		return true
 	case hasAnyPrefix(client, "<?xml") && len(client) < 512:
 		return true

@@ -3,7 +3,7 @@ package dissect
 // mostBeforeUpgrade bounds the bytes of a side after which a plain dialogue will not turn to TLS any more.
 const mostBeforeUpgrade = 16 << 10
 
-// upgradeStream waits in a plain dialogue for the ClientHello that STARTTLS leads to: LDAP (RFC 4511 §4.14) and XMPP (RFC 6120 §5). The dialogue itself is not read: whatever
+// upgradeStream waits in a plain dialogue for the ClientHello that STARTTLS leads to: LDAP (RFC 4511 §4.14), XMPP (RFC 6120 §5), RDP, ManageSieve and others. The dialogue itself is not read: whatever
 // was said, a ClientHello at the beginning of what the client sends next is the upgrade.
 type upgradeStream struct {
 	protocol string

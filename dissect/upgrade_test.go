@@ -25,6 +25,11 @@ func TestTLSInsidePlainDialoguesIsRead(t *testing.T) {
 		{"xmpp", "xmpp", 5222, []said{{true, "<?xml version='1.0'?><stream:stream to='x'>"}, {false, "<?xml version='1.0'?><stream:stream><stream:features/>"}, {true, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"}, {false, "<proceed/>"}}},
 		{"postgres", "postgres", 5432, []said{{true, "\x00\x00\x00\x08\x04\xd2\x16\x2f"}, {false, "S"}}},
 		{"mysql", "mysql", 3306, []said{{false, "\x4a\x00\x00\x00\x0a8.0.36\x00................................................................"}, {true, "\x20\x00\x00\x01\x00\x0a\x00\x00............................"}}},
+		{"rdp", "rdp", 3389, []said{
+			{true, "\x03\x00\x00\x2c\x27\xe0\x00\x00\x00\x00\x00Cookie: mstshash=secret\r\n\x01\x00\x08\x00\x03\x00\x00\x00"},
+			{false, "\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x1f\x08\x00\x02\x00\x00\x00"},
+		}},
+		{"sieve", "sieve", 4190, []said{{false, "\"IMPLEMENTATION\" \"x\"\r\n\"STARTTLS\"\r\nOK\r\n"}, {true, "STARTTLS\r\n"}, {false, "OK\r\n"}}},
 		{"socks", "https", 1080, []said{{true, "\x05\x01\x00"}, {false, "\x05\x00"}, {true, "\x05\x01\x00\x03\x07example\x01\xbb"}, {false, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"}}},
 		{"http-connect", "https", 3128, []said{{true, "CONNECT license.mit-odoo.de:443 HTTP/1.1\r\nHost: license.mit-odoo.de:443\r\n\r\n"}, {false, "HTTP/1.1 200 ok\r\n\r\n"}}},
 	} {

@@ -1,6 +1,8 @@
 #!/bin/bash
-# Makes further captures beside this script anew: FTP's data connections, mail between servers, tunnels whose packets are cut into fragments.
+# Makes further captures beside this script anew: FTP's data connections, mail between servers, tunnels whose packets are cut into fragments,
+# protocols that are named.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 tcpdump openssl curl vsftpd lftp python3-pyftpdlib postfix swaks dovecot-imapd dovecot-pop3d dovecot-lmtpd
+# iputils-ping mosquitto mosquitto-clients memcached nats-server snmpd snmp tftpd-hpa socat coturn openvpn redis-server redis-tools sipsak freeradius-utils krb5-user
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-more
@@ -148,4 +150,51 @@ if wanted cut; then
 	servers="$servers $!"
 	sleep 1
 	dev=ve0 record cut $inside sh -c "curl -sS -o /dev/null http://192.0.2.2/page?secret; ping -c 1 -s 4000 192.0.2.2"
+fi
+
+# Protocols that are named and not read: message queues, caches, management, telephony, tunnels of users.
+if wanted names; then
+	printf 'listener 1883 203.0.113.12\nallow_anonymous true\n' >"$work/mosquitto.conf"
+	serve mosquitto -c "$work/mosquitto.conf"
+	serve memcached -u nobody -l 203.0.113.12 -p 11211
+	serve nats-server -a 203.0.113.12 -p 4222
+	printf 'rocommunity secret\n' >"$work/snmpd.conf"
+	serve env SNMP_PERSISTENT_DIR="$work" snmpd -f -Lo -C -c "$work/snmpd.conf" udp:203.0.113.12:161
+	mkdir "$work/tftp"
+	head -c 3000 /dev/zero >"$work/tftp/secret"
+	chmod -R 777 "$work/tftp"
+	serve in.tftpd -L -s -a 203.0.113.12:69 "$work/tftp"
+	serve socat -u UDP4-RECV:514,bind=203.0.113.12 /dev/null
+	serve socat -u TCP4-LISTEN:601,bind=203.0.113.12,fork /dev/null
+	serve turnserver -n -L 203.0.113.12 -p 3478 -u secret:secret -r partner.example --lt-cred-mech --no-cli --no-tls --no-dtls --pidfile "$work/turn.pid" -l stdout
+	tunnel="--dev null --proto udp --port 1194 --ca $work/cert.pem --cert $work/cert.pem --key $work/key.pem --cipher AES-256-GCM --verb 0"
+	serve openvpn $tunnel --local 203.0.113.12 --tls-server --dh none
+	serve redis-server --port 0 --tls-port 6380 --bind 203.0.113.12 --save '' --protected-mode no --tls-cert-file "$work/cert.pem" --tls-key-file "$work/key.pem" --tls-ca-cert-file "$work/cert.pem" --tls-auth-clients no
+	printf '[libdefaults]\ndefault_realm = SECRET\nudp_preference_limit = 1400\n[realms]\nSECRET = {\nkdc = 203.0.113.12\n}\n' >"$work/krb5.conf"
+	serve socat -u UDP4-RECV:88,bind=203.0.113.12 /dev/null
+	cat >"$work/names.sh" <<SH
+for v in mqttv31 mqttv311 mqttv5; do mosquitto_pub -h 203.0.113.12 -V \$v -t secret -m secret; done
+$python -c 'import socket
+def say(port, *words):
+    s = socket.create_connection(("203.0.113.12", port), timeout=5)
+    for w in words: s.sendall(w); s.recv(4096)
+    s.close()
+say(11211, b"set secret 0 0 6\r\nsecret\r\n", b"get secret\r\n")
+say(11211, b"\x80\x0b" + bytes(22))
+say(4222, b"CONNECT {\"user\":\"secret\"}\r\nPING\r\n", b"PING\r\n")'
+for v in 1 2c; do snmpget -v \$v -c secret 203.0.113.12 1.3.6.1.2.1.1.1.0; done
+snmpget -v 3 -u secret -l noAuthNoPriv 203.0.113.12 1.3.6.1.2.1.1.1.0
+curl -sS -o /dev/null tftp://203.0.113.12/secret
+curl -sS -T $work/tftp/secret tftp://203.0.113.12/secret
+logger -n 203.0.113.12 -d -P 514 secret; logger -n 203.0.113.12 -d --rfc3164 -P 514 secret; logger -n 203.0.113.12 -T -P 601 secret
+timeout 2 sipsak -s sip:secret@203.0.113.12
+echo User-Name=secret,User-Password=secret | radclient -t 1 -r 1 203.0.113.12 auth secret
+echo secret | KRB5_CONFIG=$work/krb5.conf timeout 3 kinit secret
+timeout 4 openvpn $tunnel --lport 0 --remote 203.0.113.12 --tls-client
+turnutils_stunclient 203.0.113.12
+redis-cli -3 --tls --cacert $work/cert.pem --sni redis.partner.example -h 203.0.113.12 -p 6380 get secret
+true
+SH
+	sleep 3
+	record names $inside sh "$work/names.sh"
 fi
