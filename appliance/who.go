@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -47,7 +48,7 @@ func endpointOf(a netip.AddrPort) *ledger.Endpoint {
 	return &ledger.Endpoint{IP: a.Addr().String(), Port: int(a.Port()), HasPort: true}
 }
 
-// Who lists the TCP connections of a network namespace ("" is netaudit's own) with their owners: what the appliance would say of each if it began now. Connections between two sockets
+// Who lists the TCP connections of a network namespace ("" is netaudit's own) with those who use them now. Connections between two sockets
 // of this host are left out unless all is set. It sends nothing and keeps nothing.
 func Who(ctx context.Context, netnsPath string, parties *party.Catalogue, all bool) ([]Connection, error) {
 	list, err := openConnections(netnsPath, all)
@@ -73,14 +74,17 @@ func Who(ctx context.Context, netnsPath string, parties *party.Catalogue, all bo
 			continue
 		}
 		answers.Add(1)
-		ask := resolver.Ask
-		if c.Inbound {
-			ask = resolver.AskInbound
-		}
-		asked := ask(attribution.Tuple{Proto: unix.IPPROTO_TCP, Local: c.Local, Remote: c.Remote, NetNS: inode}, func(o attribution.Owner) {
+		tuple := attribution.Tuple{Proto: unix.IPPROTO_TCP, Local: c.Local, Remote: c.Remote, NetNS: inode}
+		answered := func(o attribution.Owner) {
 			c.Owner = o
 			answers.Done()
-		})
+		}
+		asked := false
+		if c.Inbound {
+			asked = resolver.AskInbound(tuple, answered)
+		} else {
+			asked = resolver.AskUser(tuple, time.Now(), answered)
+		}
 		if !asked {
 			answers.Done()
 		}
@@ -94,18 +98,22 @@ func Who(ctx context.Context, netnsPath string, parties *party.Catalogue, all bo
 	return list, ctx.Err()
 }
 
-// withoutEnded leaves out the connections of which nothing was found because they were closed meanwhile.
+// withoutEnded leaves out the connections that were closed before anybody was seen using them, and says in which state the others are by now.
 func withoutEnded(list []Connection, netnsPath string, all bool) ([]Connection, error) {
 	now, err := openConnections(netnsPath, all)
 	if err != nil {
 		return nil, err
 	}
 	type ends struct{ local, remote netip.AddrPort }
-	open := map[ends]bool{}
+	open := map[ends]string{}
 	for _, c := range now {
-		open[ends{c.Local, c.Remote}] = true
+		open[ends{c.Local, c.Remote}] = c.State
 	}
-	return slices.DeleteFunc(list, func(c Connection) bool { return c.Owner.Process == nil && !open[ends{c.Local, c.Remote}] }), nil
+	list = slices.DeleteFunc(list, func(c Connection) bool { return c.Owner.Addon == nil && open[ends{c.Local, c.Remote}] == "" })
+	for i := range list {
+		list[i].State = cmp.Or(open[ends{list[i].Local, list[i].Remote}], "closed now")
+	}
+	return list, nil
 }
 
 // tcpStates are the states of connections that are being made or used (include/net/tcp_states.h), as ss(8) writes them.

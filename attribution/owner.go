@@ -90,7 +90,7 @@ type Evidence struct {
 	Candidates []string      // addons that could have made the call when one could not be singled out
 	Conflicts  []string      // witnesses that disagree
 	Latency    time.Duration // from the question to the answer
-	At         time.Time     // when the stack was read; zero: none was
+	At         time.Time     // when the stack was recorded, or had been read; zero: neither was
 }
 
 // Party classes (DESIGN §4).

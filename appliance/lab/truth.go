@@ -166,7 +166,7 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 		}
 	default:
 		t.wrong++
-		r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v, conflicts %v)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.addon, e.Addon.Chain, e.Evidence.Conflicts))
+		r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v, conflicts %v; %s, %s, %s)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.addon, e.Addon.Chain, e.Evidence.Conflicts, e.Evidence.Source, e.Evidence.Confidence, e.Evidence.Reason))
 	}
 }
 

@@ -71,6 +71,7 @@ func (r *Recorder) answer(c *call, u *user, o attribution.Owner) {
 		return
 	}
 	u.owner, u.answered = o, true
+	doubtLate(c.users)
 	if i := slices.Index(c.users, u); i > 0 && c.users[i-1].answered && same(&c.users[i-1].owner, &o) {
 		c.users = slices.Delete(slices.Clone(c.users), i, i+1) // nobody else
 	}
@@ -116,6 +117,7 @@ func (r *Recorder) flush(c *call) {
 
 // emitParts writes one row for each part of the time in which the same code used the connection: the bytes of each count as those of who sent them.
 func (r *Recorder) emitParts(p pendingRow) {
+	doubtLate(p.users)
 	now := p.users[0]
 	for i, u := range p.users[1:] {
 		if same(&now.owner, &u.owner) || farewell(p.event, u, i+2 == len(p.users)) {
@@ -130,6 +132,21 @@ func (r *Recorder) emitParts(p pendingRow) {
 		now = u
 	}
 	r.emitOwned(p.event, &now.owner)
+}
+
+// doubtLate takes the addon from answers that came too late: when the stack was read the next use of the connection had begun, and the thread that was caught may be that of the next user.
+func doubtLate(users []*user) {
+	for n := 1; n < len(users); n++ {
+		o := &users[n-1].owner
+		if o.Addon == nil || o.Evidence.At.IsZero() || o.Evidence.At.UnixNano() < users[n].from {
+			continue
+		}
+		o.Evidence = attribution.Evidence{
+			Source: attribution.SourceProcess, Confidence: attribution.ConfidenceUnknown, Candidates: []string{o.Addon.Name}, Latency: o.Evidence.Latency,
+			Reason: "a thread was caught only when the connection was used again",
+		}
+		o.Addon, o.Stack = nil, nil
+	}
 }
 
 // same says that two users are the same code, as far as is known.

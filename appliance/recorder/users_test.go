@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"netaudit/attribution"
 	"netaudit/dissect"
@@ -169,5 +170,25 @@ func TestRequestHasTheUserOfItsBeginning(t *testing.T) {
 	a.questions[1](owner("stock"))
 	if e := *events; len(e) != 2 || e[0].Addon.Name != "stock" || e[1].Addon.Name != "sale" {
 		t.Errorf("%q", saidOf(*events))
+	}
+}
+
+func TestOpenerThatWasSeenAfterTheNextUseBeganIsNotBelieved(t *testing.T) {
+	for _, order := range [][]int{{0, 1}, {1, 0}} {
+		a := &slowAsker{}
+		r, events := newRecorder(t, a)
+		f := outboundFlow()
+		r.FlowOpened(f)
+		use(r, f)
+		late, next := owner("stock"), owner("stock")
+		late.Evidence.At = time.Unix(0, f.End+1)
+		next.Evidence.At = late.Evidence.At
+		r.FlowClosed(f)
+		for _, n := range order {
+			a.questions[n]([]attribution.Owner{late, next}[n])
+		}
+		if got := saidOf(*events); !slices.Equal(got, []string{"? 100/200 update", "stock 10/100 closed"}) || !slices.Equal((*events)[0].Evidence.Candidates, []string{"stock"}) {
+			t.Errorf("answered in the order %v: %q", order, got)
+		}
 	}
 }

@@ -101,7 +101,10 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 		return o
 	}
 	stacks, serial, o, ok := w.python(o)
-	if !ok {
+	switch {
+	case !ok && o.Evidence.Confidence == attribution.ConfidenceUnknown && !w.process.Alive():
+		return w.child(w.endedCaller(c))
+	case !ok:
 		return o
 	}
 	reason := c.Reason
@@ -109,6 +112,9 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 		frames, err := w.recordedFrames(stacks, c.Slots)
 		if err == nil {
 			return w.besideRecord(ctx, w.fromRecord(o, c, frames))
+		}
+		if !w.process.Alive() {
+			return w.child(w.endedCaller(c))
 		}
 		reason = err.Error()
 	}

@@ -282,7 +282,7 @@ func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error
 		return kernel.Socket{}, err
 	}
 	s, err := diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
-	for nap := acceptNap; q.inbound() && q.waits(err) && (err != nil || s.Inode == 0) && pause(ctx, nap); nap = min(nap*longerNap/2, longestNap) {
+	for nap := acceptNap; q.inbound() && q.waits(err) && (err != nil || s.Inode == 0 && acceptable(s.State)) && pause(ctx, nap); nap = min(nap*longerNap/2, longestNap) {
 		s, err = diag.Lookup(q.tuple.Proto, q.tuple.Local, q.tuple.Remote)
 	}
 	switch {
@@ -297,6 +297,12 @@ func (r *Resolver) socket(ctx context.Context, q question) (kernel.Socket, error
 	default:
 		return s, fmt.Errorf("the kernel could not be asked: %w", err)
 	}
+}
+
+// acceptable says whether a connection in this state may yet be accepted: one that its client has closed already may, one that this host has closed was accepted before.
+func acceptable(state uint8) bool {
+	const established, synReceived, closeWait, newSynReceived = 1, 3, 8, 12 // include/net/tcp_states.h
+	return state == established || state == synReceived || state == closeWait || state == newSynReceived
 }
 
 // open says whether the socket is still there.

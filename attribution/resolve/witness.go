@@ -125,7 +125,7 @@ func (w *witness) onlyThread(threads []pystack.Thread) *lone {
 // fromThread names the addon by the stack of the thread that was caught.
 func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.Owner {
 	frames := framesOf(t)
-	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID}
+	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID, At: time.Now()}
 	o.Process = w.describeThread(t)
 	w.nameAddon(&o, frames)
 	if o.Addon == nil && o.Evidence.Reason == "" {
@@ -138,8 +138,11 @@ func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.
 // candidates: that one thread happens to run an addon's code says nothing of calls that others make.
 func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone bool) attribution.Owner {
 	reason := "the calling thread could not be caught waiting on the socket"
-	if gone {
+	switch {
+	case gone:
 		reason = "the socket was closed before its thread could be caught"
+	case w.q.about == user:
+		reason = "no thread was seen waiting on the socket"
 	}
 	threads, err := stacks.Threads()
 	// The socket must still be there: a closed call's thread may have moved on. The user of a kept connection may have gone and left it open.
