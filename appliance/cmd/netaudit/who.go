@@ -23,7 +23,7 @@ type whoCommand struct {
 // Help implements kong.HelpProvider.
 func (whoCommand) Help() string {
 	return `Lists the TCP connections that are open now: process, thread, Odoo addon, destination, and how sure that is. Changes nothing and keeps nothing.
-An addon can be named while its thread waits on the connection; one that is kept for later belongs to nobody at the moment.
+An addon can be named while its thread waits on the connection; one that is kept for later belongs to nobody at the moment. What was closed meanwhile is left out.
 
 Examples:
   sudo netaudit who
@@ -51,7 +51,11 @@ func (c *whoCommand) Run(s *session) error {
 		return nil
 	}
 	if len(list) == 0 {
-		fmt.Fprintln(s.stderr, "no connection is open to another host (--all shows those to this one)")
+		if c.All {
+			fmt.Fprintln(s.stderr, "no TCP connection is open")
+		} else {
+			fmt.Fprintln(s.stderr, "no TCP connection is open to another host (--all shows those to this one)")
+		}
 		return nil
 	}
 	if width := widthOf(s.stdout); width > 0 && width < narrow {
