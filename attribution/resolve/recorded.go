@@ -2,6 +2,8 @@ package resolve
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"netaudit/attribution"
@@ -113,7 +115,7 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 		if err == nil {
 			return w.besideRecord(ctx, w.fromRecord(o, c, frames))
 		}
-		if !w.process.Alive() {
+		if errors.Is(err, os.ErrProcessDone) || !w.process.Alive() {
 			return w.child(w.endedCaller(c))
 		}
 		reason = err.Error()
