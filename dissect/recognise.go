@@ -199,14 +199,14 @@ func isLDAP(b []byte, port uint16) bool {
 		return false
 	}
 	n += 2 + int(b[n+1])
-	if len(b) < n+5 {
+	if len(b) <= n {
 		return false
 	}
 	const bind, search, extended, unbind = 0x60, 0x63, 0x77, 0x42
 	if port == 389 || port == 3268 {
 		return slices.Contains([]byte{bind, search, extended, unbind}, b[n])
 	}
-	return b[n] == bind && bytes.HasPrefix(b[n+2:], []byte{0x02, 0x01, 0x03}) || b[n] == extended && bytes.Contains(b[n:], []byte("1.3.6.1.4.1.1466.20037"))
+	return b[n] == bind && len(b) > n+4 && (string(b[n+2:n+5]) == "\x02\x01\x03" || string(b[n+2:n+5]) == "\x02\x01\x02") || b[n] == extended && bytes.Contains(b[n:], []byte("1.3.6.1.4.1.1466.20037"))
 }
 
 // isXMPP knows the beginning of a stream (RFC 6120 §4.2).

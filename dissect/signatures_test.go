@@ -29,6 +29,8 @@ func TestStreamsAreNamedByWhatTheyBeginWith(t *testing.T) {
 		{"vnc", 7000, "", "RFB 003.008\n", 2},
 		{"rsync", 7000, "", "@RSYNCD: 31.0\n", 3},
 		{"sieve", 7000, "", "\"IMPLEMENTATION\" \"x\"\r\n", 3},
+		{"ldap", 389, "\x30\x05\x02\x01\x01\x42\x00", "", 5},                              // an unbind alone
+		{"ldap", 7000, "\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x02\x04\x00\x80\x00", "", 5}, // a bind of version 2
 		{"nntp", 119, "", "200 news.example ready to be read by you\r\n", 1},
 		{"kerberos", 88, "\x00\x00\x00\x14\x6a\x12" + strings.Repeat("a", 18), "", 3},
 		{"oracle", 1521, "\x00\x1a\x00\x00\x01\x00\x00\x00" + strings.Repeat("a", 18), "", 4},
