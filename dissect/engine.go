@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"time"
@@ -60,6 +61,7 @@ type Engine struct {
 	stats      Stats
 	malformed  map[*decode.Reason]uint64
 	damaged    map[string]uint64 // by protocol parsers
+	alien      map[tap.LinkType]uint64
 
 	fingerprint fingerprinter
 	fragments   fragments
@@ -112,6 +114,9 @@ func (e *Engine) Packet(p *tap.Packet) {
 	e.advance(p.Time)
 	h := &e.headers
 	if err := decode.Decode(p.Link, p.Data, p.Length, h); err != nil {
+		if err == decode.ErrLinkType && e.countLink(p.Link) {
+			return
+		}
 		e.count(err)
 		if !h.Src.IsValid() || h.Proto == 0 {
 			return
@@ -142,6 +147,21 @@ func (e *Engine) count(err error) {
 	default:
 		e.malformed[reason]++
 	}
+}
+
+// mostAlienLinks is how many link types are told apart that are not known: a damaged file may name them all.
+const mostAlienLinks = 16
+
+// countLink counts a frame of a link type that is not known; false when there are too many of them to tell apart.
+func (e *Engine) countLink(link tap.LinkType) bool {
+	if e.alien == nil {
+		e.alien = map[tap.LinkType]uint64{}
+	}
+	if _, known := e.alien[link]; !known && len(e.alien) >= mostAlienLinks {
+		return false
+	}
+	e.alien[link]++
+	return true
 }
 
 // damage counts something that a protocol's parser could not read.
@@ -224,6 +244,9 @@ func (e *Engine) Stats() Stats {
 	}
 	for what, n := range e.damaged {
 		s.Malformed[what] = n
+	}
+	for link, n := range e.alien {
+		s.Malformed[fmt.Sprintf("link: type %d not known", link)] = n
 	}
 	return s
 }
