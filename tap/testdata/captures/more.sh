@@ -1,8 +1,8 @@
 #!/bin/bash
 # Makes further captures beside this script anew: FTP's data connections, mail between servers, tunnels whose packets are cut into fragments,
 # protocols that are named.
-# All are real programs in a network namespace of its own (root needed). Needs: iproute2 tcpdump openssl curl vsftpd lftp python3-pyftpdlib postfix swaks dovecot-imapd dovecot-pop3d dovecot-lmtpd
-# iputils-ping mosquitto mosquitto-clients memcached nats-server snmpd snmp tftpd-hpa socat coturn openvpn redis-server redis-tools sipsak freeradius-utils krb5-user
+# All are real programs in a network namespace of its own (root needed). Needs: iproute2 tcpdump openssl curl vsftpd lftp python3-pyftpdlib postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd
+# iputils-ping mosquitto mosquitto-clients memcached nats-server snmpd snmp tftpd-hpa socat coturn openvpn redis-server redis-tools sipsak freeradius-utils krb5-user. postfix and the exim4 of peers.sh exclude each other.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-more
