@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -308,5 +309,35 @@ func checkSealsOf(t *testing.T, dir string, key proof.SealKey, want int) {
 	texts, vkey := seals(t, dir)
 	if list, err := proof.CheckSeals(texts, vkey, &key); err != nil || len(list) != want {
 		t.Errorf("%d seals, %v; want %d", len(list), err, want)
+	}
+}
+
+// TestClockThatStepsBackReopensNoSealedDay: a day without rows is sealed when it is over, and a clock that steps back into it afterwards finds it closed.
+func TestClockThatStepsBackReopensNoSealedDay(t *testing.T) {
+	midnight := day0.Truncate(24 * time.Hour)
+	c := &clock{midnight.Add(23 * time.Hour)}
+	dir := filepath.Join(t.TempDir(), "state")
+	l := openAt(t, dir, c)
+	addRows(t, l, 5)
+	closeLedger(t, l)
+	c.now = midnight.Add(49 * time.Hour) // the next day is over, and had no rows
+	closeLedger(t, openAt(t, dir, c))
+	c.now = midnight.Add(41 * time.Hour)
+	l = openAt(t, dir, c)
+	addRows(t, l, 5)
+	c.now = midnight.Add(73 * time.Hour)
+	addRows(t, l, 1)
+	closeLedger(t, l)
+	if v := verify(t, dir); v.Status != Intact {
+		t.Errorf("%v, %+v", v.Status, v.Damage)
+	}
+	l = openAt(t, dir, c)
+	defer closeLedger(t, l)
+	var b bytes.Buffer
+	if err := l.WriteBundle(t.Context(), &b, 0, l.Size()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proof.CheckBundle(bytes.NewReader(b.Bytes()), int64(b.Len()), []string{l.VerifierKey(), l.SealVerifierKey()}, nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -103,7 +103,7 @@ func newSequencer(l *Ledger) (*sequencer, error) {
 	l.totalled.Store(true)
 	l.closed.Store(s.hour.hour)
 	// Days that passed while nobody ran are sealed before anything else happens.
-	return s, s.sealDays(max(l.options.Clock().UnixNano(), s.logged))
+	return s, s.sealDays(s.now())
 }
 
 // run collects rows into batches and commits them. A batch ends when it is full, when its oldest row waited MaxDelay, or
@@ -186,7 +186,7 @@ func (s *sequencer) commitAll() error {
 // commit seals as many rows as fit into one transaction. After any error it is not known whether the transaction is on disk, and trying again could fork the log: goOn opens
 // the store anew and decides by what is stored.
 func (s *sequencer) commit() error {
-	now := max(s.l.options.Clock().UnixNano(), s.logged) // a clock that steps back must not reopen a day
+	now := s.now()
 	if err := s.l.step("seal", func() error { return s.sealDays(now) }); err != nil {
 		return err
 	}
@@ -224,6 +224,15 @@ func (s *sequencer) commit() error {
 	checkpoint := Checkpoint{Size: uint64(g.size), Root: g.root, Note: signed, Time: time.Unix(0, s.logged)}
 	s.l.state.Store(&published{checkpoint: checkpoint, days: days, dropped: s.l.state.Load().dropped})
 	return nil
+}
+
+// now is the time in the log: a clock that steps back must not reopen a day, neither one that has rows nor one that was sealed without any.
+func (s *sequencer) now() int64 {
+	now := max(s.l.options.Clock().UnixNano(), s.logged)
+	if s.seals != nil {
+		now = max(now, dayTime(s.seals.Day).UnixNano())
+	}
+	return now
 }
 
 // syncStore makes the names of new files of the store durable before anything in them is acknowledged: Badger v4.9.6 does not sync the directory when it begins a new write-ahead log.

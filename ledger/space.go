@@ -107,7 +107,7 @@ func (s *sequencer) spaceAgain() error {
 	if free < roomForSeals || s.doubt {
 		return full
 	}
-	if err := s.sealDays(max(s.l.options.Clock().UnixNano(), s.logged)); err != nil {
+	if err := s.sealDays(s.now()); err != nil {
 		return err
 	}
 	return full
