@@ -75,11 +75,10 @@ func (s *sequencer) encode(e *Event, seq uint64, now int64) ([]byte, error) {
 	return s.text, nil
 }
 
-// What an entry takes in a transaction besides key and value, and the longest value that an entry of the index and one of the sums and facts have, in bytes.
+// What an entry takes in a transaction besides key and value, and the longest value among sums and facts, which is that of a tally, in bytes.
 const (
 	entryBytes    = 32
-	longestTally  = mostSeqs*binary.MaxVarintLen64 + 5*binary.MaxVarintLen64
-	longestAmount = longestTally // sums take 56, calls by minute 300
+	longestAmount = (mostSeqs + 5) * binary.MaxVarintLen64
 )
 
 func (b *batch) add(e *Event, text []byte, group *groupWriter, index *openBlock) {
@@ -106,7 +105,7 @@ func (b *batch) take(g *groupWriter) {
 	stored := &storedGroup{first: first, plain: len(plain)}
 	b.groups = append(b.groups, stored)
 	b.size += stored.plain + entryBytes
-	if !g.worthIt(plain) {
+	if !g.compresses(plain) {
 		stored.value = g.value(plain)
 		return
 	}

@@ -78,12 +78,14 @@ func (g *groupWriter) take() (first uint64, plain []byte) {
 	return g.first, g.before
 }
 
-// worthIt says whether a group is stored compressed.
-func (g *groupWriter) worthIt(plain []byte) bool { return g.grouped && len(plain) >= worthCompressing }
+// compresses says whether a group is stored compressed.
+func (g *groupWriter) compresses(plain []byte) bool {
+	return g.grouped && len(plain) >= worthCompressing
+}
 
 // value is what is stored of a group; the caller may keep it.
 func (g *groupWriter) value(plain []byte) []byte {
-	if g.worthIt(plain) {
+	if g.compresses(plain) {
 		return g.encoder.EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/3), groupCompressed))
 	}
 	return append([]byte(nil), plain...)

@@ -16,13 +16,18 @@ func (h *Hook) attachFork(namespaces bool) error {
 	if err != nil {
 		return err
 	}
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "netaudit_fork", Type: ebpf.RawTracepoint, Instructions: onFork(&h.objects, task, namespaces), License: "GPL"})
+	return h.attachTracepoint("sched_process_fork", "netaudit_fork", onFork(&h.objects, task, namespaces))
+}
+
+// attachTracepoint loads a program and attaches it to a tracepoint.
+func (h *Hook) attachTracepoint(tracepoint, name string, instructions asm.Instructions) error {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: name, Type: ebpf.RawTracepoint, Instructions: instructions, License: "GPL"})
 	if err != nil {
-		return fmt.Errorf("load the program netaudit_fork: %w", err)
+		return fmt.Errorf("load the program %s: %w", name, err)
 	}
-	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sched_process_fork", Program: program})
+	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: tracepoint, Program: program})
 	if err != nil {
-		return errors.Join(fmt.Errorf("attach the program netaudit_fork: %w", err), program.Close())
+		return errors.Join(fmt.Errorf("attach the program %s to the tracepoint %s: %w", name, tracepoint, err), program.Close())
 	}
 	h.close = append(h.close, program.Close, l.Close)
 	return nil

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 )
 
 // A connection that is kept may be used by other code than what opened it. A send counts as a new use when the socket had sent nothing for quietBefore.
@@ -34,15 +32,9 @@ func (h *Hook) attachUses(namespaces bool) error {
 	if err != nil {
 		return err
 	}
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "netaudit_use", Type: ebpf.RawTracepoint, Instructions: onSend(&h.objects, cookie, namespaces), License: "GPL"})
-	if err != nil {
-		return fmt.Errorf("load the program netaudit_use: %w", err)
+	if err := h.attachTracepoint("sock_send_length", "netaudit_use", onSend(&h.objects, cookie, namespaces)); err != nil {
+		return fmt.Errorf("%w (it takes Linux 6.3)", err)
 	}
-	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sock_send_length", Program: program})
-	if err != nil {
-		return errors.Join(fmt.Errorf("attach the program netaudit_use (it takes Linux 6.3): %w", err), program.Close())
-	}
-	h.close = append(h.close, program.Close, l.Close)
 	return nil
 }
 
