@@ -45,6 +45,10 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
+replace github.com/dgraph-io/badger/v4 => ./third_party/badger // see third_party/README.md
+
+ignore ./third_party
+
 require (
 	filippo.io/mldsa v0.0.0-20260215214346-43d0283efc3e // indirect
 	github.com/BurntSushi/toml v1.6.0 // indirect

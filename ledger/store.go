@@ -20,8 +20,7 @@ import (
 // openStore opens Badger with the options that were measured to be right for one writer and honest damage reports: every table
 // is compared with its sum first, because later Badger would return wrong or missing rows without a word.
 //
-// Nothing is compacted when the store is closed, which it also is after a write that failed: when Badger v4.9.6 cannot create a table while compacting it takes that for success and deletes the
-// tables that were to be merged (levels.go, subcompact: the error of a deferred call is evaluated too early). The anchor would show the loss; better that there is none.
+// Nothing is compacted when the store is closed: it also is after a write that failed, and the next start shall not wait for that.
 //
 // After a crash Badger's write-ahead log ends in the middle, and Badger will not read it without repairing it. A reader repairs a copy.
 func openStore(dir string, readOnly bool, log *slog.Logger) (*store, error) {
