@@ -55,9 +55,17 @@ type Process struct {
 	Role      string // odoo_http odoo_cron odoo_gevent odoo_master odoo_shell odoo_other odoo_child self other
 
 	OdooVersion string // such as "19.0"; "" when it is no Odoo, or not known yet
-	Database    string // that the calling thread works on, else the one that is configured; "" when none or several are
+	Database    string // that the calling thread works on, or that the process can only work on; "" when it is not known
+	DatabaseBy  string // DatabaseByModel, DatabaseByRegistry or DatabaseBySettings; "" when Database is
 	Job         string // what the calling thread runs: the scheduled action's name and the server action, or the server action; "" when neither
 }
+
+// How the database was found, the strongest evidence first.
+const (
+	DatabaseByModel    = "model"    // a model on the stack of the calling thread belongs to it
+	DatabaseByRegistry = "registry" // the process has loaded it and no other
+	DatabaseBySettings = "settings" // Odoo was told it and no other
+)
 
 // Addon is the Odoo addon that made the call.
 type Addon struct {

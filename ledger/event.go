@@ -169,6 +169,7 @@ type Process struct {
 	Role      string
 
 	OdooVersion, Database string // of an Odoo process
+	DatabaseBy            string // model, registry or settings: how Database was found
 	Job                   string // scheduled or server action that its thread ran
 }
 

@@ -299,6 +299,7 @@ func (e *encoder) process(p *Process) {
 	e.object("process")
 	e.text("container", p.Container)
 	e.text("database", p.Database)
+	e.text("database_by", p.DatabaseBy)
 	e.text("exe", p.Exe)
 	e.text("job", p.Job)
 	e.text("name", p.Name)

@@ -186,6 +186,7 @@ type wireProcess struct {
 
 	OdooVersion string `json:"odoo_version"`
 	Database    string `json:"database"`
+	DatabaseBy  string `json:"database_by"`
 	Job         string `json:"job"`
 }
 
@@ -279,5 +280,5 @@ func (w *wireProcess) process() *Process {
 	if w == nil {
 		return nil
 	}
-	return &Process{PID: w.PID, Start: int64(w.Start), Exe: w.Exe, UID: w.UID, Name: w.Name, Container: w.Container, NetNS: w.NetNS, Role: w.Role, OdooVersion: w.OdooVersion, Database: w.Database, Job: w.Job}
+	return &Process{PID: w.PID, Start: int64(w.Start), Exe: w.Exe, UID: w.UID, Name: w.Name, Container: w.Container, NetNS: w.NetNS, Role: w.Role, OdooVersion: w.OdooVersion, Database: w.Database, DatabaseBy: w.DatabaseBy, Job: w.Job}
 }

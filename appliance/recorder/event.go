@@ -245,7 +245,7 @@ func AddOwner(e *ledger.Event, o *attribution.Owner) {
 		e.Process = &ledger.Process{
 			PID: p.PID, Start: p.Start.UnixNano(), Exe: p.Exe, UID: int64(p.UID), Name: p.Name,
 			Container: p.Container, NetNS: int64(p.NetNS), Role: p.Role,
-			OdooVersion: p.OdooVersion, Database: p.Database, Job: p.Job,
+			OdooVersion: p.OdooVersion, Database: p.Database, DatabaseBy: p.DatabaseBy, Job: p.Job,
 		}
 	}
 	if a := o.Addon; a != nil {

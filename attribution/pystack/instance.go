@@ -72,7 +72,7 @@ func (l *layout) instanceAttribute(r memory.Reader, obj uint64, name string) (ui
 		return 0, err
 	}
 	if at != 0 {
-		return l.dictValue(r, at, name)
+		return l.dictValue(r, at, name, maxAttributes)
 	}
 	keys, err := memory.Uint64(r, typ+l.cachedKeys())
 	if err != nil || values == 0 {
@@ -95,11 +95,11 @@ func (l *layout) attributeAtOffset(r memory.Reader, obj, typ uint64, name string
 	if err != nil || dict == 0 {
 		return 0, err
 	}
-	return l.dictValue(r, dict, name)
+	return l.dictValue(r, dict, name, maxAttributes)
 }
 
-// dictValue finds a value in a dict, 0 when it is not there.
-func (l *layout) dictValue(r memory.Reader, dict uint64, name string) (uint64, error) {
+// dictValue finds a value in a dict, among its first most entries; 0 when it is not there.
+func (l *layout) dictValue(r memory.Reader, dict uint64, name string, most uint64) (uint64, error) {
 	keys, err := memory.Uint64(r, dict+dictKeys)
 	if err != nil {
 		return 0, err
@@ -111,7 +111,7 @@ func (l *layout) dictValue(r memory.Reader, dict uint64, name string) (uint64, e
 	if values != 0 {
 		return l.splitValue(r, keys, values, name)
 	}
-	_, value, err := l.dictFind(r, keys, name, maxAttributes)
+	_, value, err := l.dictFind(r, keys, name, most)
 	return value, err
 }
 

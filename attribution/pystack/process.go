@@ -76,6 +76,8 @@ type Process struct {
 	owners  map[owner]string
 	chains  map[uint64][]uint64 // the frames of thread states, see expect
 	cached  int                 // bytes in both
+
+	registry uint64 // the class of Odoo's registries, 0: not looked for, or not there yet
 }
 
 // Open finds the CPython runtime of a process. Errors: ErrNotPython, *UnsupportedError, *PermissionError, and

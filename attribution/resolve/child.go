@@ -104,7 +104,7 @@ func (w *witness) orderedBy(o attribution.Owner, parent kernel.Process, t pystac
 	named.process, named.compiled = parent, nil
 	named.nameAddon(&o, framesOf(t))
 	starter := named.describeThread(t)
-	o.Process.OdooVersion, o.Process.Database, o.Process.Job = starter.OdooVersion, starter.Database, starter.Job
+	o.Process.OdooVersion, o.Process.Database, o.Process.DatabaseBy, o.Process.Job = starter.OdooVersion, starter.Database, starter.DatabaseBy, starter.Job
 	o.Evidence.Confidence, o.Evidence.TID = confidence, t.TID
 	return o
 }

@@ -22,7 +22,9 @@ func (w *witness) describe(p kernel.Process, frames []odoo.Frame) *attribution.P
 		out.Role = w.r.installs.role(p, func() [][]odoo.Frame { return w.allFrames(p) })
 	}
 	settings, version := w.r.installs.of(p, frames)
-	out.Database, out.OdooVersion = settings.Database, version
+	if out.Database, out.OdooVersion = settings.Database, version; out.Database != "" {
+		out.DatabaseBy = attribution.DatabaseBySettings
+	}
 	return out
 }
 
@@ -35,10 +37,22 @@ func (w *witness) describeThread(t pystack.Thread) *attribution.Process {
 		return out
 	}
 	if name := stacks.Database(t.Frames); name != "" {
-		out.Database = name
+		w.r.installs.works(w.process, name)
+		out.Database, out.DatabaseBy = name, attribution.DatabaseByModel
+	} else if name := w.onlyDatabase(stacks); name != "" {
+		out.Database, out.DatabaseBy = name, attribution.DatabaseByRegistry
 	}
 	out.Job = w.jobOf(stacks, t, frames, out.Database)
 	return out
+}
+
+// onlyDatabase is the one whose registry a process has loaded, if none of another was seen in it so far.
+func (w *witness) onlyDatabase(stacks *pystack.Process) string {
+	names, err := stacks.Registries()
+	if err != nil || len(names) == 0 {
+		return ""
+	}
+	return w.r.installs.works(w.process, names...)
 }
 
 // allFrames are the stacks of all threads of a process that can be read.

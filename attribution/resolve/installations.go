@@ -20,6 +20,8 @@ type installation struct {
 	start    uint64
 	settings odoo.Settings
 	version  string // "" until a stack has told
+	database string // the latest that it was seen to work on; "" before
+	several  bool   // there was another before
 	role     string // of a process that does one thing only, or of what no thread tells; "" until the stacks have told
 }
 
@@ -51,6 +53,21 @@ func (c *installations) role(p kernel.Process, threads func() [][]odoo.Frame) st
 		c.change(p, func(known *installation) { known.role = role })
 	}
 	return role
+}
+
+// works notes databases that a process works on. It returns the one that is the only one so far, "" when there were several: also of one that has been dropped meanwhile a thread may be left.
+func (c *installations) works(p kernel.Process, databases ...string) (only string) {
+	c.get(p)
+	c.change(p, func(known *installation) {
+		for _, name := range databases {
+			known.several = known.several || known.database != "" && known.database != name
+			known.database = name
+		}
+		if only = known.database; known.several {
+			only = ""
+		}
+	})
+	return only
 }
 
 func (c *installations) get(p kernel.Process) installation {

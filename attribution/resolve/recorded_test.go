@@ -53,7 +53,7 @@ func recording(t *testing.T) *Resolver {
 
 // obedient is an addon that does on its standard input's word what its functions say, and says when it has done so.
 const obedient = `
-import os, socket, subprocess, sys, types
+import os, socket, subprocess, sys, threading, types
 evaluator = types.ModuleType("odoo.tools.safe_eval")
 exec("def safe_eval(text, values, name='ir.actions.server(7,)'): exec(compile(text, name, 'exec'), values)", evaluator.__dict__)
 actions, cron = types.ModuleType("odoo.addons.base.models.ir_actions"), types.ModuleType("odoo.addons.base.models.ir_cron")
@@ -70,6 +70,17 @@ def scheduled(number, call, port):
 def held(port):
     with socket.create_connection(("127.0.0.1", port)) as s:
         s.recv(1); return s.getsockname()[1]
+lru = type("LRU", (), {})()
+lru._lock, lru._values = threading.RLock(), {}
+modules = types.ModuleType("odoo.modules.registry")
+modules.Registry = Registry
+sys.modules[modules.__name__] = modules
+def load(name):
+    Registry.registries = lru
+    lru._values[name] = Registry(name)
+def load_shop(port): load("shop"); return port
+def load_mill(port): load("mill"); return port
+def drop_mill(port): del lru._values["mill"]; return port
 def short_job(port): return scheduled(7, tcp4, port)
 def long_job(port): return scheduled(8, held, port)
 def told(port, word):
@@ -288,6 +299,35 @@ func TestTextOutOfTheDatabaseMayBeGoneWhenItsCallIsNamed(t *testing.T) {
 		// Nobody knows that this text was no code of an addon, on whose behalf the call was made.
 		if o := askOf(t, r.Ask, tupleFrom(6, "127.0.0.1", uint16(p.do("executed", port)), port)); o.Addon != nil || !strings.Contains(o.Evidence.Reason, "gone") {
 			t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
+		}
+	}
+}
+
+func TestDatabaseIsThatWhichTheProcessAloneHasLoaded(t *testing.T) {
+	r := recording(t)
+	p := startPuppet(t, r)
+	port := listeners(t)
+	processOf := func(how string) *attribution.Process {
+		o := askOf(t, r.Ask, tupleFrom(6, "127.0.0.1", uint16(p.do(how, port)), port))
+		if o.Process == nil {
+			t.Fatalf("%s: %+v", how, o.Evidence)
+		}
+		return o.Process
+	}
+	for _, step := range []struct{ does, database, by string }{
+		{"", "", ""},
+		{"load_shop", "shop", attribution.DatabaseByRegistry},
+		{"load_mill", "", ""},
+		{"drop_mill", "", ""}, // a thread may still work on it
+	} {
+		if step.does != "" {
+			p.do(step.does, 0)
+		}
+		if got := processOf("tcp4"); got.Database != step.database || got.DatabaseBy != step.by {
+			t.Errorf("after %q: %+v, want %q by %q", step.does, got, step.database, step.by)
+		}
+		if got := processOf("short_job"); got.Database != "shop" || got.DatabaseBy != attribution.DatabaseByModel {
+			t.Errorf("a model's call after %q: %+v", step.does, got)
 		}
 	}
 }
