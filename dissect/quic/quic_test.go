@@ -26,6 +26,7 @@ func TestKeysAreThoseOfTheSpecification(t *testing.T) {
 	for version, want := range map[uint32][2]string{
 		version1: {"fa044b2f42a3fd3b46fb255c", "0ac1493ca1905853b0bba03e"},
 		version2: {"91f73e2351d8fa91660e909f", "684d5d4b52a9e7d0a3cf5d8f"},
+		draft23:  {"8681359410a70bb9c92f0420"}, facebook27: {"8681359410a70bb9c92f0420"}, draft29: {"6b26114b9cba2b63a9e8dd4f"}, draft33: {"fa044b2f42a3fd3b46fb255c"}, // with these tshark 4.0 reads the same packets
 	} {
 		client, server, err := initialKeys(version, dcid)
 		if err != nil {
