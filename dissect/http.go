@@ -94,6 +94,7 @@ type httpStream struct {
 	waiting []*HTTP // requests without a response yet, oldest first
 	space   [2]*HTTP
 	current *HTTP  // whose response body is under way
+	early   bool   // … or is there already, and the request's body is not
 	upgrade bool   // another protocol follows that is not read
 	tunnel  bool   // after CONNECT was granted: something else speaks
 	port    uint16 // that CONNECT asked for
@@ -181,16 +182,25 @@ func (s *httpStream) settle(e *Engine, c *conn, side int, now int64) {
 		} else if s.current != nil { // the server answers before it has heard everything
 			s.current.RequestBytes = d.body
 		}
+		if s.early && !d.inBody() {
+			s.finish(e, c, now)
+		}
 		return
 	}
-	if s.current != nil && !d.toEnd && !d.chunked && !d.trailer && d.skip == 0 {
+	if s.current == nil || d.toEnd || d.inBody() {
+		return
+	}
+	if s.early = len(s.waiting) == 0 && s.sides[initiator].inBody(); !s.early { // what is sent on after the answer counts too
 		s.finish(e, c, now)
 	}
 }
 
+// inBody says that more of a body whose end is known will come.
+func (d *httpSide) inBody() bool { return d.skip > 0 || d.chunked || d.trailer }
+
 func (s *httpStream) finish(e *Engine, c *conn, now int64) {
 	h := s.current
-	s.current = nil
+	s.current, s.early = nil, false
 	h.ResponseBytes, h.End = s.sides[responder].body, max(now, h.Start)
 	if f := c.flow.HTTP; f != nil && f.Start == h.Start && f.ResponseBytes == 0 {
 		f.RequestBytes, f.ResponseBytes, f.End = h.RequestBytes, h.ResponseBytes, h.End
@@ -243,7 +253,7 @@ func headEnd(b []byte) int {
 }
 
 func (s *httpStream) headOf(e *Engine, c *conn, side int, head []byte, now int64) {
-	if side == responder && s.current != nil { // the end of its body was lost
+	if s.current != nil && (side == responder || s.early) { // the end of a body was lost
 		s.finish(e, c, now)
 	}
 	s.sides[side].body = 0

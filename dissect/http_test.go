@@ -45,6 +45,20 @@ func TestHTTPIsReadHoweverItIsCut(t *testing.T) {
 			[]said{{true, "GET   /wide?secret  HTTP/1.1 \r\nHost: a.example\r\n\r\nget /small HTTP/1.1\r\nHost: a.example\r\n\r\nGET /a b HTTP/1.1\r\n\r\n"}, {false, ok + ok + ok}},
 			[]string{"GET a.example /wide 200 0 2", "GET a.example /small 200 0 2", "GET  /a b 200 0 2"},
 		},
+		"a body that comes behind its answer": {
+			[]said{
+				{true, "POST /early HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"},
+				{false, "HTTP/1.1 100 Continue\r\n\r\n" + ok},
+				{true, "hello"},
+				{true, "POST /chunks HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n"},
+				{false, ok},
+				{true, "3\r\nabc\r\n0\r\n\r\n"},
+				{true, "POST /never HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\n"},
+				{false, ok},
+				{true, "half"},
+			},
+			[]string{"POST a.example /early 200 5 2", "POST a.example /chunks 200 3 2", "POST a.example /never 200 4 2"},
+		},
 		"small letters at once": {
 			[]said{{true, "get /small HTTP/1.1\r\nHost: a.example\r\n\r\n"}, {false, ok}},
 			[]string{"GET a.example /small 200 0 2"},
