@@ -22,8 +22,30 @@ type dnsConversation struct {
 // dnsDatagrams reads DNS over UDP, one message a datagram.
 type dnsDatagrams struct{ dnsConversation }
 
-func (d *dnsDatagrams) data(e *Engine, c *conn, _ int, b []byte, now int64) { d.message(e, c, b, now) }
-func (d *dnsDatagrams) gap(*Engine, *conn, int, int)                        {}
+func (e *Engine) newDNSDatagrams() *dnsDatagrams {
+	d := e.datagrams.take()
+	*d = dnsDatagrams{}
+	return d
+}
+
+func (d *dnsDatagrams) data(e *Engine, c *conn, side int, b []byte, now int64) {
+	if !d.good && !mayBeDNS(b) {
+		d.surrender(e, c)
+		c.proto.data(e, c, side, b, now)
+		return
+	}
+	d.message(e, c, b, now)
+}
+
+// surrender leaves the conversation to whoever knows what is said: tunnels and others take the port because it is open everywhere.
+func (d *dnsDatagrams) surrender(e *Engine, c *conn) {
+	e.damage("dns: no message of DNS")
+	d.end(e, c)
+	c.flow.Channel = baseChannel(c.flow.Proto)
+	c.proto = firstDatagram{}
+}
+
+func (d *dnsDatagrams) gap(*Engine, *conn, int, int) {}
 
 func (d *dnsDatagrams) end(e *Engine, c *conn) {
 	d.flush(e, c)
@@ -44,6 +66,11 @@ type dnsStream struct {
 
 func (d *dnsStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	buffer := append(d.sides[side], b...)
+	if !d.good && (isClientHello(buffer) || !mayBeDNS(buffer[min(2, len(buffer)):])) {
+		d.sides[side] = buffer
+		d.surrender(e, c, now)
+		return
+	}
 	for len(buffer) >= 2 {
 		n := 2 + int(buffer[0])<<8 + int(buffer[1])
 		if len(buffer) < n {
@@ -63,11 +90,47 @@ func (d *dnsStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	}
 }
 
+// surrender leaves the connection to whoever knows what is said.
+func (d *dnsStream) surrender(e *Engine, c *conn, now int64) {
+	c.proto = firstLook{}
+	for side, b := range d.sides {
+		if len(b) > 0 && c.proto != nil {
+			c.proto.data(e, c, side, b, now)
+		}
+	}
+}
+
 func (d *dnsStream) gap(e *Engine, c *conn, _ int, _ int) {
 	d.flush(e, c)
 	c.proto = nil
 }
 func (d *dnsStream) end(e *Engine, c *conn) { d.flush(e, c) }
+
+// mayBeDNS looks at the header of a message as far as it is there: the kinds of query that exist, and no more questions than anybody asks at once (RFC 1035 §4.1.1).
+func mayBeDNS(b []byte) bool {
+	const counts, mostQuestions, lastOpcode = 4, 64, 6 // multicast asks for dozens at once
+	return (len(b) <= 2 || b[2]>>3&15 <= lastOpcode) && (len(b) <= counts || b[counts] == 0) && (len(b) <= counts+1 || b[counts+1] <= mostQuestions)
+}
+
+// isPlainQuery knows a question that stands alone in a datagram, whatever the port: nothing else has so many bits in their places.
+func isPlainQuery(b []byte) bool {
+	const header, opt, internet, nbns, longestLabel = 12, 41, 1, 32, 63 // NetBIOS asks for its names in the same form
+	if len(b) < header+5 || b[2]&0xfe != 0 || b[3]&0xcf != 0 || string(b[4:11]) != "\x00\x01\x00\x00\x00\x00\x00" || b[11] > 1 {
+		return false
+	}
+	at := header
+	for b[at] != 0 {
+		n := int(b[at])
+		if at += 1 + n; n > longestLabel || at+5 > len(b) {
+			return false
+		}
+	}
+	if b[at+2] == nbns && b[at+1] == 0 || b[at+3] != 0 || b[at+4] != internet {
+		return false
+	}
+	rest := b[at+5:]
+	return b[11] == 0 && len(rest) == 0 || b[11] == 1 && len(rest) >= 11 && rest[0] == 0 && rest[1] == 0 && rest[2] == opt
+}
 
 // message reads one DNS message and pairs it.
 func (d *dnsConversation) message(e *Engine, c *conn, b []byte, now int64) {

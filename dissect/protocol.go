@@ -31,9 +31,7 @@ func (e *Engine) firstProtocol(c *conn) protocol {
 		switch f.Dst.Port() {
 		case 53, 5353, 5355:
 			f.Channel = "dns"
-			d := e.datagrams.take()
-			*d = dnsDatagrams{}
-			return d
+			return e.newDNSDatagrams()
 		case 123:
 			return ntpDatagram{}
 		}

@@ -23,6 +23,9 @@ func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	case isDTLS(b):
 		c.flow.Channel = "dtls"
 		c.proto = newDTLSDatagrams()
+	case side == initiator && c.flow.Channel == "udp" && isPlainQuery(b): // a resolver at a port of its own
+		c.flow.Channel = "dns"
+		c.proto = e.newDNSDatagrams()
 	default:
 		if name := datagramName(b, c.flow.Dst.Port()); name != "" && c.flow.Channel == "udp" {
 			c.flow.Channel = name
