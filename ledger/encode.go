@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"math/bits"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -73,8 +74,28 @@ func (e *encoder) time(k string, nanos int64) {
 	}
 }
 
+// appendTime writes a time as RFC 3339 with nine digits, in UTC: what time.Format does, without reading a layout each time.
 func appendTime(b []byte, nanos int64) []byte {
-	return time.Unix(0, nanos).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000000Z07:00")
+	t := time.Unix(0, nanos).UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = append(appendDigits(b, year, 4), '-')
+	b = append(appendDigits(b, int(month), 2), '-')
+	b = append(appendDigits(b, day, 2), 'T')
+	b = append(appendDigits(b, hour, 2), ':')
+	b = append(appendDigits(b, minute, 2), ':')
+	b = append(appendDigits(b, second, 2), '.')
+	return append(appendDigits(b, t.Nanosecond(), 9), 'Z')
+}
+
+// appendDigits writes the last n digits of v, which is not negative.
+func appendDigits(b []byte, v, n int) []byte {
+	b = append(b, "000000000"[:n]...)
+	for i := len(b) - 1; n > 0; i, n = i-1, n-1 {
+		b[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return b
 }
 
 // texts writes an array of strings, unless it is empty.
@@ -96,42 +117,66 @@ func (e *encoder) texts(k string, list []string) {
 // appendString writes a JSON string as RFC 8785 §3.2.2.2 demands. Bytes that are no UTF-8 are percent-escaped: a hostile file name stays
 // readable and cannot break the form.
 func appendString(b []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			switch {
-			case c == '"' || c == '\\':
-				b = append(b, '\\', c)
-			case c == '\b':
-				b = append(b, '\\', 'b')
-			case c == '\t':
-				b = append(b, '\\', 't')
-			case c == '\n':
-				b = append(b, '\\', 'n')
-			case c == '\f':
-				b = append(b, '\\', 'f')
-			case c == '\r':
-				b = append(b, '\\', 'r')
-			case c < 0x20:
-				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-			default:
-				b = append(b, c)
-			}
-			i++
-			continue
+	for {
+		n := plainLength(s)
+		b = append(b, s[:n]...)
+		if s = s[n:]; s == "" {
+			return append(b, '"')
 		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && n == 1 {
-			b = append(b, '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15])
-			i++
-			continue
-		}
-		b = append(b, s[i:i+n]...)
-		i += n
+		b, n = appendSpecial(b, s)
+		s = s[n:]
 	}
-	return append(b, '"')
+}
+
+// plainLength is how many bytes stand at the beginning of s as they stand in a JSON string: ASCII without control characters, quote and backslash. Nearly all text is, so eight bytes are looked at together.
+func plainLength(s string) int {
+	const eachByte, eachTop = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		c := s[i : i+8]
+		// One load; of what is looked for, quotes and backslashes become zero.
+		word := uint64(c[0]) | uint64(c[1])<<8 | uint64(c[2])<<16 | uint64(c[3])<<24 | uint64(c[4])<<32 | uint64(c[5])<<40 | uint64(c[6])<<48 | uint64(c[7])<<56
+		quotes, backslashes := word^'"'*eachByte, word^'\\'*eachByte
+		special := (word - ' '*eachByte) | (quotes - eachByte) | (backslashes - eachByte) | word
+		if special &= eachTop; special != 0 { // the lowest bit is that of the first one: only what stands above it may be borrowed
+			return i + bits.TrailingZeros64(special)/8
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
+}
+
+// appendSpecial writes the character at the beginning of s, which is not plain, and returns how many bytes of s it has.
+func appendSpecial(b []byte, s string) ([]byte, int) {
+	const hex = "0123456789abcdef"
+	c := s[0]
+	if c < utf8.RuneSelf {
+		switch c {
+		case '"', '\\':
+			return append(b, '\\', c), 1
+		case '\b':
+			return append(b, '\\', 'b'), 1
+		case '\t':
+			return append(b, '\\', 't'), 1
+		case '\n':
+			return append(b, '\\', 'n'), 1
+		case '\f':
+			return append(b, '\\', 'f'), 1
+		case '\r':
+			return append(b, '\\', 'r'), 1
+		}
+		return append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15]), 1
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	if r == utf8.RuneError && n == 1 {
+		return append(b, '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15]), 1
+	}
+	return append(b, s[:n]...), n
 }
 
 func appendInt(b []byte, v int) []byte { return strconv.AppendInt(b, int64(v), 10) }

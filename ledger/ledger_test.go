@@ -23,6 +23,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"go.uber.org/goleak"
 	"golang.org/x/mod/sumdb/note"
+	"pgregory.net/rapid"
 
 	"netaudit/ledger/proof"
 )
@@ -147,6 +148,33 @@ func fill(v reflect.Value, n *int64) {
 		v.SetUint(uint64(*n))
 	default:
 		v.SetInt(*n)
+	}
+}
+
+// TestTimesAreAsFormatWritesThem compares times in rows with those of package time: random ones, and the first and last that 64 bits of nanoseconds can say.
+func TestTimesAreAsFormatWritesThem(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		nanos := rapid.Int64().Draw(t, "nanos")
+		if got, want := string(appendTime(nil, nanos)), time.Unix(0, nanos).UTC().Format("2006-01-02T15:04:05.000000000Z07:00"); got != want {
+			t.Fatalf("%d: %s, want %s", nanos, got, want)
+		}
+	})
+}
+
+// TestStringsAreScannedEightBytesAtATime puts each byte at each place of a string of plain text, and compares with what looking at one byte after the other finds.
+func TestStringsAreScannedEightBytesAtATime(t *testing.T) {
+	const plain = "abcdefghijklmnopq~\x7f rst"
+	for at := range plain {
+		for c := range 256 {
+			s := plain[:at] + string([]byte{byte(c)}) + plain[at:]
+			want := len(s)
+			if c < ' ' || c > 0x7f || c == '"' || c == '\\' {
+				want = at
+			}
+			if got := plainLength(s); got != want {
+				t.Fatalf("%q: %d, want %d", s, got, want)
+			}
+		}
 	}
 }
 
