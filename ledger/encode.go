@@ -131,7 +131,6 @@ func appendString(b []byte, s string) []byte {
 
 // plainLength is how many bytes stand at the beginning of s as they stand in a JSON string: ASCII without control characters, quote and backslash. Nearly all text is, so eight bytes are looked at together.
 func plainLength(s string) int {
-	const eachByte, eachTop = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		c := s[i : i+8]

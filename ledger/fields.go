@@ -272,12 +272,11 @@ func stringEnd(b []byte) int {
 
 // quoteOrBackslash is where the first of them is, -1 when there is none. Strings in rows are short, and two bytes are looked for: eight bytes at a time are faster than bytes.IndexByte.
 func quoteOrBackslash(b []byte) int {
-	const eachByte = 0x0101010101010101
 	i := 0
 	for ; i+8 <= len(b); i += 8 {
 		word := binary.LittleEndian.Uint64(b[i:])
 		quotes, backslashes := word^'"'*eachByte, word^'\\'*eachByte // what is looked for becomes zero
-		if zeros := ((quotes-eachByte)&^quotes | (backslashes-eachByte)&^backslashes) & (0x80 * eachByte); zeros != 0 {
+		if zeros := ((quotes-eachByte)&^quotes | (backslashes-eachByte)&^backslashes) & eachTop; zeros != 0 {
 			return i + bits.TrailingZeros64(zeros)/8 // the lowest bit is that of the first zero
 		}
 	}
@@ -291,39 +290,79 @@ func quoteOrBackslash(b []byte) int {
 
 // valueEnd is the length of the value at the beginning of b, -1 when it does not end.
 func valueEnd(b []byte) int {
-	depth := 0
-	for i := 0; i < len(b); {
-		switch b[i] {
-		case '"':
-			n := stringEnd(b[i:])
-			if n < 0 {
-				return -1
-			}
-			i += n
-		case '{', '[':
-			depth++
-			i++
-		case '}', ']':
-			if depth == 0 {
-				return i
-			}
-			depth--
-			i++
-		case ',':
-			if depth == 0 {
-				return i
-			}
-			i++
-			continue
-		default:
-			i++
-			continue
-		}
-		if depth == 0 {
+	if len(b) == 0 {
+		return -1
+	}
+	switch b[0] {
+	case '"':
+		return stringEnd(b)
+	case '{', '[':
+		return nestedEnd(b)
+	}
+	for i, c := range b { // integers and flags are short
+		if c == ',' || c == '}' || c == ']' {
 			return i
 		}
 	}
 	return -1
+}
+
+// nestedEnd is the length of the object or array at the beginning of b, -1 when it does not end. Eight bytes are looked at together: which of them are quotes tells which stand in strings, and brackets there do not count.
+func nestedEnd(b []byte) int {
+	depth, i := 0, 0
+	inside := uint64(0) // all bits set: a string began before
+	for ; i+8 <= len(b); i += 8 {
+		word := binary.LittleEndian.Uint64(b[i:])
+		if backslashes := word ^ '\\'*eachByte; (backslashes-eachByte)&^backslashes&eachTop != 0 {
+			return slowEnd(b, i, depth, inside != 0)
+		}
+		counts := bytesEqual(word, '"') >> 7 * eachByte // in each byte: how many quotes stand up to there
+		within := counts&eachByte*0x80 ^ inside
+		inside ^= -(counts >> 56 & 1)
+		brackets := word | 0x20*eachByte // square ones become curly ones
+		begin, end := bytesEqual(brackets, '{')&^within, bytesEqual(brackets, '}')&^within
+		if end == 0 {
+			depth += bits.OnesCount64(begin)
+			continue
+		}
+		for all := begin | end; all != 0; all &= all - 1 {
+			if all&-all&begin != 0 {
+				depth++
+			} else if depth--; depth == 0 {
+				return i + bits.TrailingZeros64(all)/8 + 1
+			}
+		}
+	}
+	return slowEnd(b, i, depth, inside != 0)
+}
+
+// slowEnd goes on byte by byte where nestedEnd stopped.
+func slowEnd(b []byte, i, depth int, inside bool) int {
+	for ; i < len(b); i++ {
+		switch c := b[i]; {
+		case inside && c == '\\':
+			i++ // what follows does not end the string
+		case c == '"':
+			inside = !inside
+		case inside:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return -1
+}
+
+// Each byte of a word, and the top bit of each.
+const eachByte, eachTop = 0x0101010101010101, 0x8080808080808080
+
+// bytesEqual sets the top bit of the bytes of a word that are c, and no other.
+func bytesEqual(word uint64, c byte) uint64 {
+	x := word ^ uint64(c)*eachByte
+	return ^((x&^eachTop + ^uint64(eachTop)) | x) & eachTop
 }
 
 // integerOf reads an integer, 0 when it is none.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -212,6 +213,20 @@ func TestBothWaysOfReadingARowAddUpTheSame(t *testing.T) {
 				}
 			}
 			e.HasNew, e.Addon, e.Process, e.Direction, e.Kind, e.End = true, &Addon{}, &Process{}, "outbound", "flow", 7e18
+		}
+	}
+}
+
+// TestEndOfNestedValueIsThatOfByteByByte compares reading eight bytes together with reading one after the other, over text of little else than what matters there.
+func TestEndOfNestedValueIsThatOfByteByByte(t *testing.T) {
+	const bytes = `{}[]{}[]""""\,:aaaaaaaaaaaaaaaaaaaaa` + "\xfb"
+	for range 200_000 {
+		text := []byte("{{[")
+		for range rand.IntN(60) {
+			text = append(text, bytes[rand.IntN(len(bytes))])
+		}
+		if got, want := nestedEnd(text), slowEnd(text, 0, 0, false); got != want {
+			t.Fatalf("%q: %d, want %d", text, got, want)
 		}
 	}
 }
