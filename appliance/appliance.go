@@ -150,7 +150,7 @@ func (a *Appliance) wire(sources []liveSource) error {
 		if err != nil {
 			return err
 		}
-		engine := dissect.New(dissect.Config{Local: a.addresses.isLocal, FingerprintKey: key, Names: names}, r)
+		engine := dissect.New(dissect.Config{Local: a.addresses.isLocal, FingerprintKey: key, Names: names, RunID: runID}, r)
 		a.watchers = append(a.watchers, &watcher{name: s.name, source: s.source, engine: engine, emit: a.emit, log: a.log})
 		a.recorders = append(a.recorders, r)
 	}

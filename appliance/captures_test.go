@@ -107,6 +107,26 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 	}
 }
 
+// TestDataConnectionsNameTheirDialogue: each data connection of FTP says which control connection had announced it.
+func TestDataConnectionsNameTheirDialogue(t *testing.T) {
+	channels, announced := map[string]string{}, 0
+	events := replayed(t, "../tap/testdata/captures/ftpdata.pcap")
+	for _, e := range events {
+		channels[e.FlowID] = e.Channel
+	}
+	for _, e := range events {
+		if e.Kind == "flow" && e.Channel == "ftp-data" {
+			announced++
+			if channels[e.AnnouncedBy] != "ftp" {
+				t.Errorf("%s was announced by %q, channel %q", e.FlowID, e.AnnouncedBy, channels[e.AnnouncedBy])
+			}
+		}
+	}
+	if announced < 10 {
+		t.Errorf("%d data connections, want at least 10", announced)
+	}
+}
+
 func summary(e ledger.Event) string {
 	text := e.Channel
 	switch {

@@ -51,7 +51,7 @@ func (r *Replay) Run(ctx context.Context, path string) error {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	engine := dissect.New(dissect.Config{FingerprintKey: r.Key, Names: dissect.NewNames(0)}, rec)
+	engine := dissect.New(dissect.Config{FingerprintKey: r.Key, Names: dissect.NewNames(0), RunID: runID}, rec)
 	err = r.pump(ctx, source, engine)
 	engine.Close()
 	for why, n := range engine.Stats().Malformed {

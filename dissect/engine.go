@@ -22,6 +22,7 @@ type Config struct {
 	UpdateEvery    time.Duration         // rows of a living flow, default 1 min
 	ActiveGap      time.Duration         // quiet after which a further request counts as new use, default 50 ms
 	Names          *Names                // shared between engines; nil: an own one
+	RunID          string                // what the flow ids of rows begin with, for Flow.AnnouncedBy
 }
 
 const (
@@ -67,7 +68,6 @@ type Engine struct {
 	fragments   fragments
 	dns         dns.Message // of the datagram under way
 	hellos      hellos
-	announced   announcements
 	words       words
 	fields      headFields // of the HTTP head under way
 	headerKey   []byte

@@ -73,6 +73,8 @@ type Flow struct {
 	History   string // Zeek's history letters
 	MidStream bool   // the capture began after the connection did
 
+	AnnouncedBy string // the conversation that had said that this one would follow (FTP's control connection, TFTP's request), as Config.RunID and its ID write it; "" nobody
+
 	Channel    string // DESIGN §4: https http smtp imap pop3 dns doh dot doq quic tls dtls ssh ftp xmpp postgres mysql redis ldap ntp websocket tcp udp icmp raw
 	Host       string // destination's name in lower case, "" unknown
 	HostSource HostSource

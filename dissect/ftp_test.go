@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"netaudit/tap"
 )
 
 // announcedBy returns the channel of a connection to a port that follows an FTP dialogue. fromServer says who calls.
@@ -97,7 +99,38 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 	for _, p := range conversation(w, 21, append([]said{{false, "220 ready\r\n"}, {true, "USER x\r\n"}}, list...), nil) {
 		e.Packet(&p)
 	}
-	if n := len(e.announced.list); n > mostAnnounced || n < mostAnnounced-1 {
+	if n := len(e.config.Names.announced.list); n > mostAnnounced || n < mostAnnounced-1 {
 		t.Errorf("%d announcements are kept, want %d", n, mostAnnounced)
+	}
+}
+
+// TestAnnouncementsReachOtherEngines: where workers share an interface, the control connection and the data connection may meet different ones, also a moment too late.
+func TestAnnouncementsReachOtherEngines(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		names := NewNames(64)
+		c := &collector{}
+		control, data := New(Config{Names: names, RunID: "a"}, &collector{}), New(Config{Names: names, RunID: "b"}, c)
+		w := newWire(t)
+		dialogue := conversation(w, 21, lines("s 220 ready\nc EPSV\ns 229 ok (|||50001|)"), nil)
+		w.cport = 41000
+		transfer := conversation(w, 50001, []said{{false, "GET /x HTTP/1.1\r\n\r\n"}}, nil)
+		const handshake = 3
+		steps := [][]tap.Packet{dialogue, transfer}
+		if late {
+			steps = [][]tap.Packet{transfer[:handshake], dialogue, transfer[handshake:]}
+		}
+		for i, packets := range steps {
+			e := data
+			if len(steps)-i == 2 {
+				e = control
+			}
+			for _, p := range packets {
+				e.Packet(&p)
+			}
+		}
+		data.Close()
+		if f := c.only(t, 1)[0]; f.Channel != "ftp-data" || f.AnnouncedBy != "a-1" {
+			t.Errorf("late %v: channel %s, announced by %q", late, f.Channel, f.AnnouncedBy)
+		}
 	}
 }

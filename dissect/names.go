@@ -10,7 +10,7 @@ import (
 )
 
 // Names remembers which name an address was given for, per client: DNS answers name the connections that follow them. It honours the
-// records' time to live, with a grace period because clients hold on to answers. Safe for concurrent use.
+// records' time to live, with a grace period because clients hold on to answers. It also knows which conversations others have announced. Safe for concurrent use.
 //
 // It is a set-associative cache: an answer has a few places where it can stand, and the one that expires first makes room. So it never grows. The tags of all
 // places lie together, a quarter of a megabyte: a question about an address that has no name, which is the usual one, stays in the processor's cache.
@@ -20,6 +20,8 @@ type Names struct {
 	tags [][namesInSet]uint16 // a power of two; other bits of the keys' hashes than those that choose the set, 0 for a free place
 	sets [][namesInSet]nameEntry
 	ech  echNames
+
+	announced announcements
 
 	resolver atomic.Bool // a name server at a loopback address has answered: all programs of the host ask it, whatever address they call from
 }

@@ -14,8 +14,7 @@ type protocol interface {
 // firstProtocol chooses who reads the first payload.
 func (e *Engine) firstProtocol(c *conn) protocol {
 	f := &c.flow
-	if channel := e.announced.claim(c); channel != "" {
-		f.Channel = channel
+	if e.config.Names.announced.claim(c) {
 		if f.Proto == decode.ProtoUDP {
 			return nil
 		}
@@ -52,6 +51,11 @@ const mostChunks = 64
 type firstLook struct{}
 
 func (firstLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
+	if e.config.Names.announced.claim(c) { // another engine, or a later packet of a shuffled capture, has said so only now
+		c.proto = &lateLook{hellos: true}
+		c.proto.data(e, c, side, b, now)
+		return
+	}
 	p := place{port: c.flow.Dst.Port()}
 	p.sides[side] = b
 	next, undecided := p.recognise(e, c)

@@ -31,6 +31,7 @@ type Event struct {
 	HasNew                   bool  // write new_src_bytes and new_dst_bytes
 	CommunityID              string
 	FlowID                   string
+	AnnouncedBy              string // flow_id of the conversation that had said that this one would follow
 	RTTUS                    int64
 	Retransmits, MissedBytes int64 // segments that repeat, bytes that the capture never saw
 	MidStream                bool  // the capture began after the connection did

@@ -6,6 +6,7 @@ func (ev *Event) AppendJSON(dst []byte) []byte {
 	e := &encoder{b: dst}
 	e.open()
 	e.addon(ev.Addon)
+	e.text("announced_by", ev.AnnouncedBy)
 	e.text("channel", ev.Channel)
 	e.text("community_id", ev.CommunityID)
 	e.text("direction", ev.Direction)

@@ -59,6 +59,7 @@ type wireEvent struct {
 	NewDstBytes int64          `json:"new_dst_bytes"`
 	CommunityID string         `json:"community_id"`
 	FlowID      string         `json:"flow_id"`
+	AnnouncedBy string         `json:"announced_by"`
 	RTTUS       int64          `json:"rtt_us"`
 	Retransmits int64          `json:"retransmits"`
 	MissedBytes int64          `json:"missed_bytes"`
@@ -235,7 +236,7 @@ func (w *wireEvent) event() Event {
 		V: w.V, Seq: w.Seq, Kind: w.Kind, Salt: w.Salt, Logged: int64(w.Logged), Start: int64(w.Start), End: int64(w.End),
 		DurationUS: w.DurationUS, Direction: w.Direction, State: w.State, Channel: w.Channel, Src: w.Src.endpoint(), Dst: w.Dst.endpoint(),
 		DstBytes: w.DstBytes, SrcPackets: w.SrcPackets, DstPackets: w.DstPackets, NewDstBytes: w.NewDstBytes,
-		CommunityID: w.CommunityID, FlowID: w.FlowID, RTTUS: w.RTTUS, TCPState: w.TCPState, History: w.History, VLAN: w.VLAN,
+		CommunityID: w.CommunityID, FlowID: w.FlowID, AnnouncedBy: w.AnnouncedBy, RTTUS: w.RTTUS, TCPState: w.TCPState, History: w.History, VLAN: w.VLAN,
 		Tunnel: w.Tunnel, Iface: w.Iface, Party: w.Party, Fingerprint: w.Fingerprint, Gap: w.Gap, Retention: w.Retention, Predecessor: w.Predecessor, Message: w.Message, Rule: w.Rule,
 		Retransmits: w.Retransmits, MissedBytes: w.MissedBytes, MidStream: w.MidStream, Truncated: w.Truncated, IPProto: w.IPProto,
 		ICMP: (*ICMP)(w.ICMP), Service: (*Service)(w.Service), DNS: (*DNS)(w.DNS), HTTP: (*HTTP)(w.HTTP), Mail: (*Mail)(w.Mail), Addon: (*Addon)(w.Addon),

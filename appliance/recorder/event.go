@@ -87,6 +87,7 @@ func (r *Recorder) flowEvent(f *dissect.Flow) *ledger.Event {
 	w := r.flowRowSpace(f)
 	e := r.envelope(w, f, f.Start, f.End)
 	r.identify(e, f, true)
+	e.AnnouncedBy = f.AnnouncedBy
 	e.Channel, e.TCPState, e.History, e.RTTUS = f.Channel, f.TCPState, f.History, f.RTT/1000
 	e.HasCounts = true
 	e.SrcBytes, e.DstBytes = clampInt(f.SrcBytes), clampInt(f.DstBytes)
