@@ -83,9 +83,10 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 			"dtls api.partner.example", "dtls api.partner.example", "dtls api.partner.example server protocol_version", "dtls elsewhere.example client encrypted", "dtls license.mit-odoo.de",
 			"dtls upload.mit-odoo.de", "dtls upload.mit-odoo.de resumed", "dtls www.partner.example", "dtls www.partner.example",
 		},
-		"vxlan.pcap": {"http 1.1 in vxlan:42"},
-		"ftp.pcap":   {"ftp", "ftp over TLS", "ftp-data"},
-		"xmpp.pcap":  {"xmpp over TLS"},
+		"vxlan.pcap":  {"http 1.1 in vxlan:42"},
+		"ftp.pcap":    {"ftp", "ftp over TLS", "ftp-data"},
+		"xmpp.pcap":   {"xmpp over TLS"},
+		"inside.pcap": {"mssql over TLS", "openvpn over TLS", "openvpn over TLS", "openvpn over TLS", "openvpn over TLS"},
 		"quic2.pcap": {
 			"quic v2.partner.example", "quic negotiated.partner.example", "quic retry.partner.example", "quic early.partner.example", "quic early.partner.example resumed early",
 			"doq dns.partner.example", "quic refused.partner.example server no_application_protocol",

@@ -34,7 +34,7 @@ func (f frame) ja4() string {
 	switch {
 	case f.has("dtls.handshake.type"):
 		transport = "d"
-	case f.innermost("tcp", "udp") == "udp":
+	case f.innermost("tcp", "udp") == "udp" && !strings.Contains(f.first("frame.protocols"), ":openvpn"):
 		transport = "q"
 	}
 	if slices.Contains(f.handshakes("extension.type"), "0") {

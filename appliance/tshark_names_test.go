@@ -17,7 +17,7 @@ var namedAlike = map[string]string{
 var nameComparison = comparison{
 	name: "protocols", once: true,
 	ours: func(e ledger.Event) []string {
-		if tupleOf(e) == "" || namedAlike[e.Channel] == "" || e.TLS != nil || e.SrcBytes+e.DstBytes == 0 {
+		if tupleOf(e) == "" || namedAlike[e.Channel] == "" || e.TLS != nil && e.TLS.StartTLS != e.Channel || e.SrcBytes+e.DstBytes == 0 {
 			return nil
 		}
 		return one(tupleOf(e) + " " + e.Channel)

@@ -39,7 +39,7 @@ var tsharkFields = []string{
 }
 
 // decodeAs names the ports of the captures that tshark does not know by itself.
-var decodeAs = []string{"tcp.port==2525,smtp", "tcp.port==2122,ftp", "tcp.port==601,syslog", "tcp.port==2222,ssh", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==4471-4475,dtls", "udp.port==853,quic", "udp.port==4433,quic", "udp.port==4443,quic"}
+var decodeAs = []string{"tcp.port==2525,smtp", "tcp.port==2122,ftp", "tcp.port==601,syslog", "tcp.port==2222,ssh", "tcp.port==1195,openvpn", "udp.port==1195,openvpn", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==4471-4475,dtls", "udp.port==853,quic", "udp.port==4433,quic", "udp.port==4443,quic"}
 
 // tshark reads a capture.
 func tshark(t *testing.T, path string) []frame {

@@ -29,7 +29,7 @@ func (f frame) handshakes(field string) []string {
 
 // hello says that the packet holds a handshake message of a type. A second ClientHello of DTLS has a cookie more, and counts not.
 func (f frame) hello(kind string) bool {
-	if strings.Contains(f.first("frame.protocols"), ":openvpn:") { // its handshake lies in messages of its own, which we do not read
+	if kind == clientHello && f.handshake("ja3") == "" { // of the form of SSL 2, which has no fingerprint
 		return false
 	}
 	return slices.Contains(f.handshakes("type"), kind) && (kind != clientHello || f.first("dtls.handshake.message_seq") != "1")

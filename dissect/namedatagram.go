@@ -15,6 +15,8 @@ func datagramName(b []byte, port uint16) string {
 		return "wireguard"
 	case isSIP(b):
 		return "sip"
+	case isOpenVPNAnywhere(b):
+		return "openvpn"
 	case hasAnyPrefix(b, "d1:ad2:id20:", "d1:rd2:id20:"): // BEP 5
 		return "bittorrent"
 	}
@@ -95,4 +97,21 @@ func isIKE(b []byte) bool {
 }
 
 // isOpenVPN knows the packet with which a client begins: P_CONTROL_HARD_RESET_CLIENT in its versions 2 and 3.
-func isOpenVPN(b []byte) bool { return len(b) >= 14 && (b[0] == 7<<3 || b[0] == 10<<3) }
+func isOpenVPN(b []byte) bool { return len(b) >= openvpnBareReset && (b[0] == 7<<3 || b[0] == 10<<3) }
+
+// isOpenVPNAnywhere knows it at any port: it acknowledges nothing and is the first of its session, also where a code and a counter of tls-auth or tls-crypt go with it.
+func isOpenVPNAnywhere(b []byte) bool {
+	if !isOpenVPN(b) || len(b) > longestReset {
+		return false
+	}
+	const tail, cookie = 5, 0x0f000000 // servers of version 2.6 that keep nothing yet let clients count from there
+	code := len(b) - openvpnBareReset - openvpnReplay
+	first := func(at int) bool { return binary.BigEndian.Uint32(b[at:])&^cookie == 1 }
+	nothing := string(b[len(b)-tail:]) == "\x00\x00\x00\x00\x00"
+	return nothing && (len(b) == openvpnBareReset || slices.Contains(codeLengths, code) && first(openvpnHeader+code)) || code == 32 && first(openvpnHeader)
+}
+
+// codeLengths are those of MD5, SHA-1, SHA-224, SHA-256, SHA-384 and SHA-512 in bytes.
+var codeLengths = []int{16, 20, 28, 32, 48, 64}
+
+const longestReset = openvpnBareReset + openvpnReplay + 64

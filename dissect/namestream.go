@@ -16,7 +16,7 @@ func (p *place) streamName() string {
 		}
 	}
 	switch {
-	case p.port == 1194 && sized16(client, 0, 2) && isOpenVPN(client[2:]):
+	case sized16(client, 0, 2) && (p.port == 1194 && isOpenVPN(client[2:]) || isOpenVPNAnywhere(client[2:])):
 		return "openvpn"
 	case p.port == 88 && sized32(client) && isKerberos(client[4:]):
 		return "kerberos"
@@ -53,8 +53,8 @@ var streamSignatures = []struct {
 	{"rdp", isRDP, ""},
 	{"bittorrent", func(b []byte) bool { return hasAnyPrefix(b, "\x13BitTorrent protocol") }, ""}, // BEP 3
 	{"mongodb", isMongoDB, ""},
-	{"mssql", func(b []byte) bool { return sized16(b, 2, 0) && len(b) > 8 && b[0] == 0x12 && b[1] == 1 && b[8] == 0 }, ""}, // MS-TDS §2.2.6.5 PRELOGIN
-	{"bgp", func(b []byte) bool { return len(b) >= 19 && b[18] == 1 && bytes.Count(b[:16], []byte{0xff}) == 16 }, ""},      // RFC 4271 §4.1
+	{"mssql", isMSSQL, ""},
+	{"bgp", func(b []byte) bool { return len(b) >= 19 && b[18] == 1 && bytes.Count(b[:16], []byte{0xff}) == 16 }, ""}, // RFC 4271 §4.1
 	{"stun", isSTUN, ""},
 	{"git", func(b []byte) bool {
 		return len(b) > 8 && hasAnyPrefix(b[4:], "git-upload-pack /", "git-receive-pack /", "git-upload-archive /")

@@ -32,6 +32,10 @@ func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 			if name == "tftp" { // answers come from another port (RFC 1350 §4)
 				e.announce(c, initiator, c.flow.Src.Port(), name, now)
 			}
+			if name == "openvpn" && side == initiator {
+				c.proto = newOpenVPN(b, false)
+				return
+			}
 		}
 		if c.flow.SrcPackets+c.flow.DstPackets >= mostLooks {
 			c.proto = nil

@@ -23,7 +23,7 @@ func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 	client, server := p.sides[initiator], p.sides[responder]
 	f := &c.flow
 	switch {
-	case isClientHello(client) || isServerTLS(client, server):
+	case isClientHello(client) || isOldClientHello(client) || isServerTLS(client, server):
 		f.Channel = tlsChannel(p.port)
 		return e.newTLSStream(c, p.through), false
 	case hasAnyPrefix(client, http2Preface):
@@ -67,6 +67,12 @@ func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 	}
 	if name := p.streamName(); name != "" {
 		f.Channel = name
+		switch {
+		case name == "mssql":
+			return &tdsStream{}, false
+		case name == "openvpn":
+			return newOpenVPN(client[2:], true), false
+		}
 		return &upgradeStream{protocol: name}, false
 	}
 	return nil, p.undecided()
@@ -165,6 +171,8 @@ func alpnChannel(protocol string) string {
 		return protocol
 	case "postgresql":
 		return "postgres"
+	case "tds/8.0":
+		return "mssql"
 	case "xmpp-client", "xmpp-server":
 		return "xmpp"
 	default:

@@ -39,6 +39,8 @@ func TestStreamsAreNamedByWhatTheyBeginWith(t *testing.T) {
 		{"memcached", 11211, "get key\r\n", "END\r\n", -1},
 		{"syslog", 601, "40 <13>1 2026-11-24T20:00:00Z host app - - x", "", 3},
 		{"openvpn", 1194, "\x00\x1a\x38" + strings.Repeat("a", 25), "", 2},
+		{"openvpn", 7000, "\x00\x0e\x38sessionx\x00\x00\x00\x00\x00", "", 11},
+		{"openvpn", 7000, "\x00\x2a\x38sessionx" + strings.Repeat("c", 20) + "\x00\x00\x00\x01time\x00\x00\x00\x00\x00", "", 34},
 	} {
 		said := []said{{true, c.client}, {false, c.server}}
 		if c.client == "" {
@@ -82,6 +84,8 @@ func TestDatagramsAreNamedByWhatTheyAre(t *testing.T) {
 		{"ike", 4500, "\x00\x00\x00\x00" + strings.Repeat("a", 16) + "\x21\x20\x22\x08\x00\x00\x00\x00\x00\x00\x00\x1c", 2},
 		{"syslog", 514, "<34>1 2026-11-24T20:00:00Z host app - - x", 3},
 		{"openvpn", 1194, "\x38" + strings.Repeat("a", 13), 0},
+		{"openvpn", 0, "\x38sessionx\x00\x00\x00\x00\x00", 12},
+		{"openvpn", 0, "\x50sessionx\x0f\x00\x00\x01time" + strings.Repeat("c", 37), 10}, // tls-crypt
 		{"radius", 1812, "\x01\x07\x00\x14" + strings.Repeat("a", 16), 3},
 		{"ssdp", 1900, "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n\r\n", 9},
 	} {

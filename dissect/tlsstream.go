@@ -223,6 +223,10 @@ func (e *Engine) newTLSStream(c *conn, startTLS string) *tlsStream {
 
 func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	s := &t.sides[side]
+	if side == initiator && !t.client && len(s.record) == 0 && isOldClientHello(b) {
+		t.oldClientHello(e, c, b)
+		b = b[min(oldHelloLength(b), len(b)):]
+	}
 	for len(b) > 0 && !s.done {
 		if len(s.record) == 0 && len(b) >= recordHeader {
 			n := recordHeader + int(b[3])<<8 + int(b[4])

@@ -2,7 +2,7 @@
 # Makes further captures beside this script anew: FTP's data connections, mail between servers, tunnels whose packets are cut into fragments,
 # protocols that are named.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 tcpdump openssl curl vsftpd lftp python3-pyftpdlib postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd
-# iputils-ping mosquitto mosquitto-clients memcached nats-server snmpd snmp tftpd-hpa socat coturn openvpn redis-server redis-tools sipsak freeradius-utils krb5-user. postfix and the exim4 of peers.sh exclude each other.
+# freetds-bin iputils-ping mosquitto mosquitto-clients memcached nats-server snmpd snmp tftpd-hpa socat coturn openvpn redis-server redis-tools sipsak freeradius-utils krb5-user. postfix and the exim4 of peers.sh exclude each other.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-more
@@ -197,4 +197,55 @@ true
 SH
 	sleep 3
 	record names $inside sh "$work/names.sh"
+fi
+
+# TLS inside messages of other protocols, and a hello of the old form: OpenVPN over UDP and TCP, with tls-auth; a client of SQL Server; whoever still knows SSL 2.
+if wanted inside; then
+	cat >"$work/tds.py" <<'PY'
+import socket, ssl, struct, sys
+# what a SQL Server says until its client has logged in: both sides' options, then TLS inside its packets
+l = socket.create_server(("203.0.113.12", 1433))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[1], sys.argv[2])
+def packet(s):
+    head = s.recv(8, socket.MSG_WAITALL)
+    return head[0], s.recv(struct.unpack(">H", head[2:4])[0] - 8, socket.MSG_WAITALL)
+def send(s, kind, body): s.sendall(bytes([kind, 1]) + struct.pack(">HHBB", len(body) + 8, 0, 1, 0) + body)
+while True:
+    s, _ = l.accept(); packet(s)
+    send(s, 4, bytes.fromhex("00000b000601001100 01ff") + bytes([16, 0, 0, 0, 0, 0, 1]))
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO(); tls = context.wrap_bio(into, out, server_side=True)
+    try:
+        while True:
+            try: tls.do_handshake(); done = True
+            except ssl.SSLWantReadError: done = False
+            if out.pending: send(s, 0x12, out.read())
+            if done: break
+            into.write(packet(s)[1])
+        s.recv(4096)
+    except (ssl.SSLError, OSError, IndexError, struct.error): pass
+    s.close()
+PY
+	cat >"$work/old.py" <<'PY'
+import socket, struct, os
+suites = bytes.fromhex("00c02f 00009c 00002f 000035 0000ff".replace(" ", ""))
+s = socket.create_connection(("203.0.113.12", 4443), timeout=5)
+body = b"\x01\x03\x03" + struct.pack(">HHH", len(suites), 0, 32) + suites + os.urandom(32)
+s.sendall(struct.pack(">H", 0x8000 | len(body)) + body); s.recv(65536); s.sendall(b"\x15\x03\x03\x00\x02\x02\x28"); s.close()
+PY
+	printf '[global]\ntds version = 7.4\nencryption = require\n[db]\nhost = 203.0.113.12\nport = 1433\ndatabase = secret\n' >"$work/freetds.conf"
+	openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -config "$work/openssl.cnf" -keyout "$work/rsakey.pem" -out "$work/rsa.pem" 2>/dev/null # old clients know no other kind
+	serve $python "$work/tds.py" "$work/cert.pem" "$work/key.pem"
+	serve openssl s_server -cert "$work/rsa.pem" -key "$work/rsakey.pem" -accept 203.0.113.12:4443 -cipher 'ALL:@SECLEVEL=0' -quiet
+	openvpn --genkey secret "$work/ta.key"
+	both="--dev null --ca $work/cert.pem --cert $work/cert.pem --key $work/key.pem --auth-nocache --connect-retry-max 1 --verb 1"
+	for way in "1194 udp" "1195 udp --tls-auth $work/ta.key" "1194 tcp-server" "1195 tcp-server --tls-auth $work/ta.key"; do
+		set -- $way
+		port=$1 proto=$2
+		shift 2
+		serve openvpn $both "$@" --port $port --proto $proto --local 203.0.113.12 --tls-server --dh none
+	done
+	sleep 2
+	record inside $inside sh -c "for port in 1194 1195; do for proto in udp tcp-client; do auth=; [ \$port = 1194 ] || auth='--tls-auth $work/ta.key';
+timeout 3 openvpn $both \$auth --lport 0 --proto \$proto --remote 203.0.113.12 \$port --tls-client; done; done
+FREETDSCONF=$work/freetds.conf timeout 5 tsql -S db -U secretuser -P secretword </dev/null; $python $work/old.py; true"
 fi
