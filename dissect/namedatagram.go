@@ -31,6 +31,22 @@ func datagramName(b []byte, port uint16) string {
 		return named(len(b) >= 12+34 && b[12] == 32 && b[45] == 0, "nbns")
 	case 161, 162:
 		return named(isSNMP(b), "snmp")
+	case 111, 2049:
+		return named(isRPC(b), "rpc")
+	case 389: // RFC 1798; Active Directory is asked so for its servers
+		return named(isLDAP(b, port), "ldap")
+	case 546, 547: // RFC 8415 §8
+		return named(len(b) >= 8 && b[0] >= 1 && b[0] <= 13 && string(b[4:5]) == "\x00", "dhcpv6")
+	case 1701: // RFC 2661 §3.1: control messages; what carries packets is taken off
+		return named(len(b) >= 12 && b[0]&0xc8 == 0xc8 && b[1]&0x0f == 2 && sized16(b, 2, 0), "l2tp")
+	case 2055, 4739, 9995, 9996: // versions 5, 9 and IPFIX (RFC 3954 §5.1, RFC 7011 §3.1)
+		return named(len(b) >= 16 && b[0] == 0 && (b[1] == 5 || b[1] == 9 || b[1] == 10), "netflow")
+	case 3702:
+		return named(bytes.Contains(b, []byte("schemas.xmlsoap.org/ws/2005/04/discovery")), "wsdiscovery")
+	case 5683: // RFC 7252 §3
+		return named(len(b) >= 4 && b[0]>>6 == 1 && b[0]&15 <= 8 && len(b) >= 4+int(b[0]&15), "coap")
+	case 6343:
+		return named(len(b) >= 28 && hasAnyPrefix(b, "\x00\x00\x00\x05\x00\x00\x00\x01", "\x00\x00\x00\x05\x00\x00\x00\x02"), "sflow")
 	case 500:
 		return named(isIKE(b), "ike")
 	case 4500: // RFC 3948 §2.2

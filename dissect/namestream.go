@@ -28,6 +28,20 @@ func (p *place) streamName() string {
 		return "kafka"
 	case p.port == 11211 && (hasAnyPrefix(server, "VALUE ", "END\r\n", "STORED\r\n", "VERSION ", "STAT ", "ERROR\r\n", "NOT_FOUND\r\n") || len(client) >= 24 && client[0] == 0x80 && hasAnyPrefix(server, "\x81")):
 		return "memcached"
+	case p.port == 23 && (isTelnet(server) || isTelnet(client)):
+		return "telnet"
+	case p.port == 43 && len(client) > 2 && bytes.HasSuffix(client, []byte("\r\n")) && bytes.Count(client, []byte("\n")) == 1: // RFC 3912
+		return "whois"
+	case p.port == 502 && len(client) >= 8 && sized16(client, 4, 6) && client[2] == 0 && client[3] == 0: // MODBUS over TCP §3.1.3
+		return "modbus"
+	case p.port == 515 && len(client) >= 2 && client[0] >= 1 && client[0] <= 5 && client[len(client)-1] == '\n': // RFC 1179 §5
+		return "lpd"
+	case p.port == 2181 && sized32(client) && len(client) >= 44 && len(client) <= 64 && string(client[4:8]) == "\x00\x00\x00\x00": // a session of protocol version 0
+		return "zookeeper"
+	case p.port == 3260 && len(client) >= 48 && client[0] == 0x43: // RFC 7143 §11.12, a login
+		return "iscsi"
+	case p.port == 9100 && hasAnyPrefix(client, "\x1b%-12345X", "\x1b@", "\x1bE"): // printers, of receipts too
+		return "printer"
 	case p.port == 119 && hasAnyPrefix(server, "200 ", "201 "):
 		return "nntp"
 	case (p.port == 514 || p.port == 601) && isSyslog(client):
@@ -59,6 +73,24 @@ var streamSignatures = []struct {
 	{"git", func(b []byte) bool {
 		return len(b) > 8 && hasAnyPrefix(b[4:], "git-upload-pack /", "git-receive-pack /", "git-upload-archive /")
 	}, ""},
+	{"zabbix", func(b []byte) bool { return len(b) >= 5 && hasAnyPrefix(b, "ZBXD") && b[4] <= 7 }, ""}, // Zabbix protocol, header
+	{"irc", func(b []byte) bool { return hasAnyPrefix(b, "CAP LS", "NICK ") }, ""},                     // RFC 2812 §3.1, IRCv3
+	{"stratum", isStratum, ""}, //
+	{"bitcoin", func(b []byte) bool { return hasAnyPrefix(b, "\xf9\xbe\xb4\xd9version\x00\x00\x00\x00\x00") }, ""}, //
+	{"opcua", func(b []byte) bool { return len(b) >= 8 && hasAnyPrefix(b, "HELF") && sizedLittle(b, 4) }, ""},      // OPC 10000-6 §7.1.2.3
+	{"dcerpc", func(b []byte) bool {
+		return len(b) >= 24 && hasAnyPrefix(b, "\x05\x00\x0b") && string(b[4:8]) == "\x10\x00\x00\x00"
+	}, ""}, // C706 §12.6.4.3, a bind
+	{"ajp", func(b []byte) bool { return sized16(b, 2, 4) && hasAnyPrefix(b, "\x12\x34") }, ""}, // AJPv13
+	{"fastcgi", func(b []byte) bool {
+		return len(b) >= 16 && hasAnyPrefix(b, "\x01\x01") && string(b[4:6]) == "\x00\x08" && b[8] == 0 && b[9] >= 1 && b[9] <= 3
+	}, ""}, // FastCGI 1.0 §5.1
+	{"pptp", func(b []byte) bool { return len(b) >= 12 && sized16(b, 0, 0) && string(b[4:8]) == "\x1a\x2b\x3c\x4d" }, ""}, // RFC 2637 §2.1
+	{"rmi", func(b []byte) bool { return hasAnyPrefix(b, "JRMI\x00") }, ""},                                               //
+	{"jdwp", func(b []byte) bool { return hasAnyPrefix(b, "JDWP-Handshake") }, ""},                                        //
+	{"db2", func(b []byte) bool { return len(b) >= 10 && b[2] == 0xd0 && string(b[8:10]) == "\x10\x41" }, ""},             // DRDA, EXCSAT
+	{"rpc", func(b []byte) bool { return len(b) >= 4 && b[0]&0x80 != 0 && isRPC(b[4:]) }, ""},                             // RFC 5531 §11
+	{"checkmk", nil, "<<<check_mk"},   //
 	{"vnc", nil, "RFB 00"},            // RFC 6143 §7.1.1
 	{"rsync", nil, "@RSYNCD: "},       //
 	{"sieve", nil, `"IMPLEMENTATION`}, // RFC 5804 §1.7
@@ -126,3 +158,23 @@ func sized16(b []byte, at, without int) bool {
 }
 
 func sized32(b []byte) bool { return len(b) > 4 && int(binary.BigEndian.Uint32(b)) == len(b)-4 }
+
+func sizedLittle(b []byte, at int) bool {
+	return len(b) >= at+4 && int(binary.LittleEndian.Uint32(b[at:])) == len(b)
+}
+
+// isStratum knows what miners of coins say first: a call of JSON-RPC with a method of theirs.
+func isStratum(b []byte) bool {
+	b = b[:min(len(b), longestLine)]
+	return len(b) > 0 && b[0] == '{' && (bytes.Contains(b, []byte(`"mining.`)) || bytes.Contains(b, []byte(`"method":"login"`)) && bytes.Contains(b, []byte(`"pass"`)))
+}
+
+// isRPC knows a call of ONC RPC version 2 (RFC 5531 §9), of which programs have small numbers.
+func isRPC(b []byte) bool {
+	return len(b) >= 24 && binary.BigEndian.Uint32(b[4:]) == 0 && binary.BigEndian.Uint32(b[8:]) == 2 && binary.BigEndian.Uint32(b[12:])-100_000 < 1_000_000
+}
+
+// isTelnet knows the negotiation of options (RFC 854).
+func isTelnet(b []byte) bool {
+	return len(b) >= 3 && b[0] == 0xff && b[1] >= 0xfb && b[1] <= 0xfe
+}
