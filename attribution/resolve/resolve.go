@@ -85,6 +85,7 @@ const (
 type Stats struct {
 	Asked, QueueFull uint64
 	EventsLost       uint64 // how often the kernel told of processes faster than could be read; all were looked at anew then
+	EndedEarly       uint64 // Python processes that were over before the kernel could be told to record them
 	Hook             hook.Stats
 	BySource         map[string]uint64
 	P50, P99         time.Duration // from question to answer, of the latest answers
@@ -187,6 +188,7 @@ func (r *Resolver) ask(questions chan<- question, q question) bool {
 // Stats returns the counters.
 func (r *Resolver) Stats() Stats {
 	s := r.stats.snapshot()
+	s.EndedEarly = r.stacks.endedEarly()
 	if r.config.Hook != nil {
 		s.Hook = r.config.Hook.Stats()
 	}

@@ -3,6 +3,7 @@ package resolve
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 
 	"netaudit/attribution/kernel"
@@ -18,6 +19,7 @@ type stackCache struct {
 	mu     sync.Mutex
 	known  map[int]*reader
 	others map[int]uint64 // start of processes that are no Python
+	ended  uint64         // processes that were over before the kernel could be told of them
 }
 
 // reader belongs to one process, known by pid and start time.
@@ -89,9 +91,20 @@ func (c *stackCache) add(pid int, r *reader) {
 	if err == nil {
 		r.serial, err = c.hook.Announce(pid, plan)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrNotExist): // programs end
+		c.ended++
+		c.log.Debug("a process ended before the kernel was told of it", "pid", pid, "error", err)
+	case err != nil:
 		c.log.Warn("the kernel cannot record the stacks of a process", "pid", pid, "error", err)
 	}
+}
+
+// endedEarly is how many processes were over before the kernel could be told of them.
+func (c *stackCache) endedEarly() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
 }
 
 // withNative lets the machine stacks of a process be recorded beside its Python stacks, from its next call on.
