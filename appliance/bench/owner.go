@@ -162,6 +162,7 @@ func (c *comparison) figures(name string, ms int, recorded bool) []figure {
 // comparison is what came of a load.
 type comparison struct {
 	calls, right, unknown, wrong int
+	reasons                      map[string]int  // why callers are unknown
 	latencies                    []time.Duration // sorted
 	length                       time.Duration   // of a call, in the middle
 	cpu                          time.Duration   // of this process: capture, dissection, attribution, and the wire of the sandbox
@@ -199,18 +200,25 @@ func callAndAsk(ctx context.Context, l load) (c comparison, err error) {
 		return c, err
 	}
 	c.compare(answers, truth)
+	for _, reason := range slices.Sorted(maps.Keys(c.reasons)) {
+		fmt.Fprintf(os.Stderr, "answer after %d ms, recorded %t: %d of %d calls unknown: %s\n", l.ms, l.recorded, c.reasons[reason], c.calls, reason)
+	}
 	c.length = middle(truth)
 	return c, nil
 }
 
 // compare counts. A call that was not seen is unknown too.
 func (c *comparison) compare(answers map[uint16]answer, truth map[uint16]made) {
-	c.calls = len(truth)
+	c.calls, c.reasons = len(truth), map[string]int{}
 	for port, m := range truth {
 		a, ok := answers[port]
 		switch {
-		case !ok || a.owner.Addon == nil:
+		case !ok:
 			c.unknown++
+			c.reasons["its first packet was not seen, or too many calls waited to be asked about"]++
+		case a.owner.Addon == nil:
+			c.unknown++
+			c.reasons[a.owner.Evidence.Reason]++
 		case a.owner.Addon.Name == m.addon:
 			c.right++
 		default:
@@ -321,7 +329,11 @@ func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string, l load
 		callers.Go(cmd.Run)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- callers.Wait() }()
+	go func() {
+		err := callers.Wait()
+		time.Sleep(lastPackets)
+		ended <- err
+	}()
 	local := func(a netip.Addr) bool { return a == sandbox.OdooAddr4 || a == sandbox.OdooAddr6 }
 	engine := dissect.New(dissect.Config{Local: local, Names: dissect.NewNames(0)}, sink)
 	var p tap.Packet
@@ -339,6 +351,9 @@ func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string, l load
 		}
 	}
 }
+
+// lastPackets is how long packets are still read when the callers have ended: the last ones may wait in the capture's ring.
+const lastPackets = 300 * time.Millisecond
 
 // made is what a caller wrote down of one call.
 type made struct {

@@ -1,6 +1,6 @@
 """Calls model methods of the running Odoo through XML-RPC, several clients at once.
 
-    clients.py CLIENTS MODEL.METHOD...
+    clients.py PORT CLIENTS MODEL.METHOD...
 
 Every client calls every method once, each client in another order. Prints one line for each call that failed.
 """
@@ -8,13 +8,14 @@ import sys
 import threading
 import xmlrpc.client
 
-URL, DATABASE, USER, PASSWORD = "http://127.0.0.1:8069", "netaudit_lab", "admin", "admin"
+URL, CLIENTS, METHODS = f"http://127.0.0.1:{sys.argv[1]}", int(sys.argv[2]), sys.argv[3:]
+DATABASE, USER, PASSWORD = "netaudit_lab", "admin", "admin"
 
 
 def client(number, methods):
     uid = xmlrpc.client.ServerProxy(f"{URL}/xmlrpc/2/common").authenticate(DATABASE, USER, PASSWORD, {})
     models = xmlrpc.client.ServerProxy(f"{URL}/xmlrpc/2/object", allow_none=True)
-    turn = number * len(methods) // int(sys.argv[1])
+    turn = number * len(methods) // CLIENTS
     for name in methods[turn:] + methods[:turn]:
         model, method = name.rsplit(".", 1)
         try:
@@ -23,7 +24,7 @@ def client(number, methods):
             print(name, getattr(problem, "faultString", str(problem)).strip().splitlines()[-1], flush=True)
 
 
-threads = [threading.Thread(target=client, args=(i, sys.argv[2:])) for i in range(int(sys.argv[1]))]
+threads = [threading.Thread(target=client, args=(i, METHODS)) for i in range(CLIENTS)]
 for t in threads:
     t.start()
 for t in threads:

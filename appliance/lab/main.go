@@ -166,17 +166,29 @@ func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) erro
 	if _, err := startOdoo(ctx, box, dir, s); err != nil {
 		return err
 	}
-	args := []string{box.Python(), "appliance/lab/clients.py", strconv.Itoa(clients)}
+	var methods []string
 	for _, s := range sources {
-		if s.method != "" {
-			args = append(args, s.method)
+		if s.method != "" && s.method != websocketMethod {
+			methods = append(methods, s.method)
 		}
 	}
+	if err := callMethods(ctx, box, odooPort, methods...); err != nil {
+		return err
+	}
+	if err := callElsewhere(ctx, box, dir, s); err != nil {
+		return err
+	}
+	time.Sleep(5 * time.Second) // the cron wakes, and answered lookups are written
+	return nil
+}
+
+// callMethods lets the clients call methods of the Odoo at a port.
+func callMethods(ctx context.Context, box *sandbox.Sandbox, port int, methods ...string) error {
 	here, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	cmd := box.Command(ctx, args...)
+	cmd := box.Command(ctx, append([]string{box.Python(), "appliance/lab/clients.py", strconv.Itoa(port), strconv.Itoa(clients)}, methods...)...)
 	cmd.Dir = here
 	out, err := cmd.CombinedOutput()
 	if len(out) > 0 {
@@ -185,10 +197,6 @@ func call(ctx context.Context, box *sandbox.Sandbox, dir string, s setting) erro
 	if err != nil {
 		return fmt.Errorf("the clients: %w", err)
 	}
-	if err := callElsewhere(ctx, box, dir, s); err != nil {
-		return err
-	}
-	time.Sleep(5 * time.Second) // the cron wakes, and answered lookups are written
 	return nil
 }
 
@@ -208,7 +216,7 @@ func callElsewhere(ctx context.Context, box *sandbox.Sandbox, dir string, s sett
 			return fmt.Errorf("the worker for websockets: %w\n%s", err, out)
 		}
 	}
-	return nil
+	return callMethods(ctx, box, geventPort, websocketMethod)
 }
 
 func waitForLogin(ctx context.Context, box *sandbox.Sandbox) error {
@@ -245,12 +253,16 @@ func readRows(ctx context.Context, state string) ([]ledger.Event, error) {
 // hosts gives every source a name and an address of its own: then the row of a call tells which source it is from.
 func hosts() []sandbox.Host {
 	var list []sandbox.Host
-	address := sandbox.Internet4.Addr()
+	address, six := sandbox.Internet4.Addr(), sandbox.Internet6.Addr()
 	for range 10 {
-		address = address.Next()
+		address, six = address.Next(), six.Next()
 	}
 	for _, s := range sources {
 		for _, name := range s.hosts {
+			if name == sixHost {
+				list = append(list, sandbox.Host{Name: name + ".lab.example", Addrs: []netip.Addr{six}})
+				continue
+			}
 			list = append(list, sandbox.Host{Name: name + ".lab.example", Addrs: []netip.Addr{address}})
 			if address = address.Next(); address == sandbox.Resolver {
 				address = address.Next()

@@ -14,8 +14,8 @@ database=netaudit_lab
 mkdir -p "$dir"/{home,data,log,apt/lists/partial,apt/cache/archives/partial}
 chmod 755 "$dir"
 
-needed="postgresql-15 curl util-linux gcc libc6-dev cython3 python3-dev fonts-dejavu-core fonts-font-awesome fonts-inconsolata fonts-roboto-unhinted libjs-jquery libjs-jquery-form libjs-underscore"
-for module in asn1crypto babel cbor2 chardet cryptography dateutil docutils freezegun geoip2 gevent greenlet idna jinja2 libsass lxml magic markupsafe num2words ofxparse \
+needed="postgresql-15 curl wget wkhtmltopdf util-linux gcc libc6-dev cython3 python3-dev fonts-dejavu-core fonts-font-awesome fonts-inconsolata fonts-roboto-unhinted libjs-jquery libjs-jquery-form libjs-underscore"
+for module in aiohttp asn1crypto babel cbor2 chardet cryptography dateutil docutils freezegun geoip2 gevent greenlet httpx idna jinja2 libsass lxml magic markupsafe num2words ofxparse \
 	openpyxl openssl passlib pil polib psutil psycopg2 pypdf pypdf2 qrcode reportlab requests rjsmin serial stdnum tz urllib3 usb vobject werkzeug xlrd xlsxwriter xlwt zeep; do
 	needed="$needed python3-$module"
 done

@@ -60,6 +60,14 @@ var sources = []source{
 	{"IPv4 by an IPv6 socket", "partner.tools.dual_stack", []string{"dual"}, "partner_tools", "", "", ""},
 	{"requests.Session of a thread", "partner.tools.thread_local", []string{"local"}, "partner_tools", "", "", ""},
 	{"socket handed to a program", "partner.tools.passed_on", []string{"passed"}, "partner_tools", "", "", ""},
+	{"aiohttp", "partner.tools.aiohttp", []string{"aiohttp"}, "partner_tools", "", "", ""},
+	{"httpx", "partner.tools.httpx", []string{"httpx"}, "partner_tools", "", "", ""},
+	{"httpx, asynchronous", "partner.tools.httpx_asynchronous", []string{"httpxasync"}, "partner_tools", "", "", ""},
+	{"wget as a child process", "partner.tools.wget", []string{"wget"}, "partner_tools", "", "", ""},
+	{"wkhtmltopdf as a child process", "partner.tools.wkhtmltopdf", []string{"pdf"}, "partner_tools", "", "", ""},
+	{"multiprocessing, spawned", "partner.tools.spawned", []string{"spawned"}, "partner_tools", "", "", ""},
+	{"IPv6", "partner.tools.six", []string{sixHost}, "partner_tools", "", "", ""},
+	{"worker for websockets", websocketMethod, []string{"websocket"}, "partner_tools", "", "", ""},
 	{"odoo-bin shell", "", []string{shellHost}, "partner_tools", "", "", ""},
 	{"thread with a library's function", "partner.tools.thread_of_library", []string{"nobody"}, "", "", "nobody can know", ""},
 	{"thread pool with a library's function", "partner.tools.in_pool", []string{"pool"}, "", "", "nobody can know", ""},
@@ -71,6 +79,7 @@ var sources = []source{
 	{"class that says _module itself", "mit.hidden.own.call", []string{"own"}, "mit_hidden", "", "", ""},
 	{"compiled by Cython", "mit.hidden.compiled.call", []string{"compiled"}, "mit_hidden", "", "", ""},
 	{"urllib in a generator", "mit.hidden.own.generate", []string{"generator"}, "mit_hidden", "", "", ""},
+	{"getaddrinfo and connect through ctypes", "mit.hidden.own.by_libc", []string{"libc"}, "mit_hidden", "", "", ""},
 	{"connect through ctypes", "mit.hidden.own.by_ctypes", []string{"ctypes"}, "mit_hidden", "", "", ""},
 	{"greenlet with a function of the addon", "mit.hidden.own.greenlet", []string{"greenlet"}, "mit_hidden", "", "", ""},
 	{"greenlet with a library's function", "mit.hidden.own.greenlet_of_library", []string{"green"}, "", "", "nobody can know", ""},
@@ -176,7 +185,10 @@ var ownThreads = map[string]bool{
 }
 
 // children are the sources that call from a program that Odoo started.
-var children = map[string]bool{"partner.tools.child": true, "partner.tools.fork_and_exec": true, "partner.tools.pipeline": true, "partner.tools.interpreter": true}
+var children = map[string]bool{
+	"partner.tools.child": true, "partner.tools.fork_and_exec": true, "partner.tools.pipeline": true, "partner.tools.interpreter": true,
+	"partner.tools.wget": true, "partner.tools.wkhtmltopdf": true, "partner.tools.spawned": true,
+}
 
 // countProcess compares what is said of the calling process with the truth. Odoo is told no database, so that its stacks have to.
 func (r *result) countProcess(s *source, e *ledger.Event) {
@@ -193,6 +205,10 @@ func (r *result) countProcess(s *source, e *ledger.Event) {
 		part = "odoo_shell"
 	case children[s.method]:
 		part, unknown = "odoo_child", []string{"", "other"}
+	case s.method == websocketMethod:
+		part = "odoo_gevent"
+	case s.method == "partner.tools.in_process" && p.Role == "odoo_child":
+		part = p.Role // a copy of Odoo is both
 	case ownThreads[s.method] && r.setting.workers == 0:
 		part = "odoo_other" // in a threaded server such a thread is of no part
 	}
@@ -218,6 +234,12 @@ func (r *result) compare(t *tally, e *ledger.Event, what, got, want string, unkn
 
 // keptHosts are the other ends of the connections that two addons use one after the other.
 var keptHosts = []string{"kept.lab.example", "shared.lab.example"}
+
+// sixHost has an IPv6 address and no other.
+const sixHost = "six"
+
+// websocketMethod is called through the worker for websockets.
+const websocketMethod = "partner.tools.in_websocket_worker"
 
 // shellHost is called from odoo-bin shell only.
 const shellHost = "shell"

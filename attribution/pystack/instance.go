@@ -157,10 +157,19 @@ func (p *Process) Database(frames []Frame) string {
 	return found
 }
 
+// pool is where the class of a model refers to its registry. The dictionary of such a class has hundreds of entries, which are searched once: what stands in this place is always read anew.
+type pool struct {
+	dict, keys uint64 // the class's dictionary and the keys object that the place is in
+	at         uint64 // address of the reference
+}
+
+// maxPools bounds how many classes are remembered.
+const maxPools = 4096
+
 // databaseOf reads pool.db_name of a model's class.
 func (p *Process) databaseOf(typ uint64) string {
 	l := &p.rt.layout
-	registry := l.attribute(p.mem, typ, "pool")
+	registry := p.registryOf(typ)
 	if registry == 0 {
 		return ""
 	}
@@ -176,4 +185,32 @@ func (p *Process) databaseOf(typ uint64) string {
 		return ""
 	}
 	return name
+}
+
+// registryOf is what the class of a model has under "pool"; 0 when it has nothing there.
+func (p *Process) registryOf(typ uint64) uint64 {
+	l := &p.rt.layout
+	dict, err := memory.Uint64(p.mem, typ+typeDict)
+	if err != nil || dict == 0 {
+		return 0
+	}
+	keys, err := memory.Uint64(p.mem, dict+dictKeys)
+	if err != nil {
+		return 0
+	}
+	if known, ok := p.pools[typ]; ok && known.dict == dict && known.keys == keys {
+		var entry [16]byte // of a dict whose keys are strings: the key stands before the value
+		if p.mem.ReadAt(known.at-8, entry[:]) == nil && l.is(p.mem, le64(entry[:], 0), "pool") {
+			return le64(entry[:], 8)
+		}
+	}
+	at, registry, err := l.dictFind(p.mem, keys, "pool", maxAttributes)
+	if err != nil || registry == 0 {
+		return 0
+	}
+	if len(p.pools) >= maxPools {
+		clear(p.pools)
+	}
+	p.pools[typ] = pool{dict, keys, at}
+	return registry
 }

@@ -3,6 +3,7 @@ package pystack
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // registries has what Odoo has: a registry for each database, classes of models that belong to one of them, and Odoo's scheduler. Instances keep their attributes in different ways: few of them, more than a class shares, and in a dict that
@@ -53,5 +54,30 @@ func TestDatabaseIsThatOfTheModelsOnTheStack(t *testing.T) {
 				t.Errorf("%s: %d jobs", argument, jobs)
 			}
 		}
+	})
+}
+
+// TestRegistryThatIsReplacedIsSeen: the place where a class keeps its registry is remembered, what stands there is not.
+func TestRegistryThatIsReplacedIsSeen(t *testing.T) {
+	each(t, func(t *testing.T, py python) {
+		script := strings.Replace(registries, `if sys.argv[1] == "two"`, `
+partner = model(few)
+def replace(): time.sleep(2); type(partner).pool = many
+threading.Thread(target=replace, daemon=True).start()
+if sys.argv[1] == "replaced": partner.work()
+elif sys.argv[1] == "two"`, 1)
+		pid, line := py.start(t, strings.Replace(script, "sys.argv[1]", "'replaced'", -1))
+		p := open(t, pid)
+		th := settled(t, p, number(t, line), "sleep")
+		if got := p.Database(th.Frames); got != "few" {
+			t.Fatalf("%q at first", got)
+		}
+		for range 1000 {
+			if p.Database(th.Frames) == "many" {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Error("the database of before")
 	})
 }

@@ -42,6 +42,23 @@ func TestProgramThatEndedAtOnceHasTheAddonThatStartedIt(t *testing.T) {
 	}
 }
 
+// TestProgramOfPythonWhoseCodeIsGoneHasTheAddonThatStartedIt lets a program of Python, which lives on, call from a text that is compiled for this call.
+func TestProgramOfPythonWhoseCodeIsGoneHasTheAddonThatStartedIt(t *testing.T) {
+	r := recording(t)
+	p := startPuppet(t, r)
+	l, here := listening(t)
+	child := p.do("python", here.Port())
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	o := askOf(t, r.Ask, attribution.Tuple{Proto: 6, Local: netip.MustParseAddrPort(c.RemoteAddr().String()), Remote: here})
+	if o.Addon == nil || o.Addon.Name != "caller" || o.Addon.Method != "python" || o.Evidence.Source != attribution.SourceKernel || o.Process == nil || o.Process.PID != child {
+		t.Errorf("addon %+v, process %+v, evidence %+v", o.Addon, o.Process, o.Evidence)
+	}
+}
+
 // TestCopyOfAPythonIsNotTakenForItsParent lets a fork of the addon's process, which nobody has announced, start a program.
 func TestCopyOfAPythonIsNotTakenForItsParent(t *testing.T) {
 	r := recording(t)

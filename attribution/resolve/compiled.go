@@ -90,8 +90,8 @@ func strangers(compiled, steps []odoo.Step) []string {
 }
 
 // besideRecord asks the thread itself as well where the recorded Python stack cannot tell the whole: when the framework called code that leaves no frame, and when the process has loaded compiled
-// code of an addon, which leaves none either. The machine stack can only be looked at while the thread waits.
-func (w *witness) besideRecord(ctx context.Context, recorded attribution.Owner) attribution.Owner {
+// code of an addon, which leaves none either. The machine stack can only be looked at while the thread waits, unless machineStack says that its innermost part was recorded.
+func (w *witness) besideRecord(ctx context.Context, recorded attribution.Owner, machineStack bool) attribution.Owner {
 	loaded := w.r.loaded.of(w.process, w.ofAddon())
 	if len(loaded) > 0 {
 		w.r.stacks.withNative(w.process)
@@ -101,18 +101,46 @@ func (w *witness) besideRecord(ctx context.Context, recorded attribution.Owner) 
 		name, _ := odoo.AddonOfFile(path, w.addonsPaths())
 		return !slices.Contains(recorded.Addon.Chain, name)
 	})
-	if !unexplained && !strange {
-		return recorded
-	}
-	caught := *w
-	if o := caught.caughtInstead(ctx, recorded, recorded.Evidence.Reason); o.Evidence.Source == attribution.SourceThread && o.Evidence.TID == recorded.Evidence.TID {
-		return o
-	}
-	if strange {
-		recorded.Evidence.Confidence = attribution.ConfidenceHigh
-		recorded.Evidence.Reason = "the process has loaded compiled code of another addon, and whether that was on the machine stack could not be seen"
+	switch {
+	case unexplained:
+		caught := *w
+		if o := caught.caughtInstead(ctx, recorded, recorded.Evidence.Reason); o.Evidence.Source == attribution.SourceThread && o.Evidence.TID == recorded.Evidence.TID {
+			return o
+		}
+	case strange:
+		return w.besideStrangers(ctx, recorded, machineStack)
 	}
 	return recorded
+}
+
+// besideStrangers looks for compiled code of other addons on the machine stack of the thread that waits. When there is none, the record stands as it is: it is of the call, and the look is of a moment later. Where the innermost part of
+// that stack was recorded with the call, and shows none, nobody waits for the thread: a worker that does is missed by all other calls.
+func (w *witness) besideStrangers(ctx context.Context, recorded attribution.Owner, machineStack bool) attribution.Owner {
+	caught := *w
+	caught.once = machineStack
+	o, ok := caught.caughtToo(ctx, recorded)
+	switch {
+	case ok && o.Addon == nil && o.Evidence.Candidates != nil:
+		return o
+	case ok && o.Addon != nil && slices.Equal(o.Addon.Chain, recorded.Addon.Chain):
+		return recorded
+	}
+	recorded.Evidence.Confidence = attribution.ConfidenceHigh
+	recorded.Evidence.Reason = "the process has loaded compiled code of another addon, and whether that was on the machine stack could not be seen"
+	return recorded
+}
+
+// caughtToo is what the thread of a record shows while it waits on the socket. ok is false when it is not seen waiting.
+func (w *witness) caughtToo(ctx context.Context, recorded attribution.Owner) (o attribution.Owner, ok bool) {
+	stacks, _, o, ok := w.python(attribution.Owner{Process: recorded.Process})
+	if !ok || w.find(ctx) != nil {
+		return o, false
+	}
+	t, ok, _ := w.blockedThread(ctx, stacks)
+	if !ok || t.TID != recorded.Evidence.TID {
+		return o, false
+	}
+	return w.fromThread(o, t), true
 }
 
 // ofAddon wants the files that lie in an addon.

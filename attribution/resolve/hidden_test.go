@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"netaudit/attribution"
 )
@@ -79,6 +80,30 @@ run = types.FunctionType(run.__code__, {**globals(), "__name__": "main"})
 	o := ask(t, r, second.RemoteAddr(), second.LocalAddr())
 	if o.Addon == nil || o.Addon.Name != "caller" || o.Addon.Method != "call" || o.Evidence.Source != attribution.SourceKernel || o.Evidence.Confidence != attribution.ConfidenceHigh {
 		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+}
+
+// TestRecordStandsBesideCompiledCodeThatDidNotCall: the process has loaded compiled code of an addon that is not behind the call. A look at the thread agrees with the record, which is of the call itself.
+func TestRecordStandsBesideCompiledCodeThatDidNotCall(t *testing.T) {
+	r := recording(t)
+	accept := world(t, vendor+`
+def run(port):
+    import socket
+    os.makedirs(HERE + "/../stranger", exist_ok=True)
+    build(port, os.path.realpath(HERE + "/../stranger"))
+    for _ in range(3):
+        socket.create_connection(("127.0.0.1", port)).recv(1)
+`)
+	for n := range 3 {
+		c := accept()
+		begun := time.Now()
+		o := ask(t, r, c.RemoteAddr(), c.LocalAddr())
+		if n > 0 && (o.Addon == nil || o.Addon.Name != "caller" || o.Evidence.Source != attribution.SourceKernel || o.Evidence.Confidence != attribution.ConfidenceExact || !o.Evidence.At.Before(begun)) {
+			t.Errorf("call %d: addon %+v, evidence %+v", n, o.Addon, o.Evidence)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

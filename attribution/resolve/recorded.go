@@ -113,7 +113,7 @@ func (w *witness) called(ctx context.Context, c *hook.Call) attribution.Owner {
 	if c.Slots != nil && c.Serial == serial {
 		frames, err := w.recordedFrames(stacks, c.Slots)
 		if err == nil {
-			return w.besideRecord(ctx, w.fromRecord(o, c, frames))
+			return w.besideRecord(ctx, w.fromRecord(o, c, frames), c.Native != nil)
 		}
 		if errors.Is(err, os.ErrProcessDone) || !w.process.Alive() {
 			return w.child(w.endedCaller(c))
@@ -138,18 +138,38 @@ func (w *witness) fromRecord(o attribution.Owner, c *hook.Call, frames []pystack
 
 // caughtInstead looks for the thread that waits on the socket. When that fails as well, the row says why the record did not do.
 func (w *witness) caughtInstead(ctx context.Context, o attribution.Owner, reason string) attribution.Owner {
+	w.r.config.Logger.Debug("the record of a call does not name its caller: its thread is looked for", "pid", w.process.PID, "reason", reason)
 	unknown := o
 	unknown.Evidence.Confidence, unknown.Evidence.Reason = attribution.ConfidenceUnknown, reason
+	if w.find(ctx) != nil {
+		return w.started(unknown)
+	}
+	if o = w.testify(ctx); o.Addon == nil {
+		return w.started(o)
+	}
+	return o
+}
+
+// started joins a program of Python whose own stack could not be named to who started it, as one of another language. Where addons of its own may have called it stays unknown.
+func (w *witness) started(o attribution.Owner) attribution.Owner {
+	if odoo.LooksLikeOdoo(w.process.Args) || o.Process == nil || o.Process.Role != odoo.RoleOther || o.Evidence.Candidates != nil || o.Evidence.Conflicts != nil {
+		return o
+	}
+	return w.child(o)
+}
+
+// find looks for the socket, and for the descriptor by which the process holds it.
+func (w *witness) find(ctx context.Context) error {
 	socket, err := w.r.socket(ctx, w.q)
 	if err != nil {
-		return unknown
+		return err
 	}
 	fd, ok := kernel.Holding(w.process.PID, socket.Inode)
 	if !ok {
-		return unknown
+		return errors.New("the process does not hold the socket")
 	}
 	w.socket, w.holder = socket, kernel.Holder{PID: w.process.PID, FD: fd}
-	return w.testify(ctx)
+	return nil
 }
 
 // announceAll looks at all processes that are there, so that the kernel can be told where the stacks of the Pythons among them are.

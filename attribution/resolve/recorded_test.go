@@ -53,7 +53,7 @@ func recording(t *testing.T) *Resolver {
 
 // obedient is an addon that does on its standard input's word what its functions say, and says when it has done so.
 const obedient = `
-import os, socket, subprocess, sys, threading, types
+import os, socket, subprocess, sys, threading, time, types
 evaluator = types.ModuleType("odoo.tools.safe_eval")
 exec("def safe_eval(text, values, name='ir.actions.server(7,)'): exec(compile(text, name, 'exec'), values)", evaluator.__dict__)
 actions, cron = types.ModuleType("odoo.addons.base.models.ir_actions"), types.ModuleType("odoo.addons.base.models.ir_cron")
@@ -130,6 +130,10 @@ def program(port):
     p = subprocess.Popen(["bash", "-c", CONNECT % port]); p.wait(); return p.pid
 def shell(port):
     p = subprocess.Popen(["sh", "-c", "bash -c '%s'; true" % (CONNECT % port)]); p.wait(); return p.pid
+TEXT = "import socket, sys\nfor line in sys.stdin:\n    exec('socket.create_connection((\"127.0.0.1\", %d)).close()')\n    print(flush=True)"
+def python(port):
+    p = subprocess.Popen([sys.executable, "-c", TEXT % port], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    time.sleep(1); p.stdin.write(b"\n"); p.stdin.flush(); p.stdout.readline(); kept.append(p); return p.pid
 def inside(port):
     program(port)
 def copy(port):

@@ -24,6 +24,7 @@ type witness struct {
 	process kernel.Process
 
 	compiled []string // shared objects below the addons paths on the machine stack of the thread that was caught
+	once     bool     // the thread is looked at once, and not waited for
 	early    *lone    // the only thread there was when it was not found waiting at once; nil: there were more, or it had no addon code
 }
 
@@ -99,12 +100,12 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 		if !w.holder.Holds(w.socket.Inode) {
 			return t, false, true
 		}
-		if nap == firstNap && w.q.about == caller {
+		if nap == firstNap && w.q.about == caller && !w.once {
 			if threads, err := stacks.Threads(); err == nil {
 				w.early = w.onlyThread(threads)
 			}
 		}
-		if time.Now().After(deadline) || !pause(ctx, nap) {
+		if w.once || time.Now().After(deadline) || !pause(ctx, nap) {
 			return t, false, false
 		}
 	}

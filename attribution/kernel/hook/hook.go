@@ -118,7 +118,7 @@ func (h *Hook) createMaps() (err error) {
 		{&h.objects.plans, ebpf.MapSpec{Name: "netaudit_plans", Type: ebpf.Hash, KeySize: 4, ValueSize: planSize, MaxEntries: mostPlans, Flags: unix.BPF_F_NO_PREALLOC}},
 		{&h.objects.ring, ebpf.MapSpec{Name: "netaudit_calls", Type: ebpf.RingBuf, MaxEntries: ringSize}},
 		{&h.objects.lost, ebpf.MapSpec{Name: "netaudit_lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}},
-		{&h.objects.scratch, ebpf.MapSpec{Name: "netaudit_walk", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: scratchSize, MaxEntries: 1}},
+		{&h.objects.scratch, ebpf.MapSpec{Name: "netaudit_walk", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: scratchSize, MaxEntries: scratchAreas}},
 		{&h.objects.pending, ebpf.MapSpec{Name: "netaudit_pend", Type: ebpf.LRUHash, KeySize: 8, ValueSize: 8, MaxEntries: mostPending}},
 		{&h.objects.spoken, ebpf.MapSpec{Name: "netaudit_spoke", Type: ebpf.LRUHash, KeySize: 8, ValueSize: 8, MaxEntries: mostSpoken}},
 		{&h.objects.talks, ebpf.MapSpec{Name: "netaudit_talks", Type: ebpf.LRUHash, KeySize: wordTalkEnd + 8 - wordTalk, ValueSize: 8, MaxEntries: mostTalks}},

@@ -44,8 +44,10 @@ const (
 	windowSize = pageSize + pystack.HeadSize
 )
 
-// A scratch area: one a processor, for the time of one call. Programs do not leave their processor, but others may run on it in between: then those do without a stack.
+// A scratch area, for the time of one call. Programs do not leave their processor, but others may run on it in between: therefore each processor has several. When all are taken, a call does without a stack.
 const (
+	scratchAreas = 4
+
 	scratchBusy   = 0 // u64
 	scratchRecord = 8
 	scratchWindow = scratchRecord + callSize + maxFrames*pystack.SlotSize
@@ -59,7 +61,7 @@ type objects struct {
 	ring    *ebpf.Map
 	lost    *ebpf.Map // one counter: records for which the ring had no room
 	pending *ebpf.Map // cookie of a UDP socket whose caller was recorded and whose first datagram was not seen yet
-	scratch *ebpf.Map // one area a processor
+	scratch *ebpf.Map // scratchAreas areas a processor
 	spoken  *ebpf.Map // cookie of a TCP socket that was connected here → when it sent last
 	talks   *ebpf.Map // cookie and destination of unconnected UDP → when its sender was recorded
 
@@ -184,10 +186,8 @@ func (p *program) recordCaller(header func(), namespaces bool, pointer int32) {
 	p.withoutStack(header, "unplanned", outcomeNoPlan)
 
 	p.at("planned")
-	p.add(asm.StoreImm(asm.RFP, wordKey, 0, asm.Word), asm.LoadMapPtr(asm.R1, p.o.scratch.FD()))
-	p.stackAddr(asm.R2, wordKey)
-	p.add(asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, "busy"), asm.Mov.Reg(record, asm.R0), asm.Add.Imm(record, scratchRecord))
-	p.add(asm.Mov.Imm(asm.R1, 1), exchange(asm.R0, asm.R1, scratchBusy), asm.JNE.Imm(asm.R1, 0, "busy"))
+	p.takeArea("area", "busy")
+	p.at("area")
 	header()
 	p.add(asm.LoadMem(asm.R1, plan, planSerial, asm.DWord), asm.StoreMem(record, offSerial, asm.R1, asm.DWord))
 	p.add(asm.StoreImm(record, offOutcome, outcomeNoThread, asm.Word))
@@ -206,6 +206,19 @@ func (p *program) recordCaller(header func(), namespaces bool, pointer int32) {
 
 	p.at("busy")
 	p.withoutStack(header, "busy", outcomeBusy)
+}
+
+// takeArea leaves the record of a free scratch area in its register and goes to taken, or to none.
+func (p *program) takeArea(taken, none string) {
+	for n := range scratchAreas {
+		next := p.unique("next")
+		p.add(asm.StoreImm(asm.RFP, wordKey, int64(n), asm.Word), asm.LoadMapPtr(asm.R1, p.o.scratch.FD()))
+		p.stackAddr(asm.R2, wordKey)
+		p.add(asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, next), asm.Mov.Reg(record, asm.R0), asm.Add.Imm(record, scratchRecord))
+		p.add(asm.Mov.Imm(asm.R1, 1), exchange(asm.R0, asm.R1, scratchBusy), asm.JEq.Imm(asm.R1, 0, taken))
+		p.at(next)
+	}
+	p.add(asm.Ja.Label(none))
 }
 
 // withoutStack records the caller alone and ends the program.

@@ -42,6 +42,25 @@ class Own(models.AbstractModel):
             return len(s.recv(1000))
 
     @api.model
+    def by_libc(self):
+        """Neither the name nor the connection goes through the socket module."""
+        libc = ctypes.CDLL(None)
+        found = ctypes.c_void_p()
+        if libc.getaddrinfo(b"libc.lab.example", b"80", None, ctypes.byref(found)):
+            return False
+        # struct addrinfo: flags, family, type, protocol, length of the address, address
+        family, = struct.unpack("=i", ctypes.string_at(found.value + 4, 4))
+        length, where = struct.unpack("=I4xQ", ctypes.string_at(found.value + 16, 16))
+        s = libc.socket(family, socket.SOCK_STREAM, 0)
+        libc.connect(s, ctypes.c_void_p(where), length)
+        request = b"GET /?ms=20 HTTP/1.0\r\nHost: libc.lab.example\r\n\r\n"
+        libc.send(s, request, len(request), 0)
+        libc.recv(s, ctypes.create_string_buffer(1000), 1000, 0)
+        libc.close(s)
+        libc.freeaddrinfo(found)
+        return True
+
+    @api.model
     def greenlet(self):
         return gevent.spawn(in_greenlet).get()
 

@@ -1,1 +1,1 @@
-from . import tools, ways
+from . import tools, ways, more
