@@ -33,6 +33,11 @@ const (
 	LinkPPPDirection LinkType = 204 // PPP behind a byte that tells the direction
 	LinkMPLS         LinkType = 219 // MPLS label stack
 	LinkNFLOG        LinkType = 239 // netfilter log messages
+
+	LinkENC         LinkType = 109 // IPsec as BSD's enc(4) shows it: what was, or will be, encrypted
+	LinkPFLOG       LinkType = 117 // what BSD's packet filter logs, pflog(4)
+	LinkNetANALYZER LinkType = 240 // frames of a capture card of Hilscher's, behind four bytes
+	LinkPKTAP       LinkType = 258 // frames of several interfaces of macOS, each with its own link type
 )
 
 // Packet is one captured frame.

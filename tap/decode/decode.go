@@ -157,11 +157,18 @@ func (w *walk) link(link tap.LinkType) error {
 	case tap.LinkNFLOG:
 		return w.nflog()
 	case tap.LinkPPPDirection:
+		return w.behind(1, tap.LinkPPP)
+	case tap.LinkENC: // address family, SPI, flags
+		return w.behind(12, tap.LinkRaw)
+	case tap.LinkNetANALYZER:
+		return w.behind(4, tap.LinkEthernet)
+	case tap.LinkPFLOG: // the first byte is the header's length, without padding
 		if len(b) < 1 {
 			return ErrLinkShort
 		}
-		w.rest = b[1:]
-		return w.link(tap.LinkPPP)
+		return w.behind((int(b[0])+3)&^3, tap.LinkRaw)
+	case tap.LinkPKTAP:
+		return w.pktap()
 	case tap.LinkCHDLC: // address, control, EtherType
 		if len(b) < 4 {
 			return ErrLinkShort
@@ -178,6 +185,31 @@ func (w *walk) link(link tap.LinkType) error {
 	default:
 		return ErrLinkType
 	}
+}
+
+// behind goes on after a header of n bytes.
+func (w *walk) behind(n int, link tap.LinkType) error {
+	if len(w.rest) < n {
+		return ErrLinkShort
+	}
+	w.rest = w.rest[n:]
+	return w.link(link)
+}
+
+// pktap reads the header that macOS puts before frames (bsd/net/pktap.h): its length, and which link type follows.
+func (w *walk) pktap() error {
+	const least = 12
+	if len(w.rest) < least {
+		return ErrLinkShort
+	}
+	n, kind := binary.LittleEndian.Uint32(w.rest), tap.LinkType(binary.LittleEndian.Uint32(w.rest[8:]))
+	if n < least || n > uint32(len(w.rest)) {
+		return ErrLinkShort
+	}
+	if kind == tap.LinkPKTAP {
+		return ErrLinkType
+	}
+	return w.behind(int(n), kind)
 }
 
 func (w *walk) ethernet() error {
