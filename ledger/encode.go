@@ -114,6 +114,19 @@ func (e *encoder) texts(k string, list []string) {
 	e.b = append(e.b, ']')
 }
 
+// integers writes an array of integers, empty or not.
+func integers[T int | int64](e *encoder, k string, list []T) {
+	e.key(k)
+	e.b = append(e.b, '[')
+	for i, v := range list {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.b = strconv.AppendInt(e.b, int64(v), 10)
+	}
+	e.b = append(e.b, ']')
+}
+
 // appendString writes a JSON string as RFC 8785 §3.2.2.2 demands. Bytes that are no UTF-8 are percent-escaped: a hostile file name stays
 // readable and cannot break the form.
 func appendString(b []byte, s string) []byte {
@@ -177,5 +190,3 @@ func appendSpecial(b []byte, s string) ([]byte, int) {
 	}
 	return append(b, s[:n]...), n
 }
-
-func appendInt(b []byte, v int) []byte { return strconv.AppendInt(b, int64(v), 10) }

@@ -220,8 +220,9 @@ type Heartbeat struct {
 
 // Retention says which rows' content is taken away; rule is intent before and done after.
 type Retention struct {
-	Day         string // UTC, 2026-11-23
-	First, Last int64  // rows
+	Day         string  // UTC, 2026-11-23
+	Earlier     []int64 // rows whose content went before: first and last, in pairs; nil in rows of before 2026-12, which did not say it
+	First, Last int64   // rows
 	Reason      string
 }
 

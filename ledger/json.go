@@ -198,6 +198,9 @@ func (e *encoder) retention(r *Retention) {
 	}
 	e.object("retention")
 	e.text("day", r.Day)
+	if r.Earlier != nil {
+		integers(e, "earlier", r.Earlier)
+	}
 	e.always("first", r.First)
 	e.always("last", r.Last)
 	e.text("reason", r.Reason)
@@ -353,16 +356,7 @@ func (e *encoder) cert(c *Cert) {
 }
 
 func (e *encoder) vlans(list []int) {
-	if len(list) == 0 {
-		return
+	if len(list) > 0 {
+		integers(e, "vlan", list)
 	}
-	e.key("vlan")
-	e.b = append(e.b, '[')
-	for i, v := range list {
-		if i > 0 {
-			e.b = append(e.b, ',')
-		}
-		e.b = appendInt(e.b, v)
-	}
-	e.b = append(e.b, ']')
 }

@@ -49,6 +49,9 @@ func TestPowerLossBetweenTwoSyncs(t *testing.T) {
 		if v := verify(t, dir); v.Status != Intact {
 			t.Fatalf("step %d, seed %d: %+v", i, seed, v.Damage)
 		}
+		if err := os.RemoveAll(dir); err != nil { // thousands of them would fill the disk
+			t.Fatal(err)
+		}
 	}
 	t.Logf("%d states between %d moments: %v", powerLosses(), len(images), outcomes)
 	if outcomes["clean"] == 0 || outcomes["recovered"] == 0 {

@@ -103,16 +103,36 @@ func (l *Ledger) bytesOnDisk() (sum int64) {
 	return sum
 }
 
+// mostRuns bounds how many runs of rows a row can name.
+const mostRuns = 1000
+
+// runsOf is which rows were taken away, first and last of each run, in pairs. Every row about retention says all of it: those of earlier days go with their own days.
+func runsOf(dropped []dayRange) []int64 {
+	runs := []int64{}
+	for _, d := range dropped {
+		if n := len(runs); n > 0 && uint64(runs[n-1])+1 == d.first {
+			runs[n-1] = int64(d.last)
+			continue
+		}
+		runs = append(runs, int64(d.first), int64(d.last))
+	}
+	return runs
+}
+
 func (l *Ledger) retainDay(ctx context.Context, d dayRange, rule string) error {
 	broken, _, err := l.Predecessor(ctx) // the row that says it may be among those that go: it is said again
 	if err != nil {
 		return err
 	}
+	earlier := runsOf(l.state.Load().dropped)
+	if len(earlier) > 2*mostRuns {
+		return fmt.Errorf("days under legal hold cut what was taken away into more than %d pieces, and a row must name each of them: end some of the holds", mostRuns)
+	}
 	event := func(name, sentence string) Event {
 		now := l.options.Clock().UnixNano()
 		return Event{
 			Kind: "retention", Rule: name, Start: now, End: now, Message: fmt.Sprintf(sentence, d.last-d.first+1, dayName(d.day), rule),
-			Retention: &Retention{Day: dayName(d.day), First: int64(d.first), Last: int64(d.last), Reason: rule}, Predecessor: broken,
+			Retention: &Retention{Day: dayName(d.day), First: int64(d.first), Last: int64(d.last), Earlier: earlier, Reason: rule}, Predecessor: broken,
 		}
 	}
 	if err := l.Append(ctx, event("intent", "The content of %d rows of %s will be taken away (%s); their hashes stay.")); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,83 @@ func TestRowsThatNobodySaysRetentionTookAreMissing(t *testing.T) {
 	})
 	if v := verify(t, dir); v.Status != Tampered || v.Damage == nil || !v.Damage.HasSeq || v.Damage.Seq != 0 {
 		t.Errorf("%v, %+v", v.Status, v.Damage)
+	}
+}
+
+// TestRowsThatSayWhatWasTakenAwayMayGoThemselves keeps two days for a dozen, one of the first under legal hold: the rows go too that told of the days before them.
+func TestRowsThatSayWhatWasTakenAwayMayGoThemselves(t *testing.T) {
+	for style, retain := range map[string]func(*testing.T, *Ledger, Policy){
+		"now": func(t *testing.T, l *Ledger, p Policy) {
+			if _, err := l.Retain(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"before rows told of earlier days": retainSayingLittle,
+	} {
+		t.Run(style, func(t *testing.T) {
+			dir, c := filepath.Join(t.TempDir(), "state"), &clock{day0}
+			l := openAt(t, dir, c)
+			held := day0.AddDate(0, 0, 2)
+			for day := range 12 {
+				c.now = day0.AddDate(0, 0, day)
+				addRows(t, l, 20)
+				retain(t, l, Policy{MaxAge: 30 * time.Hour, Hold: []Span{{held, held}}})
+			}
+			closeLedger(t, l)
+			if v := verify(t, dir); v.Status != Intact {
+				t.Errorf("%v, %+v", v.Status, v.Damage)
+			}
+			if style != "now" {
+				return
+			}
+			change(t, dir, func(db *badger.DB) error {
+				day := dayAt(held.UnixNano())
+				return db.DropPrefix(newest.day(day), indexDayPrefix(day))
+			})
+			if v := verify(t, dir); v.Status != Tampered || v.Damage == nil || v.Damage.Seq != 40 {
+				t.Errorf("with the day under legal hold missing: %v, %+v", v.Status, v.Damage)
+			}
+		})
+	}
+}
+
+// retainSayingLittle takes days away as it was done before rows about retention told of earlier days.
+func retainSayingLittle(t *testing.T, l *Ledger, p Policy) {
+	t.Helper()
+	for {
+		d, _, _, ok := l.nextToDrop(p, dayAt(l.options.Clock().UnixNano()))
+		if !ok {
+			return
+		}
+		if err := l.Append(t.Context(), Event{Kind: "retention", Rule: "intent", Retention: &Retention{Day: dayName(d.day), First: int64(d.first), Last: int64(d.last)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		if err := l.send(t.Context(), request{drop: &d, flushed: done}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRunsOfRowsThatWentAreJoined also says that a row has room for all that it may have to name.
+func TestRunsOfRowsThatWentAreJoined(t *testing.T) {
+	got := runsOf([]dayRange{{1, 0, 9}, {2, 10, 19}, {4, 30, 39}, {5, 40, 40}})
+	if want := []int64{0, 19, 30, 40}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	pieces := make([]int64, 0, 2*mostRuns)
+	for i := range int64(2 * mostRuns) {
+		pieces = append(pieces, 1<<40+i)
+	}
+	e := Event{Kind: "retention", Salt: strings.Repeat("s", 22), Retention: &Retention{Earlier: pieces}}
+	if n := len(e.AppendJSON(nil)); n > LargestRow/2 {
+		t.Errorf("%d pieces take %d bytes, of %d that a row may have", mostRuns, n, LargestRow)
 	}
 }
 

@@ -25,6 +25,7 @@ type joined struct {
 	seals    proof.Seals         // that were not reached yet
 	withheld []dayRange
 	logged   []Retention
+	minimum  uint64 // of the newest seal: every row from there on is kept
 	sums     *totalsCheck
 	terms    *termSums
 	index    *termSums
@@ -39,6 +40,9 @@ type heldTile struct {
 // walk verifies every row from the start to the anchor.
 func (v *verifier) walk(ctx context.Context, in view, seals proof.Seals) (*joined, error) {
 	j := &joined{verifier: v, chain: v.from.chain, tiles: map[uint64]heldTile{}, terms: newTermSums(v.seed), index: newTermSums(v.seed), sums: newTotalsCheck(v)}
+	if n := len(seals); n > 0 {
+		j.minimum = seals[n-1].Minimum
+	}
 	for len(seals) > 0 && seals[0].Size < v.from.size {
 		seals = seals[1:]
 	}
@@ -240,13 +244,31 @@ func (j *joined) missingRows() (n uint64) {
 
 // allowed compares what is missing with what the log says was taken away.
 func (j *joined) allowed() error {
+	var taken []dayRange
+	take := func(first, last int64) {
+		if 0 <= first && first <= last {
+			taken = append(taken, dayRange{first: uint64(first), last: uint64(last)})
+		}
+	}
+	for _, r := range j.logged {
+		take(r.First, r.Last)
+	}
+	if n := len(j.logged); n > 0 {
+		newest := j.logged[n-1]
+		for pairs := newest.Earlier; len(pairs) > 1; pairs = pairs[2:] {
+			take(pairs[0], pairs[1])
+		}
+		if newest.Earlier == nil { // the rows that told of earlier days may have gone with theirs; a seal says up to where rows may be missing
+			take(0, int64(j.minimum)-1)
+		}
+	}
 	for _, m := range j.withheld {
 		for at := m.first; at <= m.last; {
-			i := slices.IndexFunc(j.logged, func(r Retention) bool { return r.First >= 0 && uint64(r.First) <= at && at <= uint64(r.Last) })
+			i := slices.IndexFunc(taken, func(d dayRange) bool { return d.first <= at && at <= d.last })
 			if i < 0 {
 				return badRow(at, "it is missing, and the log does not say that retention took it away")
 			}
-			at = uint64(j.logged[i].Last) + 1
+			at = taken[i].last + 1
 		}
 	}
 	return nil
