@@ -136,7 +136,8 @@ const maxArgs = 64
 
 // readStat reads name, parent and start time. The name may hold spaces and parentheses: the last one ends it.
 func (p *Process) readStat() error {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+	var buf [maxStat]byte
+	text, err := readSmall(fmt.Sprintf("/proc/%d/stat", p.PID), buf[:])
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,8 @@ func Waiting(pid, fd int) (b Blocked, ok bool) {
 func (b Blocked) Still(pid int) bool { return syscallLine(pid, b.TID) == b.line }
 
 func syscallLine(pid, tid int) string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", pid, tid))
+	var buf [maxSyscall]byte
+	text, err := readSmall(fmt.Sprintf("/proc/%d/task/%d/syscall", pid, tid), buf[:])
 	if err != nil {
 		return ""
 	}

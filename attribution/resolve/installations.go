@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"netaudit/attribution/kernel"
 	"netaudit/attribution/odoo"
@@ -19,11 +20,15 @@ type installations struct {
 type installation struct {
 	start    uint64
 	settings odoo.Settings
-	version  string // "" until a stack has told
-	database string // the latest that it was seen to work on; "" before
-	several  bool   // there was another before
-	role     string // of a process that does one thing only, or of what no thread tells; "" until the stacks have told
+	version  string    // "" until a stack has told
+	database string    // the latest that it was seen to work on; "" before
+	several  bool      // there was another before
+	role     string    // of a process that does one thing only, or of what no thread tells; "" until the stacks have told
+	asked    time.Time // when the stacks did not tell
 }
+
+// askRoleAgain is how long a process whose stacks do not tell what it does is not asked again: all its threads have to be read for that, which takes longer than all else about a call.
+const askRoleAgain = time.Second
 
 // mostInstallations bounds the memory; when it is full it begins anew.
 const mostInstallations = 512
@@ -42,11 +47,15 @@ func (c *installations) of(p kernel.Process, frames []odoo.Frame) (odoo.Settings
 // role is what a process does whose calling thread does not tell. threads gives the stacks of all its threads, and is not asked twice. A prefork master is asked again: one that has just forked is its worker.
 func (c *installations) role(p kernel.Process, threads func() [][]odoo.Frame) string {
 	i := c.get(p)
-	if i.role != "" {
+	switch {
+	case i.role != "":
 		return i.role
+	case time.Since(i.asked) < askRoleAgain:
+		return odoo.RoleOdoo
 	}
 	role := odoo.ProcessRole(threads())
 	if role == "" {
+		c.change(p, func(known *installation) { known.asked = time.Now() })
 		return odoo.RoleOdoo
 	}
 	if role != odoo.RoleMaster {
