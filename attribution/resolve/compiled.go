@@ -114,10 +114,10 @@ func (w *witness) besideRecord(ctx context.Context, recorded attribution.Owner, 
 }
 
 // besideStrangers looks for compiled code of other addons on the machine stack of the thread that waits. When there is none, the record stands as it is: it is of the call, and the look is of a moment later. Where the innermost part of
-// that stack was recorded with the call, and shows none, nobody waits for the thread: a worker that does is missed by all other calls.
+// that stack was recorded with the call, and shows none, the thread is waited for briefly: a worker that waits is missed by all other calls.
 func (w *witness) besideStrangers(ctx context.Context, recorded attribution.Owner, machineStack bool) attribution.Owner {
 	caught := *w
-	caught.once = machineStack
+	caught.brief = machineStack
 	o, ok := caught.caughtToo(ctx, recorded)
 	switch {
 	case ok && o.Addon == nil && o.Evidence.Candidates != nil:

@@ -209,6 +209,7 @@ const (
 // little longer each time.
 const (
 	patience  = 60 * time.Millisecond
+	briefly   = 2 * time.Millisecond // where the look only adds to what is known
 	firstNap  = 100 * time.Microsecond
 	longerNap = 3 // numerator of the growth by 3/2
 )

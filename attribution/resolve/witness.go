@@ -24,7 +24,7 @@ type witness struct {
 	process kernel.Process
 
 	compiled []string // shared objects below the addons paths on the machine stack of the thread that was caught
-	once     bool     // the thread is looked at once, and not waited for
+	brief    bool     // the thread is not waited for as long as patience
 	early    *lone    // the only thread there was when it was not found waiting at once; nil: there were more, or it had no addon code
 }
 
@@ -89,6 +89,9 @@ func (w *witness) python(o attribution.Owner) (stacks *pystack.Process, serial u
 // socket and the thread in the same system call: then the stack is the stack of this call, not of the next one.
 func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t pystack.Thread, ok, gone bool) {
 	deadline := time.Now().Add(patience)
+	if w.brief {
+		deadline = time.Now().Add(briefly)
+	}
 	for nap := firstNap; ; nap = nap * longerNap / 2 {
 		if b, found := kernel.Waiting(w.holder.PID, w.holder.FD); found {
 			t, err := stacks.Thread(b.TID)
@@ -100,12 +103,12 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 		if !w.holder.Holds(w.socket.Inode) {
 			return t, false, true
 		}
-		if nap == firstNap && w.q.about == caller && !w.once {
+		if nap == firstNap && w.q.about == caller && !w.brief {
 			if threads, err := stacks.Threads(); err == nil {
 				w.early = w.onlyThread(threads)
 			}
 		}
-		if w.once || time.Now().After(deadline) || !pause(ctx, nap) {
+		if time.Now().After(deadline) || !pause(ctx, nap) {
 			return t, false, false
 		}
 	}
