@@ -15,7 +15,7 @@ import (
 	"netaudit/appliance"
 )
 
-// talk makes calls on the loopback interface of its namespace: HTTP with a path, a DNS question, and datagrams that are no DNS.
+// talk makes calls on the loopback interface of its namespace: HTTP with a path, a DNS question, and damaged questions.
 const talk = `
 import http.client, http.server, socket, threading
 class H(http.server.BaseHTTPRequestHandler):
@@ -27,7 +27,7 @@ threading.Thread(target=s.serve_forever, daemon=True).start()
 for i in range(20):
     c = http.client.HTTPConnection("127.0.0.1", 8069); c.request("GET", "/private/path", headers={"User-Agent": "private-agent"}); c.getresponse().read(); c.close()
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for i in range(5): u.sendto(b"this is no question", ("127.0.0.1", 53))
+for i in range(5): u.sendto(bytes.fromhex("123401000001000000000000") + b"?no label is as long", ("127.0.0.1", 53))
 `
 
 // TestRingWithWorkersSeesEverythingAndStrictRedactionHides runs the appliance with a ring, two workers and strict redaction, asks its metrics and reads its log.
