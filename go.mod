@@ -45,9 +45,9 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-replace github.com/dgraph-io/badger/v4 => ./third_party/badger // see third_party/README.md
+replace github.com/dgraph-io/badger/v4 => ./ledger/third_party/badger // see ledger/third_party/README.md
 
-ignore ./third_party
+ignore ./ledger/third_party
 
 require (
 	filippo.io/mldsa v0.0.0-20260215214346-43d0283efc3e // indirect

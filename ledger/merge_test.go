@@ -12,7 +12,7 @@ import (
 )
 
 // obstruct puts directories where the store's next n tables are to be created, as a full disk or too many open files would keep it from creating them.
-func obstruct(t *testing.T, dir string, n int) (clear func()) {
+func obstruct(t *testing.T, dir string, n int) (remove func()) {
 	t.Helper()
 	tables, err := filepath.Glob(filepath.Join(badgerPath(dir), "*.sst"))
 	if err != nil {
@@ -42,19 +42,19 @@ func obstruct(t *testing.T, dir string, n int) (clear func()) {
 	}
 }
 
-// TestFailedMergeLosesNoRow lets the store merge its tables while no table can be created. As published, Badger v4.9.6 takes that for success and deletes the merged tables (third_party/README.md).
+// TestFailedMergeLosesNoRow lets the store merge its tables while no table can be created. As published, Badger v4.9.6 takes that for success and deletes the merged tables (ledger/third_party/README.md).
 func TestFailedMergeLosesNoRow(t *testing.T) {
 	p := newPlace(t)
 	db, err := openStore(p.dir, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear := obstruct(t, p.dir, 20)
+	remove := obstruct(t, p.dir, 20)
 	first := dayAt(day0.UnixNano())
 	if err := db.DropPrefix(newest.day(first)); err == nil {
 		t.Error("a day was dropped although no table could be created")
 	}
-	clear()
+	remove()
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +67,11 @@ func TestFailedMergeLosesNoRow(t *testing.T) {
 func TestRetentionThatCannotBeStoredIsDoneLater(t *testing.T) {
 	p := newPlace(t)
 	l := openAt(t, p.dir, p.clock)
-	clear := obstruct(t, p.dir, 4)
+	remove := obstruct(t, p.dir, 4)
 	if _, err := l.Retain(t.Context(), Policy{MaxAge: 30 * time.Hour}); err == nil {
 		t.Error("retention was done although no table could be created")
 	}
-	clear()
+	remove()
 	addRows(t, l, 3)
 	closeLedger(t, l)
 	l = openAt(t, p.dir, p.clock)

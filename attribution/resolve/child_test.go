@@ -19,32 +19,25 @@ func listening(t *testing.T) (net.Listener, netip.AddrPort) {
 	return l, netip.MustParseAddrPort(l.Addr().String())
 }
 
-// TestProgramThatEndedAtOnceHasTheAddonThatStartedIt asks only after the program, and the shell around it, are gone. A shell that is taken for a copy of its Python, because it was looked at between fork and exec, is not followed:
-// then the answer is that nobody knows, and the shell is started again.
+// TestProgramThatEndedAtOnceHasTheAddonThatStartedIt asks only after the program, and the shell around it, are gone.
 func TestProgramThatEndedAtOnceHasTheAddonThatStartedIt(t *testing.T) {
 	r := recording(t)
 	p := startPuppet(t, r)
 	l, here := listening(t)
 	for _, what := range []string{"program", "shell"} {
-		for attempt := 1; ; attempt++ {
-			child := p.do(what, here.Port())
-			c, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			from := netip.MustParseAddrPort(c.RemoteAddr().String())
-			if err := c.Close(); err != nil {
-				t.Fatal(err)
-			}
-			o := askOf(t, r.Ask, attribution.Tuple{Proto: 6, Local: from, Remote: here})
-			if what == "shell" && o.Addon == nil && o.Evidence.Confidence == attribution.ConfidenceUnknown && attempt < 5 {
-				continue
-			}
-			if o.Addon == nil || o.Addon.Name != "caller" || o.Addon.Method != what || o.Evidence.Source != attribution.SourceKernel ||
-				o.Evidence.Confidence != attribution.ConfidenceExact || o.Evidence.TID != p.pid || o.Process == nil || what == "program" && o.Process.PID != child || o.Process.PID == p.pid {
-				t.Errorf("%s %d: addon %+v, process %+v, evidence %+v", what, child, o.Addon, o.Process, o.Evidence)
-			}
-			break
+		child := p.do(what, here.Port())
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := netip.MustParseAddrPort(c.RemoteAddr().String())
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o := askOf(t, r.Ask, attribution.Tuple{Proto: 6, Local: from, Remote: here})
+		if o.Addon == nil || o.Addon.Name != "caller" || o.Addon.Method != what || o.Evidence.Source != attribution.SourceKernel ||
+			o.Evidence.Confidence != attribution.ConfidenceExact || o.Evidence.TID != p.pid || o.Process == nil || what == "program" && o.Process.PID != child || o.Process.PID == p.pid {
+			t.Errorf("%s %d: addon %+v, process %+v, evidence %+v", what, child, o.Addon, o.Process, o.Evidence)
 		}
 	}
 }

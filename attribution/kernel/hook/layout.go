@@ -51,6 +51,7 @@ const (
 	outcomeDeep       = 3 // all slots are used
 	outcomeWhole      = 4
 	outcomeBusy       = 5 // another call was being recorded on this processor
+	outcomeReplaced   = 6 // where the interpreter was there is nothing: the process runs another program than the one that was announced
 )
 
 // The value of the map of plans.

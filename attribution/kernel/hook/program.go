@@ -190,7 +190,7 @@ func (p *program) recordCaller(header func(), namespaces bool, pointer int32) {
 	p.at("area")
 	header()
 	p.add(asm.LoadMem(asm.R1, plan, planSerial, asm.DWord), asm.StoreMem(record, offSerial, asm.R1, asm.DWord))
-	p.add(asm.StoreImm(record, offOutcome, outcomeNoThread, asm.Word))
+	p.add(asm.StoreImm(record, offOutcome, outcomeReplaced, asm.Word))
 	if namespaces {
 		p.ownTID()
 	}

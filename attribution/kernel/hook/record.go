@@ -64,6 +64,8 @@ func parseCaller(b []byte, when func(ns uint64) time.Time) (c Caller, err error)
 		c.Reason = "the process was not known yet"
 	case outcomeBusy:
 		c.Reason = "another call was being recorded on the same processor"
+	case outcomeReplaced: // userspace has not heard of its execve(2) yet; the plan is of what it was
+		c.Serial, c.Reason = 0, "the process was not known yet"
 	case outcomeNoThread:
 		c.Reason = "the calling thread was not among the interpreter's"
 	default:

@@ -10,6 +10,7 @@ import (
 func (p *program) findThread() {
 	p.add(asm.LoadMem(asm.R3, plan, planInterpreters, asm.DWord))
 	p.fetch(ctx, "done")
+	p.add(asm.StoreImm(record, offOutcome, outcomeNoThread, asm.Word))
 	p.add(asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.RFP, wordCount, asm.R1, asm.DWord))
 	p.at("interpreter")
 	p.add(asm.JEq.Imm(ctx, 0, "done"), asm.StoreMem(asm.RFP, wordInterp, ctx, asm.DWord))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes third_party/badger anew: Badger as its authors published it, without tests, commands and documents, and badger.patch. What Git then shows as changed was changed by somebody else.
+# Makes the copy of Badger beside this script anew: Badger as its authors published it, without tests, commands and documents, and badger.patch. What Git then shows as changed was changed by somebody else.
 set -euo pipefail
 cd "$(dirname "$0")"
 version=v4.9.6
