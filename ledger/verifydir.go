@@ -141,6 +141,9 @@ func readProbe(out io.Reader, progress Progress) (*probeMessage, error) {
 // verifyHere verifies in this process.
 func verifyHere(ctx context.Context, dir string, since bool, progress Progress) (Verification, error) {
 	info, err := os.Stat(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return cannotTell("", "there is no "+dir+": name the state directory of a ledger, by default /var/lib/netaudit"), nil
+	}
 	if err != nil {
 		return cannotTell("", err.Error()), nil
 	}
