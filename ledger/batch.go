@@ -1,13 +1,13 @@
 package ledger
 
 import (
+	"context"
 	"encoding/binary"
 	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
-
-	"netaudit/ledger/proof"
+	"golang.org/x/sync/errgroup"
 )
 
 // fullBatch is after how many bytes a transaction takes no further group of rows. Badger takes 15 % of a memtable in one, 2.4 MiB; one more group, with the longest texts in rows, index, sums and facts, adds less than 0.8 MiB.
@@ -20,44 +20,38 @@ type batch struct {
 	leaves   []tlog.Hash // one for each row
 	chain    [32]byte    // row hash of the newest row
 	groups   []*storedGroup
+	settled  int         // groups whose values are there and counted
 	hour     *hourTotals // sums and facts of the running hour, with these rows
 	changed  map[string]bool
 	postings map[string]*bitmap
-	size     int           // of what is to be stored, in bytes: at most
-	newest   chan struct{} // closed when the newest group has its value; nil when all have
-}
-
-type storedGroup struct {
-	first uint64
-	plain int // bytes
-	value []byte
+	size     int // of what is to be stored, in bytes: at most
 }
 
 func (b *batch) next() uint64 { return b.first + uint64(len(b.leaves)) }
 
-// seal numbers, salts, encodes and hashes rows that wait: all of them, unless they do not fit into one transaction. A batch that is full ends with a full group.
+// seal numbers, salts, encodes and hashes rows that wait: all of them, unless they do not fit into one transaction. A batch that is full ends with a full group. Three goroutines share the work, a group at
+// a time: one encodes, one compresses, and this one makes what rows are found and added up by.
 func (s *sequencer) seal(now int64) (*batch, error) {
 	s.logged = now
 	b := &batch{
 		day: dayAt(now), first: uint64(s.tree.size), chain: s.chain,
 		hour: s.hour.clone(), changed: map[string]bool{}, postings: map[string]*bitmap{},
 	}
-	defer b.settle()
-	s.group.reset()
-	for _, e := range s.waiting {
-		text, err := s.encode(e, b.next(), now)
-		if err != nil {
-			return nil, err
+	encoder, ctx := errgroup.WithContext(context.Background())
+	ctx, enough := context.WithCancel(ctx)
+	groups := make(chan *storedGroup, 1)
+	encoder.Go(func() error {
+		defer close(groups)
+		return s.encodeGroups(ctx, b.first, b.chain, now, groups)
+	})
+	for g := range groups {
+		if b.add(g, s.block); b.size >= s.full {
+			break
 		}
-		if !s.group.fits(e.Seq, text) {
-			if b.take(s.group); b.size >= s.full {
-				return b, nil
-			}
-		}
-		b.add(e, text, s.group, s.block)
 	}
-	b.take(s.group)
-	return b, nil
+	b.settle()
+	enough()
+	return b, encoder.Wait()
 }
 
 // encode returns the canonical form of a row with its number, valid until the next call.
@@ -81,51 +75,31 @@ const (
 	longestAmount = (mostSeqs + 5) * binary.MaxVarintLen64
 )
 
-func (b *batch) add(e *Event, text []byte, group *groupWriter, index *openBlock) {
-	leaf := tlog.RecordHash(text)
-	b.chain = proof.ChainHash(e.Seq, b.chain, leaf)
-	b.leaves = append(b.leaves, leaf)
-	group.add(e.Seq, &b.chain, text)
-	index.add(b.day, e, b.postings, func(key string) { b.size += len(key) + bitmapBytes + entryBytes })
-	b.hour.add(e, func(key []byte) {
-		if !b.changed[string(key)] {
-			b.changed[string(key)] = true
-			b.size += len(key) + longestAmount + entryBytes
-		}
-	})
-}
-
-// take takes the group that was begun, if any, and lets it be compressed while the next rows are encoded.
-func (b *batch) take(g *groupWriter) {
+// add makes index, sums and facts of a group's rows.
+func (b *batch) add(g *storedGroup, index *openBlock) {
+	for _, e := range g.rows {
+		index.add(b.day, e, b.postings, func(key string) { b.size += len(key) + bitmapBytes + entryBytes })
+		b.hour.add(e, func(key []byte) {
+			if !b.changed[string(key)] {
+				b.changed[string(key)] = true
+				b.size += len(key) + longestAmount + entryBytes
+			}
+		})
+	}
 	b.settle()
-	if g.rows == 0 {
-		return
-	}
-	first, plain := g.take()
-	stored := &storedGroup{first: first, plain: len(plain)}
-	b.groups = append(b.groups, stored)
-	b.size += stored.plain + entryBytes
-	if !g.compresses(plain) {
-		stored.value = g.value(plain)
-		return
-	}
-	done := make(chan struct{})
-	b.newest = done
-	go func() {
-		defer close(done)
-		stored.value = g.value(plain)
-	}()
+	b.leaves, b.chain, b.groups = append(b.leaves, g.leaves...), g.chain, append(b.groups, g)
+	b.size += g.plain + entryBytes
 }
 
 // settle waits for the value of the newest group.
 func (b *batch) settle() {
-	if b.newest == nil {
+	if b.settled == len(b.groups) {
 		return
 	}
-	<-b.newest
-	b.newest = nil
-	newest := b.groups[len(b.groups)-1]
+	newest := b.groups[b.settled]
+	<-newest.done
 	b.size -= newest.plain - len(newest.value)
+	b.settled++
 }
 
 // write stores a batch, tiles and checkpoint in one transaction: after a crash all of it is there, or none.

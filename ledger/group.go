@@ -8,6 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Since format 3 the rows of a batch lie together in groups: one key and one value for up to groupRows rows. A value goes through a write-ahead log, a skip list and several merges before it rests, and a
@@ -69,6 +70,22 @@ func (g *groupWriter) add(seq uint64, chain *[32]byte, text []byte) {
 		g.plain = binary.AppendUvarint(g.plain, uint64(len(chain)+len(text)))
 	}
 	g.plain = append(append(g.plain, chain[:]...), text...)
+}
+
+// store takes the group and lets it be compressed while the next rows are encoded. The group before must be done.
+func (g *groupWriter) store(rows []*Event, leaves []tlog.Hash, chain [32]byte) *storedGroup {
+	first, plain := g.take()
+	s := &storedGroup{first: first, rows: rows, leaves: leaves, chain: chain, plain: len(plain), done: make(chan struct{})}
+	if !g.compresses(plain) {
+		s.value = g.value(plain)
+		close(s.done)
+		return s
+	}
+	go func() {
+		defer close(s.done)
+		s.value = g.value(plain)
+	}()
+	return s
 }
 
 // take hands the group over, valid until the take after the next, and begins another one.
