@@ -69,68 +69,6 @@ func Describe(pid int) (Process, error) {
 	return p, nil
 }
 
-// Descriptions remembers processes for some seconds: titles change after a start, a call does not change them. Safe for concurrent use.
-type Descriptions struct {
-	mu    sync.Mutex
-	known map[int]description
-}
-
-type description struct {
-	process Process
-	until   time.Time
-}
-
-// mostDescriptions bounds the memory; when it is full it begins anew.
-const (
-	descriptionLife  = 5 * time.Second
-	identityLife     = 20 * time.Second // of a process that ended, after that
-	mostDescriptions = 4096
-)
-
-// Describe is the function Describe from memory where the process still is the one remembered, which is asked each time.
-func (d *Descriptions) Describe(pid int) (Process, error) {
-	d.mu.Lock()
-	known, ok := d.known[pid]
-	d.mu.Unlock()
-	if ok && time.Now().Before(known.until) && known.process.Alive() {
-		return known.process, nil
-	}
-	p, err := Describe(pid)
-	if err != nil {
-		return p, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.known == nil || len(d.known) >= mostDescriptions {
-		d.known = map[int]description{}
-	}
-	d.known[pid] = description{p, time.Now().Add(descriptionLife)}
-	return p, nil
-}
-
-// Forget is for a process that runs another program now: what it was is no more true.
-func (d *Descriptions) Forget(pid int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.known, pid)
-}
-
-// At is the process that had this id at a moment that has just passed, given as the time since the host started. alive is false when it has ended since: then it is what was remembered of it, or the zero Process.
-func (d *Descriptions) At(pid int, uptime time.Duration) (p Process, alive bool) {
-	ticks := uint64(uptime/(time.Second/ticksPerSecond)) + 1
-	then := func(p Process) bool { return p.StartTick <= ticks }
-	p, err := d.Describe(pid)
-	if err == nil && then(p) {
-		return p, true
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if known, ok := d.known[pid]; ok && then(known.process) && time.Now().Before(known.until.Add(identityLife)) {
-		return known.process, false
-	}
-	return Process{}, false
-}
-
 // maxArgs bounds how many arguments of a command line are looked at.
 const maxArgs = 64
 

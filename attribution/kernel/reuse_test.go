@@ -56,8 +56,13 @@ func reusePID() error {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
 		return err
 	}
-	if p, alive := d.At(pid, time.Duration(up.Nano())); !alive || p.StartTick != before.StartTick {
-		return fmt.Errorf("while it lives: %+v, alive %v", p, alive)
+	for range 2 { // the second time by the directory that the first one opened
+		if p, alive := d.At(pid, time.Duration(up.Nano())); !alive || p.StartTick != before.StartTick {
+			return fmt.Errorf("while it lives: %+v, alive %v", p, alive)
+		}
+	}
+	if d.handles != 1 {
+		return fmt.Errorf("%d directories are open", d.handles)
 	}
 	_ = first.Process.Kill()
 	_ = first.Wait() // it was killed
@@ -95,6 +100,12 @@ func reusePID() error {
 	after, err := d.Describe(pid)
 	if err != nil || after.StartTick == before.StartTick {
 		return fmt.Errorf("the second is %+v, error %v", after, err)
+	}
+	if again, err := d.Describe(pid); err != nil || again.StartTick != after.StartTick || d.handles != 1 {
+		return fmt.Errorf("the second is %+v when asked again, error %v, %d directories are open", again, err, d.handles)
+	}
+	if err := d.Close(); err != nil || d.handles != 0 {
+		return fmt.Errorf("error %v, %d directories stay open", err, d.handles)
 	}
 	return nil
 }

@@ -77,6 +77,8 @@ type Process struct {
 	chains  map[uint64][]uint64 // the frames of thread states, see expect
 	cached  int                 // bytes in both
 
+	typeNames map[uint64]uint64 // by type: where its name was last
+
 	pools    map[uint64]pool // by class of a model
 	registry uint64          // the class of Odoo's registries, 0: not looked for, or not there yet
 }
@@ -98,7 +100,7 @@ func Open(pid int) (*Process, error) {
 }
 
 func newProcess(pid int, mem memory.Reader) *Process {
-	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[uint64]moduleName{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}, pools: map[uint64]pool{}}
+	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[uint64]moduleName{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}, pools: map[uint64]pool{}, typeNames: map[uint64]uint64{}}
 }
 
 // Version is the interpreter's version, such as "3.11.2"; "3.N" when the patch level is not to be found.
@@ -113,6 +115,7 @@ func (p *Process) Close() error {
 	clear(p.owners)
 	clear(p.chains)
 	clear(p.pools)
+	clear(p.typeNames)
 	p.cached = 0
 	return nil
 }

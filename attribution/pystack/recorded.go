@@ -154,7 +154,7 @@ func (l *layout) decodeAll(slots []byte) ([]slotFrame, error) {
 	return list, nil
 }
 
-// gatherRecorded copies at once what the frames refer to, then the names of the types.
+// gatherRecorded copies at once what the frames refer to. Where the name of a type was last is remembered, so that it comes along; names that are elsewhere now take a second turn.
 func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
 	view := &memory.Overlay{Below: p.mem}
 	pieces := memory.Pieces{}
@@ -166,18 +166,43 @@ func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
 		}
 		if f.typ != 0 {
 			pieces.Add(f.typ+typeName, 8)
+			if name, ok := p.typeNames[f.typ]; ok {
+				addName(pieces, name)
+			}
 		}
 	}
 	view.Gather(pieces)
 	pieces = memory.Pieces{}
 	for _, f := range list {
-		if name, err := memory.Uint64(view, f.typ+typeName); f.typ != 0 && err == nil { // most end in the second piece
-			pieces.Add(name, namePiece-name%namePiece)
-			pieces.Add(name-name%namePiece+namePiece, namePiece)
+		if f.typ == 0 {
+			continue
+		}
+		if name, err := memory.Uint64(view, f.typ+typeName); err == nil && p.typeNames[f.typ] != name {
+			p.rememberName(f.typ, name)
+			addName(pieces, name)
 		}
 	}
-	view.Gather(pieces)
+	if len(pieces) > 0 {
+		view.Gather(pieces)
+	}
 	return view
+}
+
+// addName asks for the beginning of a name; most end in the second piece.
+func addName(pieces memory.Pieces, name uint64) {
+	pieces.Add(name, namePiece-name%namePiece)
+	pieces.Add(name-name%namePiece+namePiece, namePiece)
+}
+
+// mostTypeNames bounds the memory; when it is full it begins anew.
+const mostTypeNames = 4096
+
+// rememberName notes where the name of a type is. What stands there is read each time.
+func (p *Process) rememberName(typ, name uint64) {
+	if len(p.typeNames) >= mostTypeNames {
+		clear(p.typeNames)
+	}
+	p.typeNames[typ] = name
 }
 
 func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, outer []slotFrame) (Frame, error) {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -57,7 +58,8 @@ type Resolver struct {
 	closing sync.RWMutex // held for reading while a question is queued
 	closed  bool
 
-	stats statistics
+	answering atomic.Int32 // workers that have a question
+	stats     statistics
 }
 
 type question struct {
@@ -133,15 +135,17 @@ func (r *Resolver) Run(ctx context.Context) error {
 	workers.Wait()
 	r.background.Wait()
 	r.stacks.close()
-	return errors.Join(hookErr, eventsErr, r.diags.close())
+	return errors.Join(hookErr, eventsErr, r.diags.close(), r.processes.Close())
 }
 
 func (r *Resolver) work(ctx context.Context, questions <-chan question) {
 	for q := range questions {
+		r.answering.Add(1)
 		o := r.answer(ctx, q)
 		o.Evidence.Latency = time.Since(q.asked)
 		r.stats.add(o)
 		q.done(o)
+		r.answering.Add(-1)
 	}
 }
 
@@ -175,9 +179,13 @@ func (r *Resolver) ask(questions chan<- question, q question) bool {
 	if r.closed {
 		return false
 	}
+	idle := r.answering.Load() == 0
 	select {
 	case questions <- q:
 		r.stats.asked.Add(1)
+		if idle && q.about == caller {
+			runtime.Gosched() // the worker goes on here at once: to wake another thread for it takes longer than to read the stack. When many call at once, capture goes first
+		}
 		return true
 	default:
 		r.stats.full.Add(1)

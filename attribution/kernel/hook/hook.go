@@ -25,7 +25,6 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"netaudit/attribution/pystack"
@@ -59,8 +58,8 @@ type Hook struct {
 	noUses  error
 
 	mu        sync.Mutex // guards what follows
-	reader    *ringbuf.Reader
-	record    ringbuf.Record
+	ring      *ring      // nil when closed
+	losses    *atomic.Uint64
 	store     *store
 	lost      uint64
 	calls     uint64
@@ -97,11 +96,9 @@ func (h *Hook) open() error {
 	if err := h.createMaps(); err != nil {
 		return err
 	}
-	if h.reader, err = ringbuf.NewReader(h.objects.ring); err != nil {
-		return fmt.Errorf("map the ring: %w", err)
+	if err := h.mapMemory(); err != nil {
+		return err
 	}
-	h.reader.SetDeadline(time.Unix(1, 0)) // reading never waits
-	h.close = append(h.close, h.reader.Close)
 	directory, err := os.Open(group)
 	if err != nil {
 		return fmt.Errorf("open the cgroup v2 hierarchy: %w", err)
@@ -117,7 +114,7 @@ func (h *Hook) createMaps() (err error) {
 	}{
 		{&h.objects.plans, ebpf.MapSpec{Name: "netaudit_plans", Type: ebpf.Hash, KeySize: 4, ValueSize: planSize, MaxEntries: mostPlans, Flags: unix.BPF_F_NO_PREALLOC}},
 		{&h.objects.ring, ebpf.MapSpec{Name: "netaudit_calls", Type: ebpf.RingBuf, MaxEntries: ringSize}},
-		{&h.objects.lost, ebpf.MapSpec{Name: "netaudit_lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}},
+		{&h.objects.lost, ebpf.MapSpec{Name: "netaudit_lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE}},
 		{&h.objects.scratch, ebpf.MapSpec{Name: "netaudit_walk", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: scratchSize, MaxEntries: scratchAreas}},
 		{&h.objects.pending, ebpf.MapSpec{Name: "netaudit_pend", Type: ebpf.LRUHash, KeySize: 8, ValueSize: 8, MaxEntries: mostPending}},
 		{&h.objects.spoken, ebpf.MapSpec{Name: "netaudit_spoke", Type: ebpf.LRUHash, KeySize: 8, ValueSize: 8, MaxEntries: mostSpoken}},
@@ -128,6 +125,20 @@ func (h *Hook) createMaps() (err error) {
 		}
 		h.close = append(h.close, (*m.to).Close)
 	}
+	return nil
+}
+
+// mapMemory maps what is read for each question.
+func (h *Hook) mapMemory() (err error) {
+	var unmap func() error
+	if h.losses, unmap, err = mapCounter(h.objects.lost); err != nil {
+		return err
+	}
+	h.close = append(h.close, unmap)
+	if h.ring, err = mapRing(h.objects.ring, ringSize); err != nil {
+		return err
+	}
+	h.close = append(h.close, h.ring.close)
 	return nil
 }
 
@@ -178,7 +189,7 @@ func (h *Hook) Close() error {
 	for i := len(h.close) - 1; i >= 0; i-- {
 		errs = append(errs, h.close[i]())
 	}
-	h.close, h.reader = nil, nil
+	h.close, h.ring = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -267,26 +278,27 @@ func (h *Hook) ForkOf(child int) (*Fork, bool) {
 	return f, f != nil
 }
 
-// drain reads all records. When some were lost, what was kept is forgotten: a lost one could have been of a later connection between the same ends. The caller holds the lock.
+// drain takes all records. When some were lost, what was kept is forgotten: a lost one could have been of a later connection between the same ends. The caller holds the lock.
 func (h *Hook) drain() {
-	if h.reader == nil {
+	if h.ring == nil {
 		return
 	}
-	var lost uint64
-	if err := h.objects.lost.Lookup(uint32(0), &lost); err != nil || lost != h.lost {
+	if lost := h.losses.Load(); lost != h.lost {
+		h.lost = lost
 		defer func() { h.store = newStore() }()
 	}
-	h.lost = lost
-	if h.reader.AvailableBytes() == 0 {
+	if h.ring.empty() {
 		return
 	}
 	now, up := time.Now(), uptime()
 	at := func(ns uint64) time.Time { return now.Add(time.Duration(int64(ns) - up)).Round(0) }
-	for h.reader.ReadInto(&h.record) == nil { // its only errors are the deadline and a closed ring
-		h.take(h.record.RawSample, at)
+	if !h.ring.each(func(record []byte) { h.take(record, at) }) {
+		h.malformed++
+		h.store = newStore()
 	}
 }
 
+// take keeps what a record says, and nothing of the record itself.
 func (h *Hook) take(b []byte, at func(uint64) time.Time) {
 	kind := uint32(0)
 	if len(b) >= 4 {
