@@ -22,6 +22,8 @@ var (
 	notAsked       = prometheus.NewDesc("netaudit_attribution_queue_full_total", "Owners that were never asked for because the queue was full.", nil, nil)
 	callersTotal   = prometheus.NewDesc("netaudit_kernel_callers_total", "Calls whose caller the kernel recorded.", nil, nil)
 	callersLost    = prometheus.NewDesc("netaudit_kernel_callers_lost_total", "Records of callers for which the kernel's ring had no room.", nil, nil)
+	endedEarly     = prometheus.NewDesc("netaudit_processes_ended_early_total", "Python processes that were over before the kernel could be told to record them.", nil, nil)
+	eventsLost     = prometheus.NewDesc("netaudit_process_events_lost_total", "How often the kernel told of processes faster than could be read; all were looked at anew.", nil, nil)
 	rowsTotal      = prometheus.NewDesc("netaudit_ledger_rows_total", "Sealed rows.", nil, nil)
 )
 
@@ -38,7 +40,7 @@ func (a *Appliance) metrics() http.Handler {
 // Describe implements prometheus.Collector.
 func (meter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		packetsTotal, bytesTotal, droppedTotal, freezesTotal, interfaceUp, flowsTotal, evictedTotal, malformedTotal, clockSteps, unattributed, notAsked, callersTotal, callersLost, rowsTotal,
+		packetsTotal, bytesTotal, droppedTotal, freezesTotal, interfaceUp, flowsTotal, evictedTotal, malformedTotal, clockSteps, unattributed, notAsked, callersTotal, callersLost, endedEarly, eventsLost, rowsTotal,
 	} {
 		ch <- d
 	}
@@ -100,6 +102,11 @@ func (m meter) Collect(ch chan<- prometheus.Metric) {
 		s := m.a.hook.Stats()
 		count(callersTotal, float64(s.Calls))
 		count(callersLost, float64(s.Lost))
+	}
+	if m.a.resolver != nil {
+		s := m.a.resolver.Stats()
+		count(endedEarly, float64(s.EndedEarly))
+		count(eventsLost, float64(s.EventsLost))
 	}
 	count(rowsTotal, float64(m.a.ledger.Size()))
 }

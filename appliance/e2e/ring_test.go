@@ -90,6 +90,11 @@ func checkMetrics(t *testing.T, url, state string) {
 	if !unreadable.MatchString(text) || !strings.Contains(text, `netaudit_interface_up{interface="lo"} 1`) || !strings.Contains(text, `netaudit_dropped_total{interface="lo"} 0`) {
 		t.Errorf("metrics:\n%s", text)
 	}
+	for _, name := range []string{"netaudit_processes_ended_early_total", "netaudit_process_events_lost_total"} {
+		if !regexp.MustCompile(`(?m)^` + name + ` \d+$`).MatchString(text) {
+			t.Errorf("no %s in the metrics:\n%s", name, text)
+		}
+	}
 	metrics(t, url, "", http.StatusUnauthorized)
 }
 

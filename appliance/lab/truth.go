@@ -99,6 +99,7 @@ type result struct {
 	details []string
 
 	unserved map[string]int // why it is not known who answered requests
+	unnamed  map[string]int // names that were looked up, and why it is not known by whom
 }
 
 func (r *result) wrong() int {
@@ -111,7 +112,7 @@ func (r *result) wrong() int {
 
 // judge compares every row with the truth about its destination.
 func judge(s setting, events []ledger.Event) result {
-	r := result{setting: s, calls: make([]tally, len(sources)), unserved: map[string]int{}}
+	r := result{setting: s, calls: make([]tally, len(sources)), unserved: map[string]int{}, unnamed: map[string]int{}}
 	owner := map[string]int{}
 	for i, s := range sources {
 		for _, h := range s.hosts {
@@ -166,6 +167,9 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 		if e.Kind == "http" && e.Evidence != nil {
 			r.unserved[e.Evidence.Reason]++
 		}
+		if e.Kind == "dns" {
+			r.unnamed[e.DNS.Name+": "+reasonOf(e)]++
+		}
 	case e.Addon.Name == s.addon && s.addon != "":
 		if e.Addon.OnBehalfOf == s.onBehalf {
 			t.right++
@@ -177,6 +181,14 @@ func (r *result) count(t *tally, s *source, e *ledger.Event, what string) {
 		t.wrong++
 		r.details = append(r.details, fmt.Sprintf("%s: %s by %s on behalf of %q, want %q (chain %v, conflicts %v; %s, %s, %s)", r.setting.name, what, e.Addon.Name, e.Addon.OnBehalfOf, s.addon, e.Addon.Chain, e.Evidence.Conflicts, e.Evidence.Source, e.Evidence.Confidence, e.Evidence.Reason))
 	}
+}
+
+// reasonOf is what a row says about why its addon is not known.
+func reasonOf(e *ledger.Event) string {
+	if e.Evidence == nil || e.Evidence.Reason == "" {
+		return "NO REASON GIVEN"
+	}
+	return e.Evidence.Reason
 }
 
 // ownThreads are the sources that call from a thread or greenlet of their own.
@@ -328,6 +340,9 @@ func render(w io.Writer, results []result) {
 		}
 		for _, reason := range slices.Sorted(maps.Keys(r.unserved)) {
 			fmt.Fprintf(w, "%s: %d requests to Odoo unknown: %s\n", r.setting.name, r.unserved[reason], reason)
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.unnamed)) {
+			fmt.Fprintf(w, "%s: %d lookups unknown: %s\n", r.setting.name, r.unnamed[name], name)
 		}
 	}
 }
