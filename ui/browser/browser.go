@@ -81,7 +81,10 @@ new PerformanceObserver((list) => {
   for (const e of list.getEntries()) {
     if (e.hadRecentInput) continue;
     globalThis.shifted += e.value;
-    for (const s of e.sources) globalThis.shiftedWhat.push((s.node?.nodeName ?? "") + "." + (s.node?.className ?? ""));
+    for (const s of e.sources) {
+      const place = (r) => [r.x, r.y, r.width, r.height].map(Math.round).join(" ");
+      globalThis.shiftedWhat.push(s.node?.nodeName + "." + (s.node?.className ?? "") + " from " + place(s.previousRect) + " to " + place(s.currentRect) + " at " + Math.round(e.startTime) + " ms");
+    }
   }
 }).observe({ type: "layout-shift", buffered: true });
 document.addEventListener("securitypolicyviolation", (e) => console.error("refused by the Content-Security-Policy:", e.violatedDirective, e.blockedURI, e.sourceFile, e.lineNumber));`
