@@ -133,6 +133,9 @@ func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.
 	o.Process = w.describeThread(t)
 	w.nameAddon(&o, frames)
 	if o.Addon == nil && o.Evidence.Reason == "" {
+		o.Evidence.Reason = odoo.Delegated(frames)
+	}
+	if o.Addon == nil && o.Evidence.Reason == "" {
 		o.Evidence.Reason = "no addon on the stack of the calling thread"
 	}
 	return o
