@@ -22,7 +22,7 @@ type Options struct {
 	ReadOnly bool             // no rows can be appended, nothing on disk changes
 	Origin   string           // name of a new log; default netaudit/<host>-<8 hex>
 	Logger   *slog.Logger     // nil: slog.Default
-	MaxBatch int              // rows in one transaction at most, default 1024
+	MaxBatch int              // rows in one transaction at most, default 4096
 	MaxDelay time.Duration    // how long a row waits for company, default 250 ms
 	Queue    int              // rows that wait for the sequencer at most, default 8192
 	Clock    func() time.Time // nil: time.Now
@@ -164,7 +164,7 @@ func (o *Options) defaults() {
 		o.Logger = slog.Default()
 	}
 	if o.MaxBatch <= 0 {
-		o.MaxBatch = 1024
+		o.MaxBatch = 4096
 	}
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 250 * time.Millisecond

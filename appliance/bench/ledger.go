@@ -16,7 +16,7 @@ import (
 )
 
 // rowsPerBatch is how many rows the plain file takes between two fsyncs: the size of the ledger's own batches.
-const rowsPerBatch = 1024
+const rowsPerBatch = 4096
 
 // rowsWritten is how many rows each writer is measured with.
 const rowsWritten = 50_000
