@@ -49,9 +49,9 @@ var workloads = []workload{
 		calls: map[string]map[string]int{"<module>": {"key": 6}, "key": {"ping": 4}, "ping": {"pong": 2}, "pong": {"ping": 3}},
 	},
 	{
-		// Its pauses are short and long, so that a machine of any speed both meets stacks that change and stacks that stand.
+		// Its pauses are short and long, so that a machine of any speed both meets stacks that change and stacks that stand. They are drawn before: random.choice has frames of its own.
 		name:   "deep",
-		script: "import random, time\ndef down(n):\n    if n: return down(n - 1)\n    time.sleep(random.choice([0.002] * 100 + [0.05] * 8 + [1]))\nprint('ready', flush=True)\nwhile True: down(500)\n",
+		script: "import itertools, random, time; pauses = itertools.cycle(random.choices([0.002] * 100 + [0.05] * 8 + [1], k=9973))\ndef down(n):\n    if n: return down(n - 1)\n    time.sleep(next(pauses))\nprint('ready', flush=True)\nwhile True: down(500)\n",
 		root:   map[string]bool{"<module>": true}, deepest: 502,
 		calls: map[string]map[string]int{"<module>": {"down": 6}, "down": {"down": 3}},
 	},
