@@ -260,3 +260,26 @@ func TestBundlesProveEveryRunOfRows(t *testing.T) {
 	}
 	closeLedger(t, l)
 }
+
+// TestRetentionStopsWhereARowCannotNameAllThatWent: every second day of five and a half years under legal hold.
+func TestRetentionStopsWhereARowCannotNameAllThatWent(t *testing.T) {
+	l, _, c := fourDays(t)
+	defer closeLedger(t, l)
+	c.now = day0.AddDate(0, 0, 4)
+	addRows(t, l, 1)
+	state := *l.state.Load()
+	taken := state
+	for i := range uint64(mostRuns + 1) { // of an earlier time than the log's: nothing else is asked about them
+		taken.dropped = append(taken.dropped, dayRange{day: uint32(2 * i), first: 2 * i, last: 2 * i})
+	}
+	l.state.Store(&taken)
+	size := l.Size()
+	done, err := l.Retain(t.Context(), Policy{MaxAge: 35 * time.Hour})
+	l.state.Store(&state)
+	if err == nil || !strings.Contains(err.Error(), "end some of the holds") || done.Days != 0 || l.Size() != size {
+		t.Errorf("%+v, %v, %d rows more", done, err, l.Size()-size)
+	}
+	if _, err := l.Row(0); err != nil {
+		t.Errorf("a row of the day that was to go: %v", err)
+	}
+}
