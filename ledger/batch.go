@@ -37,9 +37,9 @@ func (s *sequencer) seal(now int64) (*batch, error) {
 		day: dayAt(now), first: uint64(s.tree.size), chain: s.chain,
 		hour: s.hour.clone(), changed: map[string]bool{}, postings: map[string]*bitmap{},
 	}
-	encoder, ctx := errgroup.WithContext(context.Background())
-	ctx, enough := context.WithCancel(ctx)
+	ctx, enough := context.WithCancel(context.Background())
 	groups := make(chan *storedGroup, 1)
+	var encoder errgroup.Group
 	encoder.Go(func() error {
 		defer close(groups)
 		return s.encodeGroups(ctx, b.first, b.chain, now, groups)
