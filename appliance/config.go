@@ -36,7 +36,7 @@ type Config struct {
 	Capture       string   `yaml:"capture"`        // immediate (every packet at once) or ring (busy ports: cheaper, some milliseconds later)
 	Workers       int      `yaml:"workers"`        // goroutines that share each interface's flows; more than one needs capture: ring
 	Nice          int      `yaml:"nice"`           // how far netaudit stands back when processors are short, 0 to 19; not at a mirror port
-	MemoryMB      int      `yaml:"memory_mb"`      // MiB below which netaudit's own memory stays while no more is needed; what the kernel maps from files comes on top; 0: no bound
+	MemoryMB      int      `yaml:"memory_mb"`      // MiB below which netaudit's own memory stays while no more is needed; the program and the store's write-ahead logs, which are mapped from files, come on top; 0: no bound
 	KernelHook    bool     `yaml:"kernel_hook"`    // let the kernel record who calls (BPF); false, or a kernel that cannot: the calling thread is searched for
 	Redaction     string   `yaml:"redaction"`      // standard, or strict: also paths, internal names, client addresses and user agents become keyed hashes
 	AddonsPaths   []string `yaml:"addons_paths"`   // extra addons directories; those of running Odoo processes are found

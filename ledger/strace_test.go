@@ -88,7 +88,7 @@ func traced(t *testing.T, dir string, args ...string) (out string, calls []byte)
 }
 
 // faultCalls are the system calls by which a ledger reaches the disk.
-var faultCalls = []string{"openat", "write", "pwrite64", "fsync", "fdatasync", "msync", "ftruncate", "renameat", "unlinkat", "mkdirat", "fallocate"}
+var faultCalls = []string{"openat", "write", "pwrite64", "fsync", "fdatasync", "msync", "pread64", "ftruncate", "renameat", "unlinkat", "mkdirat", "fallocate"}
 
 var faultKinds = []string{"error=EIO", "error=ENOSPC", "signal=KILL"}
 

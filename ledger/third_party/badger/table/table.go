@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dgraph-io/badger/v4/fb"
@@ -259,6 +261,10 @@ func CreateTable(fname string, builder *Builder) (*Table, error) {
 		// Changed for netaudit: callers try again under another name, and a full disk must not be filled more.
 		return nil, errors.Join(y.Wrapf(err, "while calling msync on %s", fname), mf.Delete())
 	}
+	// Changed for netaudit: what was written through the mapping would stay in the memory of this process as long as the table is there, see read.
+	if err := unix.Madvise(mf.Data, unix.MADV_DONTNEED); err != nil {
+		return nil, errors.Join(y.Wrapf(err, "while giving back the memory of %s", fname), mf.Delete())
+	}
 	return OpenTable(mf, *builder.opts)
 }
 
@@ -405,9 +411,30 @@ func (t *Table) initBiggestAndSmallest() error {
 	return nil
 }
 
+// Changed for netaudit: read copies instead of pointing into the mapped file. Whatever is read through a mapping stays in the memory of this
+// process, with its neighbours, until the kernel is short of memory: that of a long log's tables grew with every table.
 func (t *Table) read(off, sz int) ([]byte, error) {
-	return t.Bytes(off, sz)
+	if t.Fd == nil {
+		return t.Bytes(off, sz)
+	}
+	return t.readInto(make([]byte, 0, min(sz, t.tableSize)), off, sz)
 }
+
+// readInto is read with memory that the caller gives; it is made longer if need be. A file that cannot be read ends in a panic, as a fault in the
+// mapping would: callers take a block that cannot be read for the end of the table.
+func (t *Table) readInto(buf []byte, off, sz int) ([]byte, error) {
+	if _, err := t.Bytes(off, sz); err != nil { // only compares
+		return nil, err
+	}
+	buf = slices.Grow(buf[:0], sz)[:sz]
+	if _, err := t.Fd.ReadAt(buf, int64(off)); err != nil {
+		panic(fmt.Sprintf("read %d bytes at %d of table %s: %v", sz, off, t.Filename(), err))
+	}
+	return buf, nil
+}
+
+// compressedBlocks is memory that compressed blocks are read into.
+var compressedBlocks = sync.Pool{New: func() any { return new([]byte) }}
 
 func (t *Table) readNoFail(off, sz int) []byte {
 	res, err := t.read(off, sz)
@@ -455,7 +482,6 @@ func (t *Table) initIndex() (*fb.BlockOffset, error) {
 		return nil, err
 	}
 	if !t.shouldDecrypt() {
-		// If there's no encryption, this points to the mmap'ed buffer.
 		t._index = index
 	}
 	t._cheap = &cheapIndex{
@@ -551,7 +577,15 @@ func (t *Table) block(idx int, useCache bool) (*Block, error) {
 	NumBlocks.Add(1)
 
 	var err error
-	if blk.data, err = t.read(blk.offset, int(ko.Len())); err != nil {
+	if t.Fd != nil && t.opt.Compression == options.ZSTD && !t.shouldDecrypt() { // Changed for netaudit: what is decompressed has memory of its own.
+		buf := compressedBlocks.Get().(*[]byte)
+		defer compressedBlocks.Put(buf)
+		blk.data, err = t.readInto(*buf, blk.offset, int(ko.Len()))
+		*buf = blk.data
+	} else {
+		blk.data, err = t.read(blk.offset, int(ko.Len()))
+	}
+	if err != nil {
 		return nil, y.Wrapf(err,
 			"failed to read from file: %s at offset: %d, len: %d",
 			t.Filename(), blk.offset, ko.Len())
