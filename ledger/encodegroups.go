@@ -22,6 +22,11 @@ type storedGroup struct {
 // encodeGroups makes groups of the rows that wait, whose first gets the number `seq` and follows a row with this row hash. It hands them over in their order, until ctx ends.
 func (s *sequencer) encodeGroups(ctx context.Context, seq uint64, chain [32]byte, now int64, groups chan<- *storedGroup) error {
 	var newest *storedGroup // of those that were handed over
+	defer func() {
+		if newest != nil {
+			<-newest.done // nobody takes the last one of a batch that was full before, and the next batch writes into the same memory
+		}
+	}()
 	handOver := func(first int, leaves []tlog.Hash) (more bool) {
 		if newest != nil {
 			<-newest.done // the one before shares its memory with the group that begins now
