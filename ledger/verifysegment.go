@@ -62,8 +62,9 @@ type segmentReader struct {
 	txn    *badger.Txn
 	next   uint64
 	hasher hash.Hash
-	tile   []byte // stored leaves of the tile of next
-	leaves []byte // computed ones, which the tree refers to
+	tiles  *badger.Iterator // over the lowest ones, upwards
+	tile   []byte           // stored leaves of the tile of next
+	leaves []byte           // computed ones, which the tree refers to
 	fields fieldReader
 	groups unpacker
 }
@@ -73,6 +74,10 @@ func (v *verifier) read(ctx context.Context, txn *badger.Txn, s *segment) error 
 	s.tree = ranges.NewEmptyRange(s.first)
 	s.terms, s.index = newTermSums(v.seed), newTermSums(v.seed)
 	r := &segmentReader{verifier: v, segment: s, txn: txn, next: s.first, hasher: sha256.New(), groups: unpacker{grouped: v.id.layout.groups}, leaves: make([]byte, 0, (s.end-s.first)*tlog.HashSize)}
+	if v.id.layout.leaves {
+		r.tiles = txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableLeaves}, Reverse: true}) // the newest come first there
+		defer r.tiles.Close()
+	}
 	if err := r.rows(ctx); err != nil {
 		return err
 	}
@@ -141,21 +146,38 @@ func (r *segmentReader) missing(until uint64) error {
 	return nil
 }
 
-// storedLeaf is the leaf that the tree holds for the next row. The last tile of a store that lost its tail is narrower than the anchor says.
+// storedLeaf is the leaf that the tree holds for the next row.
 func (r *segmentReader) storedLeaf() (leaf tlog.Hash, err error) {
 	at := r.next % 256
-	if first := r.next - at; at == 0 || len(r.tile) <= int(at)*tlog.HashSize {
-		tile := tlog.Tile{H: tileHeight, L: 0, N: int64(first / 256), W: int(min(256, r.anchor.Size-first))}
-		r.tile, err = r.id.layout.readTile(r.txn, tile)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			tile.W = int(at) + 1
-			r.tile, err = r.id.layout.readTile(r.txn, tile)
-		}
-		if err != nil {
+	if at == 0 || len(r.tile) <= int(at)*tlog.HashSize {
+		tile := tlog.Tile{H: tileHeight, L: 0, N: int64(r.next / 256), W: int(min(256, r.anchor.Size-r.next+at))}
+		if err = r.loadTile(tile, int(at)); err != nil {
 			return leaf, &badPlace{where: "tile " + tile.Path(), detail: err.Error()}
 		}
 	}
 	return tlog.Hash(r.tile[at*tlog.HashSize:]), nil
+}
+
+// loadTile reads a tile as far as its leaf `at`, at least. Many lie in one compressed block: whoever goes from one to the next decompresses it once. The last tile of a store that lost its tail is narrower than the anchor says.
+func (r *segmentReader) loadTile(tile tlog.Tile, at int) (err error) {
+	if r.tiles != nil && tile.W == 256 {
+		key := r.id.layout.tile(tile)
+		if r.tiles.Valid() {
+			r.tiles.Next()
+		}
+		if !r.tiles.Valid() || !bytes.Equal(r.tiles.Item().Key(), key) {
+			r.tiles.Seek(key)
+		}
+		if r.tiles.Valid() && bytes.Equal(r.tiles.Item().Key(), key) && r.tiles.Item().ValueSize() == 256*tlog.HashSize {
+			r.tile, err = r.tiles.Item().ValueCopy(r.tile)
+			return err
+		}
+	}
+	if r.tile, err = r.id.layout.readTile(r.txn, tile); errors.Is(err, badger.ErrKeyNotFound) {
+		tile.W = at + 1
+		r.tile, err = r.id.layout.readTile(r.txn, tile)
+	}
+	return err
 }
 
 // group checks the rows of one value. What a store holds beyond the anchor is not looked at.
