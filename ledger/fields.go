@@ -4,23 +4,23 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"math/bits"
-	"strconv"
 	"time"
 )
 
 // fieldReader reads out of rows what sums and index need, five to ten times as fast as ParseEvent: verifying does it with every row of the log. It relies on the canonical form: sorted members without white space. A row in
 // another form gives other fields or none, and the hashing has named it by then. One goroutine owns it.
 type fieldReader struct {
-	texts  map[string]string // texts repeat: each is kept once
+	texts  [mostTexts]string // texts repeat
 	logged []byte            // the newest time, as text
 	nanos  int64
 
+	addons    memo[Addon]
+	fars      memo[Endpoint]
+	parties   memo[Party]
+	processes memo[Process]
+
 	event    Event
-	src, dst Endpoint
-	party    Party
-	addon    Addon
-	process  Process
+	src      Endpoint
 	dns      DNS
 	zone     Zone
 	evidence Evidence
@@ -28,348 +28,302 @@ type fieldReader struct {
 	gap      Gap
 	beat     Heartbeat
 
+	seq        int64
 	start, end []byte // of this row, as text
 }
 
-// mostTexts bounds the texts that are kept.
-const mostTexts = 8192
+// mostTexts is how many texts are kept.
+const mostTexts = 1024
 
 // read returns an event that is valid until the next read; only the fields named here are set.
 func (r *fieldReader) read(row []byte) *Event {
 	e := &r.event
 	*e = Event{}
-	r.start, r.end = nil, nil
-	members(row, func(key, value []byte) bool {
+	r.seq, r.start, r.end = 0, nil, nil
+	members(row, func(key, rest []byte) int {
 		switch string(key) {
 		case "addon":
-			r.addon = Addon{}
-			e.Addon = &r.addon
-			r.object(value, "name", &r.addon.Name, "on_behalf_of", &r.addon.OnBehalfOf)
+			return recall(&r.addons, rest, &e.Addon, func(a *Addon) int { return r.texts2(rest, "name", &a.Name, "on_behalf_of", &a.OnBehalfOf) })
 		case "channel":
-			e.Channel = r.text(value)
+			return r.text(rest, &e.Channel)
 		case "direction":
-			e.Direction = r.text(value)
+			return r.text(rest, &e.Direction)
 		case "dns":
 			r.dns = DNS{}
 			e.DNS = &r.dns
-			members(value, r.lookup)
+			return members(rest, r.lookup)
 		case "dst":
-			r.dst = Endpoint{}
-			e.Dst = &r.dst
-			r.object(value, "host", &r.dst.Host, "ip", &r.dst.IP)
+			return recall(&r.fars, rest, &e.Dst, func(d *Endpoint) int { return r.texts2(rest, "host", &d.Host, "ip", &d.IP) })
 		case "dst_bytes":
-			e.DstBytes = integerOf(value)
+			return readInteger(rest, &e.DstBytes)
+		case "end":
+			return span(rest, &r.end)
 		case "evidence":
 			r.evidence = Evidence{}
 			e.Evidence = &r.evidence
-			members(value, r.witness)
-		case "end":
-			r.end = value
+			return members(rest, r.witness)
 		case "gap":
 			r.gap = Gap{}
 			e.Gap = &r.gap
-			r.object(value, "reason", &r.gap.Reason, "", nil)
+			return r.texts1(rest, "reason", &r.gap.Reason)
 		case "heartbeat":
 			r.beat = Heartbeat{}
 			e.Heartbeat = &r.beat
-			members(value, func(key, value []byte) bool {
-				if string(key) == "dropped" {
-					r.beat.Dropped = integerOf(value)
-				}
-				return string(key) < "dropped"
-			})
+			return members(rest, r.pulse)
 		case "kind":
-			e.Kind = r.text(value)
+			return r.text(rest, &e.Kind)
 		case "logged":
-			e.Logged = r.time(value)
+			return r.time(rest, &e.Logged)
 		case "new_dst_bytes":
-			e.NewDstBytes = integerOf(value)
+			return readInteger(rest, &e.NewDstBytes)
 		case "new_src_bytes":
-			e.HasNew, e.NewSrcBytes = true, integerOf(value)
+			e.HasNew = true
+			return readInteger(rest, &e.NewSrcBytes)
 		case "party":
-			r.party = Party{}
-			e.Party = &r.party
-			r.object(value, "class", &r.party.Class, "name", &r.party.Name)
+			return recall(&r.parties, rest, &e.Party, func(p *Party) int { return r.texts2(rest, "class", &p.Class, "name", &p.Name) })
 		case "process":
-			r.process = Process{}
-			e.Process = &r.process
-			members(value, func(key, value []byte) bool {
-				switch string(key) {
-				case "exe":
-					r.process.Exe = r.text(value)
-				case "name":
-					r.process.Name = r.text(value)
-				case "role":
-					r.process.Role = r.text(value)
-				}
-				return string(key) < "role"
-			})
+			return recall(&r.processes, rest, &e.Process, func(p *Process) int { return r.program(rest, p) })
 		case "rule":
-			e.Rule = r.text(value)
+			return r.text(rest, &e.Rule)
 		case "seq":
-			e.Seq = uint64(integerOf(value))
+			return readInteger(rest, &r.seq)
 		case "src":
 			r.src = Endpoint{}
 			e.Src = &r.src
-			r.object(value, "ip", &r.src.IP, "", nil)
+			return r.texts1(rest, "ip", &r.src.IP)
 		case "src_bytes":
-			e.SrcBytes = integerOf(value)
+			return readInteger(rest, &e.SrcBytes)
 		case "start":
-			r.start = value
+			return span(rest, &r.start)
 		case "state":
-			e.State = r.text(value)
+			return r.text(rest, &e.State)
 		case "tls":
 			r.tls = TLS{}
 			e.TLS = &r.tls
-			members(value, func(key, value []byte) bool {
-				switch string(key) {
-				case "ech":
-					r.tls.ECH = string(value) == "true"
-				case "ech_kind":
-					r.tls.ECHKind = r.text(value)
-				}
-				return string(key) < "ech_kind"
-			})
+			return members(rest, r.hello)
+		case "v":
+			return leave
 		}
-		return true
+		return unread
 	})
+	e.Seq = uint64(r.seq)
 	if e.Kind == "heartbeat" || e.Kind == "gap" || e.Kind == "lifecycle" { // of calls nobody asks
-		e.Start, e.End = r.time(r.start), r.time(r.end)
+		e.Start, _ = timeOf(r.start)
+		e.End, _ = timeOf(r.end)
 	}
 	return e
 }
 
+// hello takes a member of a TLS object.
+func (r *fieldReader) hello(key, rest []byte) int {
+	switch string(key) {
+	case "ech":
+		r.tls.ECH = bytes.HasPrefix(rest, []byte("true"))
+	case "ech_kind":
+		return r.text(rest, &r.tls.ECHKind)
+	}
+	return unreadUpTo("ech_kind", key)
+}
+
 // lookup takes a member of a DNS object.
-func (r *fieldReader) lookup(key, value []byte) bool {
+func (r *fieldReader) lookup(key, rest []byte) int {
 	switch string(key) {
 	case "name":
-		r.dns.Name = r.text(value)
+		return r.text(rest, &r.dns.Name)
 	case "zone":
 		r.zone = Zone{}
 		r.dns.Zone = &r.zone
-		members(value, func(key, value []byte) bool {
-			switch string(key) {
-			case "bytes":
-				r.zone.Bytes = integerOf(value)
-			case "entropy":
-				r.zone.Entropy = integerOf(value)
-			case "names":
-				r.zone.Names = integerOf(value)
-			case "queries":
-				r.zone.Queries = integerOf(value)
-			}
-			return true
-		})
+		return members(rest, r.names)
 	}
-	return true
+	return unread
+}
+
+// names takes a member of the object that sums up the lookups below a domain.
+func (r *fieldReader) names(key, rest []byte) int {
+	switch string(key) {
+	case "bytes":
+		return readInteger(rest, &r.zone.Bytes)
+	case "entropy":
+		return readInteger(rest, &r.zone.Entropy)
+	case "names":
+		return readInteger(rest, &r.zone.Names)
+	case "queries":
+		return readInteger(rest, &r.zone.Queries)
+	}
+	return unread
+}
+
+// program reads a process object.
+func (r *fieldReader) program(rest []byte, p *Process) int {
+	return members(rest, func(key, rest []byte) int {
+		switch string(key) {
+		case "exe":
+			return r.text(rest, &p.Exe)
+		case "name":
+			return r.text(rest, &p.Name)
+		case "role":
+			return r.text(rest, &p.Role)
+		}
+		return unreadUpTo("role", key)
+	})
+}
+
+// pulse takes a member of a heartbeat.
+func (r *fieldReader) pulse(key, rest []byte) int {
+	if string(key) == "dropped" {
+		return readInteger(rest, &r.beat.Dropped)
+	}
+	return unreadUpTo("dropped", key)
 }
 
 // aConflict stands for whatever the conflicts of a row are.
 var aConflict = []string{""}
 
 // witness takes a member of an evidence object.
-func (r *fieldReader) witness(key, value []byte) bool {
+func (r *fieldReader) witness(key, rest []byte) int {
 	switch string(key) {
 	case "confidence":
-		r.evidence.Confidence = r.text(value)
+		return r.text(rest, &r.evidence.Confidence)
 	case "conflicts":
-		if len(value) > len("[]") {
+		if !bytes.HasPrefix(rest, []byte("[]")) {
 			r.evidence.Conflicts = aConflict
 		}
 	case "reason":
-		r.evidence.Reason = r.text(value)
+		return r.text(rest, &r.evidence.Reason)
+	case "stack":
+		return flatEnd(rest, ']')
 	}
-	return string(key) < "reason" // the stack, which is the longest of all, comes later
+	return unread
 }
 
-// object reads one or two text members, named in their order.
-func (r *fieldReader) object(value []byte, name1 string, to1 *string, name2 string, to2 *string) {
-	members(value, func(key, value []byte) bool {
-		switch {
-		case string(key) == name1:
-			*to1 = r.text(value)
-		case to2 != nil && string(key) == name2:
-			*to2 = r.text(value)
+// unreadUpTo leaves an object behind the member that is wanted last.
+func unreadUpTo(last string, key []byte) int {
+	if string(key) > last {
+		return leave
+	}
+	return unread
+}
+
+// texts1 reads one text of an object.
+func (r *fieldReader) texts1(rest []byte, name string, to *string) int {
+	return members(rest, func(key, rest []byte) int {
+		if string(key) == name {
+			return r.text(rest, to)
 		}
-		return string(key) < max(name1, name2)
+		return unreadUpTo(name, key)
 	})
 }
 
-// text is the text of a value, "" when it is none.
-func (r *fieldReader) text(value []byte) string {
-	if len(value) < 2 || value[0] != '"' {
-		return ""
-	}
-	if known, ok := r.texts[string(value)]; ok {
-		return known
-	}
-	text := string(value[1 : len(value)-1])
-	if bytes.IndexByte(value, '\\') >= 0 && json.Unmarshal(value, &text) != nil {
-		return ""
-	}
-	if r.texts == nil || len(r.texts) >= mostTexts {
-		r.texts = map[string]string{}
-	}
-	r.texts[string(value)] = text
-	return text
+// texts2 reads two texts of an object, named in their order.
+func (r *fieldReader) texts2(rest []byte, name1 string, to1 *string, name2 string, to2 *string) int {
+	return members(rest, func(key, rest []byte) int {
+		switch string(key) {
+		case name1:
+			return r.text(rest, to1)
+		case name2:
+			return r.text(rest, to2)
+		}
+		return unreadUpTo(name2, key)
+	})
 }
 
-// time reads a time; the rows of a batch have the same.
-func (r *fieldReader) time(value []byte) int64 {
-	if value == nil {
-		return 0
+// text reads a text, "" when the value is none, and returns the value's length.
+func (r *fieldReader) text(b []byte, to *string) int {
+	if len(b) == 0 || b[0] != '"' {
+		return unread
 	}
-	if r.nanos != 0 && bytes.Equal(value, r.logged) {
-		return r.nanos
+	end := stringEnd(b)
+	if end < 0 {
+		return end
+	}
+	if value := b[1 : end-1]; bytes.IndexByte(value, '\\') < 0 {
+		*to = r.kept(value)
+	} else if text := ""; json.Unmarshal(b[:end], &text) == nil {
+		*to = text
+	}
+	return end
+}
+
+// kept is a text as a string: one that was there a short time ago, if possible.
+func (r *fieldReader) kept(text []byte) string {
+	n := len(text)
+	if n == 0 {
+		return ""
+	}
+	place := uint32(n)*31 + uint32(text[0])*7 + uint32(text[n/2])*131 + uint32(text[n-1])
+	if n >= 8 {
+		place ^= uint32(binary.LittleEndian.Uint64(text[n-8:]) * 0x9e3779b97f4a7c15 >> 32)
+	}
+	if known := &r.texts[place%mostTexts]; *known != string(text) {
+		*known = string(text)
+	}
+	return r.texts[place%mostTexts]
+}
+
+// span notes where the value at the beginning of b stands, and returns its length.
+func span(b []byte, to *[]byte) int {
+	end := valueEnd(b)
+	if end > 0 {
+		*to = b[:end]
+	}
+	return end
+}
+
+// time reads the time at the beginning of b, and returns the value's length; the rows of a batch have the same.
+func (r *fieldReader) time(b []byte, to *int64) int {
+	if len(r.logged) > 0 && bytes.HasPrefix(b, r.logged) {
+		*to = r.nanos
+		return len(r.logged)
+	}
+	end := valueEnd(b)
+	if end < 0 {
+		return end
+	}
+	if nanos, ok := timeOf(b[:end]); ok {
+		r.logged, r.nanos = append(r.logged[:0], b[:end]...), nanos
+		*to = nanos
+	}
+	return end
+}
+
+// timeOf is a time in nanoseconds since the Unix epoch.
+func timeOf(value []byte) (nanos int64, ok bool) {
+	if len(value) == 0 {
+		return 0, false
 	}
 	t, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(value))
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	r.logged, r.nanos = append(r.logged[:0], value...), t.UnixNano()
-	return r.nanos
+	return t.UnixNano(), true
 }
 
-// members calls yield for the members of an object until it returns false: the canonical form sorts them. What is no object has none.
-func members(object []byte, yield func(key, value []byte) bool) {
-	if len(object) < 2 || object[0] != '{' {
-		return
-	}
-	for rest := object[1:]; len(rest) > 0 && rest[0] == '"'; {
-		n := stringEnd(rest)
-		if n < 0 || n >= len(rest) || rest[n] != ':' {
-			return
-		}
-		key, value := rest[1:n-1], rest[n+1:]
-		end := valueEnd(value)
-		if end < 0 {
-			return
-		}
-		if !yield(key, value[:end]) {
-			return
-		}
-		if rest = value[end:]; len(rest) == 0 || rest[0] != ',' {
-			return
-		}
-		rest = rest[1:]
-	}
+// memo keeps objects without others inside by their text: most rows name an addon, a program, a destination and its party that other rows named a moment ago.
+type memo[T any] [128]struct {
+	text   []byte
+	object T
 }
 
-// stringEnd is the length of the string at the beginning of b with its quotes, -1 when it does not end.
-func stringEnd(b []byte) int {
-	for i := 1; i < len(b); {
-		n := quoteOrBackslash(b[i:])
-		if n < 0 {
-			return -1
-		}
-		if i += n; b[i] == '"' {
-			return i + 1
-		}
-		i += 2 // what follows a backslash does not end the string
-	}
-	return -1
-}
+// longestInMemo bounds the text of an object that is kept, in bytes.
+const longestInMemo = 1024
 
-// quoteOrBackslash is where the first of them is, -1 when there is none. Strings in rows are short, and two bytes are looked for: eight bytes at a time are faster than bytes.IndexByte.
-func quoteOrBackslash(b []byte) int {
-	i := 0
-	for ; i+8 <= len(b); i += 8 {
-		word := binary.LittleEndian.Uint64(b[i:])
-		quotes, backslashes := word^'"'*eachByte, word^'\\'*eachByte // what is looked for becomes zero
-		if zeros := ((quotes-eachByte)&^quotes | (backslashes-eachByte)&^backslashes) & eachTop; zeros != 0 {
-			return i + bits.TrailingZeros64(zeros)/8 // the lowest bit is that of the first zero
-		}
+// recall finds the object at the beginning of b in a memo, or puts there what read makes of it, and returns the object's length.
+func recall[T any](m *memo[T], b []byte, to **T, read func(*T) int) int {
+	end := flatEnd(b, '}')
+	if end < 16 || end > longestInMemo {
+		*to = new(T)
+		return read(*to)
 	}
-	for ; i < len(b); i++ {
-		if b[i] == '"' || b[i] == '\\' {
-			return i
-		}
+	text := b[:end]
+	hash := uint64(end)
+	for _, at := range [...]int{end/2 - 8, end / 2, end - 8} {
+		hash = (hash ^ binary.LittleEndian.Uint64(text[at:])) * 0x9e3779b97f4a7c15
 	}
-	return -1
-}
-
-// valueEnd is the length of the value at the beginning of b, -1 when it does not end.
-func valueEnd(b []byte) int {
-	if len(b) == 0 {
-		return -1
+	kept := &m[hash>>32%uint64(len(m))]
+	*to = &kept.object
+	if bytes.Equal(kept.text, text) {
+		return end
 	}
-	switch b[0] {
-	case '"':
-		return stringEnd(b)
-	case '{', '[':
-		return nestedEnd(b)
-	}
-	for i, c := range b { // integers and flags are short
-		if c == ',' || c == '}' || c == ']' {
-			return i
-		}
-	}
-	return -1
-}
-
-// nestedEnd is the length of the object or array at the beginning of b, -1 when it does not end. Eight bytes are looked at together: which of them are quotes tells which stand in strings, and brackets there do not count.
-func nestedEnd(b []byte) int {
-	depth, i := 0, 0
-	inside := uint64(0) // all bits set: a string began before
-	for ; i+8 <= len(b); i += 8 {
-		word := binary.LittleEndian.Uint64(b[i:])
-		if backslashes := word ^ '\\'*eachByte; (backslashes-eachByte)&^backslashes&eachTop != 0 {
-			return slowEnd(b, i, depth, inside != 0)
-		}
-		counts := bytesEqual(word, '"') >> 7 * eachByte // in each byte: how many quotes stand up to there
-		within := counts&eachByte*0x80 ^ inside
-		inside ^= -(counts >> 56 & 1)
-		brackets := word | 0x20*eachByte // square ones become curly ones
-		begin, end := bytesEqual(brackets, '{')&^within, bytesEqual(brackets, '}')&^within
-		if end == 0 {
-			depth += bits.OnesCount64(begin)
-			continue
-		}
-		for all := begin | end; all != 0; all &= all - 1 {
-			if all&-all&begin != 0 {
-				depth++
-			} else if depth--; depth == 0 {
-				return i + bits.TrailingZeros64(all)/8 + 1
-			}
-		}
-	}
-	return slowEnd(b, i, depth, inside != 0)
-}
-
-// slowEnd goes on byte by byte where nestedEnd stopped.
-func slowEnd(b []byte, i, depth int, inside bool) int {
-	for ; i < len(b); i++ {
-		switch c := b[i]; {
-		case inside && c == '\\':
-			i++ // what follows does not end the string
-		case c == '"':
-			inside = !inside
-		case inside:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-	return -1
-}
-
-// Each byte of a word, and the top bit of each.
-const eachByte, eachTop = 0x0101010101010101, 0x8080808080808080
-
-// bytesEqual sets the top bit of the bytes of a word that are c, and no other.
-func bytesEqual(word uint64, c byte) uint64 {
-	x := word ^ uint64(c)*eachByte
-	return ^((x&^eachTop + ^uint64(eachTop)) | x) & eachTop
-}
-
-// integerOf reads an integer, 0 when it is none.
-func integerOf(value []byte) int64 {
-	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
+	kept.text, kept.object = append(kept.text[:0], text...), *new(T)
+	return read(&kept.object)
 }
