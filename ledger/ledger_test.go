@@ -23,6 +23,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"go.uber.org/goleak"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"netaudit/ledger/proof"
@@ -378,6 +379,26 @@ func TestLedgerInUseIsNamedAndNotTouched(t *testing.T) {
 	}
 	if v := verify(t, dir); v.Status != CannotTell {
 		t.Errorf("verifying a ledger in use: %v %+v, want cannot tell", v.Status, v.Damage)
+	}
+}
+
+// TestLockThatOutlivesItsLedgerIsWaitedFor holds the lock of a closed ledger as a child process does that was forked just then.
+func TestLockThatOutlivesItsLedgerIsWaitedFor(t *testing.T) {
+	for _, readOnly := range []bool{false, true} {
+		dir := newLedger(t, 3)
+		d, err := os.Open(badgerPath(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Flock(int(d.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		ended := time.AfterFunc(100*time.Millisecond, func() { d.Close() })
+		l, err := Open(dir, Options{ReadOnly: readOnly})
+		if ended.Stop() || err != nil {
+			t.Fatalf("read-only %t: %v", readOnly, err)
+		}
+		closeLedger(t, l)
 	}
 }
 

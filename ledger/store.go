@@ -12,9 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"golang.org/x/sys/unix"
 )
 
 // openStore opens Badger with the options that were measured to be right for one writer and honest damage reports: every table
@@ -141,6 +143,9 @@ func openBadger(dir, path string, readOnly bool, log *slog.Logger) (*badger.DB, 
 		WithNumCompactors(2).WithValueLogFileSize(16 << 20).WithCompactL0OnClose(false).
 		WithLogger(badgerLog{log})
 	db, err := badger.Open(o)
+	if err != nil && lockTaken(err) && !inUse(path, readOnly) {
+		db, err = badger.Open(o)
+	}
 	if err != nil {
 		if lockTaken(err) {
 			return nil, &LockedError{Dir: dir, PID: lockHolder(path), Err: err}
@@ -185,6 +190,32 @@ func removeEmptyLogs(path string, log *slog.Logger) {
 
 func lockTaken(err error) bool {
 	return strings.Contains(err.Error(), "Cannot acquire directory lock")
+}
+
+// inUse says whether a process has a store open so that it cannot be opened here: Badger holds a lock on its directory, one that readers share. The lock of a store that was closed lives on in a child of its process that has
+// not come from fork to exec yet. So where no writer left its process id, whoever holds the lock has a second to end.
+func inUse(path string, readOnly bool) bool {
+	const patience, pause = time.Second, 20 * time.Millisecond
+	for waited := time.Duration(0); locked(path, readOnly); waited += pause {
+		if lockHolder(path) != 0 || waited >= patience {
+			return true
+		}
+		time.Sleep(pause)
+	}
+	return false
+}
+
+func locked(path string, readOnly bool) bool {
+	how := unix.LOCK_EX
+	if readOnly {
+		how = unix.LOCK_SH
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return errors.Is(unix.Flock(int(d.Fd()), how|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // lockHolder reads the process id that Badger leaves in its lock file.

@@ -18,7 +18,6 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/ristretto/v2/z"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 )
 
 // Badger's tables never change once they are written. The checksums inside them are those of their blocks before compression: comparing them means decompressing everything, which took ten times as long as reading it. So the sum of each
@@ -174,18 +173,4 @@ func checkBlocks(file string, compression options.CompressionType) (err error) {
 		return fmt.Errorf("its checksums: %w", err)
 	}
 	return f.Close(-1)
-}
-
-// inUse says whether a process has a store open so that it cannot be opened here: Badger holds a lock on its directory, one that readers share.
-func inUse(path string, readOnly bool) bool {
-	how := unix.LOCK_EX
-	if readOnly {
-		how = unix.LOCK_SH
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer d.Close()
-	return errors.Is(unix.Flock(int(d.Fd()), how|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
