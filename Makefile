@@ -67,7 +67,7 @@ lab: build deps-demo ## name the addons of a real Odoo 19 (Debian 12, root; the 
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/lab -dir $(LAB_DIR)
 
 lab-cost: build deps-demo ## measure what watching costs a real Odoo: the same requests without and with it, in turns
-	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/lab -dir $(LAB_DIR) -cost 5
+	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/lab -dir $(LAB_DIR) -cost 20
 
 bench-attribution: build deps-demo ## compare answers about thousands of calls with the truth that the callers wrote down
 	$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" go run ./appliance/bench -netaudit bin/netaudit -only owner

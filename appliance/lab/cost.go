@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,7 +73,12 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 	figures, own := make([][]map[string]measured, len(ways)), make([][]float64, len(ways))
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d …\n", round+1, rounds)
-		for n, way := range ways {
+		for turn := range ways {
+			n := turn
+			if round%2 > 0 { // what gets slower or faster meanwhile is nobody's favour
+				n = len(ways) - 1 - turn
+			}
+			way := ways[n]
 			var m map[string]measured
 			if way.watched {
 				c := watching(box, filepath.Join(work, fmt.Sprintf("state%d-%d", round, n)), sandbox.OdooInterface)
@@ -126,17 +132,17 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// renderCost prints medians of the rounds side by side, and how far the rounds without netaudit differ among themselves: less than that cannot be measured.
+// renderCost prints the medians of the rounds, and by how much a way differs from its neighbour without netaudit in the same round: the median of those differences, and within what it lies with 95 %.
 func renderCost(w io.Writer, figures [][]map[string]measured) {
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = 0
-	head := table.Row{"request", "measured"}
-	for _, way := range ways {
-		head = append(head, way.name)
+	head := table.Row{"request", "measured", ways[0].name}
+	for _, way := range ways[1:] {
+		head = append(head, way.name, "95 %")
 	}
-	t.AppendHeader(append(head, "spread without"))
+	t.AppendHeader(head)
 	for _, kind := range kinds {
 		for _, what := range []struct {
 			name string
@@ -146,24 +152,30 @@ func renderCost(w io.Writer, figures [][]map[string]measured) {
 			{"processor time of Odoo, µs", func(m measured) float64 { return m.Odoo }},
 			{"requests a second", func(m measured) float64 { return m.PerSec }},
 		} {
-			row := table.Row{kind, what.name}
-			base, spread := 0.0, 0.0
-			for n := range ways {
-				var values []float64
-				for _, round := range figures[n] {
-					values = append(values, what.of(round[kind]))
-				}
-				slices.Sort(values)
-				middle := values[len(values)/2]
-				if n == 0 {
-					base, spread = middle, 100*(values[len(values)-1]-values[0])/middle
-					row = append(row, fmt.Sprintf("%.0f", middle))
-					continue
-				}
-				row = append(row, fmt.Sprintf("%.0f (%+.1f %%)", middle, 100*(middle-base)/base))
+			var without []float64
+			for _, round := range figures[0] {
+				without = append(without, what.of(round[kind]))
 			}
-			t.AppendRow(append(row, fmt.Sprintf("%.1f %%", spread)))
+			row := table.Row{kind, what.name, fmt.Sprintf("%.0f", slices.Sorted(slices.Values(without))[len(without)/2])}
+			for n := range ways[1:] {
+				var differences []float64
+				for i, round := range figures[n+1] {
+					differences = append(differences, 100*(what.of(round[kind])/without[i]-1))
+				}
+				middle, from, to := medianWithin(differences)
+				row = append(row, fmt.Sprintf("%+.1f %%", middle), fmt.Sprintf("%+.1f to %+.1f", from, to))
+			}
+			t.AppendRow(row)
 		}
 	}
 	t.Render()
+}
+
+// medianWithin sorts values and returns their median and the values between which that of all possible ones lies with some 95 %: how many of n fall below it is binomial, so the ranks n/2 ± √n (W. J. Conover, Practical Nonparametric
+// Statistics, 3rd ed., §3.2). Below six values that is all of them, and less than 95 %.
+func medianWithin(values []float64) (middle, from, to float64) {
+	slices.Sort(values)
+	n := len(values)
+	away := int(math.Sqrt(float64(n)))
+	return (values[(n-1)/2] + values[n/2]) / 2, values[max(0, n/2-away)], values[min(n-1, n/2+away)]
 }

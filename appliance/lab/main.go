@@ -66,7 +66,7 @@ func run(ctx context.Context, dir, table, only string, rounds int) error {
 		return fmt.Errorf("prepare Odoo (its logs are in %s/log): %w", dir, err)
 	}
 	if rounds > 0 {
-		return cost(ctx, dir, rounds, 8*time.Second)
+		return cost(ctx, dir, rounds, 4*time.Second)
 	}
 	var results []result
 	for _, s := range settings {
