@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"math/big"
 	"net"
@@ -220,7 +221,10 @@ func TestPiecesComeInAnyOrder(t *testing.T) {
 // FuzzDatagram: hostile datagrams neither crash nor grow without bound. What is fuzzed lies also behind the protection: the seed's payload is
 // opened, changed and read as frames.
 func FuzzDatagram(f *testing.F) {
-	f.Add([]byte{0xc0, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x41, 0, 1, 2, 3, 4}, []byte{6, 0, 5, 'h', 'e', 'l', 'l', 'o', 2, 0, 0, 0, 0})
+	for _, version := range []uint32{version1, version2, draft23, draft29, draft34, facebook27} {
+		initial := binary.BigEndian.AppendUint32([]byte{0xc0}, version)
+		f.Add(append(initial, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x41, 0, 1, 2, 3, 4), []byte{6, 0, 5, 'h', 'e', 'l', 'l', 'o', 2, 0, 0, 0, 0})
+	}
 	f.Fuzz(func(t *testing.T, packet, frames []byte) {
 		var c Connection
 		_ = c.Datagram(Client, packet)

@@ -254,6 +254,9 @@ func FuzzDecode(f *testing.F) {
 		f.Add(uint16(tap.LinkEthernet), frame)
 		f.Add(uint16(tap.LinkRaw), frame[14:])
 	}
+	for _, w := range linksAndTunnels(f) {
+		f.Add(uint16(w.link), w.frame)
+	}
 	f.Fuzz(func(t *testing.T, link uint16, frame []byte) {
 		var h Headers
 		err := Decode(tap.LinkType(link), frame, len(frame), &h)
@@ -308,24 +311,42 @@ func inner6(t testing.TB) []byte {
 	return serialize(t, ip, udp, gopacket.Payload("hello"))
 }
 
-// TestRemainingLinksAndTunnelsAreTakenOff builds the headers that gopacket cannot write by hand, as their specifications draw them.
-func TestRemainingLinksAndTunnelsAreTakenOff(t *testing.T) {
-	four := serialize(t, inner(t)...)
-	framed := serialize(t, append([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeIPv4)}, inner(t)...)...)
-	ether := func(kind uint16, parts ...[]byte) []byte {
+// crafted makes headers that gopacket cannot write, by hand, as their specifications draw them.
+type crafted struct {
+	four, framed []byte // an IPv4 packet, and the same in Ethernet
+	ether        func(kind uint16, parts ...[]byte) []byte
+	over         func(proto layers.IPProtocol, port layers.UDPPort, parts ...[]byte) []byte
+}
+
+func craft(t testing.TB) (c crafted) {
+	t.Helper()
+	c.four = serialize(t, inner(t)...)
+	c.framed = serialize(t, append([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeIPv4)}, inner(t)...)...)
+	c.ether = func(kind uint16, parts ...[]byte) []byte {
 		return slices.Concat(make([]byte, 12), []byte{byte(kind >> 8), byte(kind)}, slices.Concat(parts...))
 	}
-	over := func(proto layers.IPProtocol, port layers.UDPPort, parts ...[]byte) []byte {
+	c.over = func(proto layers.IPProtocol, port layers.UDPPort, parts ...[]byte) []byte {
 		return serialize(t, append(outer(t, proto, port), gopacket.Payload(slices.Concat(parts...)))...)
 	}
-	for _, c := range []struct {
-		name  string
-		link  tap.LinkType
-		frame []byte
-		kind  TunnelKind
-		id    uint32
-		v6    bool
-	}{
+	return c
+}
+
+// wrapped is the packet of inner or inner6 in a link or a tunnel, and what is to be read of that.
+type wrapped struct {
+	name  string
+	link  tap.LinkType
+	frame []byte
+	kind  TunnelKind
+	id    uint32
+	v6    bool
+}
+
+// linksAndTunnels has one packet of each kind.
+func linksAndTunnels(t testing.TB) []wrapped {
+	t.Helper()
+	c := craft(t)
+	four, framed, ether, over := c.four, c.framed, c.ether, c.over
+	return []wrapped{
 		{"SLL", tap.LinkLinuxSLL, slices.Concat(make([]byte, 14), []byte{8, 0}, four), 0, 0, false},
 		{"SLL2", tap.LinkLinuxSLL2, slices.Concat([]byte{8, 0}, make([]byte, 18), four), 0, 0, false},
 		{"raw", tap.LinkRaw, four, 0, 0, false},
@@ -364,7 +385,13 @@ func TestRemainingLinksAndTunnelsAreTakenOff(t *testing.T) {
 		{"6in4 (RFC 4213)", tap.LinkEthernet, over(layers.IPProtocolIPv6, 0, inner6(t)), Tunnel6in4, 0, true},
 		{"GTP-U", tap.LinkEthernet, over(layers.IPProtocolUDP, 2152, []byte{0x30, 255, 0, byte(len(four)), 0, 0, 0, 35}, four), TunnelGTPU, 35, false},
 		{"Teredo (RFC 4380)", tap.LinkEthernet, over(layers.IPProtocolUDP, 3544, []byte{0, 0, 1, 2, 3, 4, 5, 6}, inner6(t)), TunnelTeredo, 0, true},
-	} {
+	}
+}
+
+func TestRemainingLinksAndTunnelsAreTakenOff(t *testing.T) {
+	made := craft(t)
+	four, framed, over := made.four, made.framed, made.over
+	for _, c := range linksAndTunnels(t) {
 		var h Headers
 		if err := Decode(c.link, c.frame, len(c.frame), &h); err != nil {
 			t.Errorf("%s: %v", c.name, err)
