@@ -15,8 +15,11 @@ func ParseEvent(row []byte) (Event, error) {
 		return Event{}, fmt.Errorf("parse a row: %d bytes; a row has at most %d", len(row), LargestRow)
 	}
 	var w wireEvent
-	if err := json.Unmarshal(row, &w); err != nil {
-		return Event{}, fmt.Errorf("parse a row: %w", err)
+	if !readCanonical(row, &w) {
+		w = wireEvent{}
+		if err := json.Unmarshal(row, &w); err != nil {
+			return Event{}, fmt.Errorf("parse a row: %w", err)
+		}
 	}
 	return w.event(), nil
 }
