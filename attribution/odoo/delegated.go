@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// ForWaiting is the reason of a row whose addon was found in another thread than the one that called.
+const ForWaiting = "a pool's or another started thread made the call; the addon's thread waits for its result"
+
 // Reasons why the stack of a calling thread shows no addon although one may be behind the call.
 const (
 	ByPool   = "no addon on the stack: a thread pool made the call, and who gave it the work is not to be seen there"

@@ -69,14 +69,19 @@ func (p *Process) mayServe(s threadState, client netip.AddrPort) bool {
 	return false
 }
 
+// hostThread is the id that the host gives a thread, which need not be the one that CPython stores: it may live in a pid namespace of its own.
+func (p *Process) hostThread(s threadState) (int, error) {
+	if native, err := p.nativeID(s.native); err == nil && native == s.native {
+		return s.native, nil
+	}
+	tids, err := p.hostThreads()
+	return tids[s.native], err
+}
+
 func (p *Process) readServing(s threadState, client netip.AddrPort) (Thread, error) {
-	tid := s.native
-	if native, err := p.nativeID(tid); err != nil || native != s.native { // another pid namespace
-		tids, err := p.hostThreads()
-		if err != nil {
-			return Thread{}, err
-		}
-		tid = tids[s.native]
+	tid, err := p.hostThread(s)
+	if err != nil {
+		return Thread{}, err
 	}
 	t, err := p.read(s, tid)
 	if err != nil {

@@ -60,6 +60,9 @@ type Frame struct {
 
 	// Client is whom a server's frame serves, see clientOf; the zero value in all other frames.
 	Client netip.AddrPort
+
+	does   []uint64 // objects that stand for what the frame does for another thread, see Waiter; never in a recorded frame
+	awaits uint64   // the object that the frame waits for
 }
 
 // Process is an open CPython process. Its methods may be called by several goroutines; they take turns.

@@ -259,6 +259,7 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	out.Entry = p.entryOf(r, f, c.function, out.Module, c.head.argcount)
 	out.Job = p.jobOf(r, f, c.function, out.Module, c.head.argcount)
 	if c.head.argcount > 0 {
+		out.does, out.awaits = p.workOf(r, f, c.function, out.Module)
 		out.Arg0Type = p.arg0(r, f)
 		if strings.Contains(out.Arg0Type, ".") {
 			out.typ = p.firstType(r, f)

@@ -102,6 +102,8 @@ func (w *witness) besideRecord(ctx context.Context, recorded attribution.Owner, 
 		return !slices.Contains(recorded.Addon.Chain, name)
 	})
 	switch {
+	case recorded.Addon == nil && (recorded.Evidence.Reason == odoo.ByPool || recorded.Evidence.Reason == odoo.ByThread):
+		return w.caughtDelegated(ctx, recorded)
 	case unexplained:
 		caught := *w
 		if o := caught.caughtInstead(ctx, recorded, recorded.Evidence.Reason); o.Evidence.Source == attribution.SourceThread && o.Evidence.TID == recorded.Evidence.TID {

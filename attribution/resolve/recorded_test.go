@@ -53,7 +53,18 @@ func recording(t *testing.T) *Resolver {
 
 // obedient is an addon that does on its standard input's word what its functions say, and says when it has done so.
 const obedient = `
-import os, socket, subprocess, sys, threading, time, types
+import library, os, socket, subprocess, sys, threading, time, types
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor(1)
+def pooled(port):
+    return pool.submit(library.datagram, port).result()
+def pooled_unasked(port):
+    f = pool.submit(library.datagram, port)
+    while not f.done(): time.sleep(0.01)
+    return 0
+def pooled_twice(port):
+    pool.submit(library.stream, port)
+    return pool.submit(library.hear).result()
 evaluator = types.ModuleType("odoo.tools.safe_eval")
 exec("def safe_eval(text, values, name='ir.actions.server(7,)'): exec(compile(text, name, 'exec'), values)", evaluator.__dict__)
 actions, cron = types.ModuleType("odoo.addons.base.models.ir_actions"), types.ModuleType("odoo.addons.base.models.ir_cron")
@@ -163,7 +174,17 @@ func startPuppet(t *testing.T, r *Resolver) *puppet {
 	for path, text := range map[string]string{
 		"odoo/__init__.py": "", "odoo/addons/__init__.py": "", "odoo/addons/caller/__init__.py": "", "odoo/addons/caller/work.py": obedient,
 		"odoo/addons/other/__init__.py": "import time\ndef idle():\n    time.sleep(600)\ndef speak(s):\n    s.send(b'x')\n",
-		"odoo-bin":                      "import threading\nfrom odoo.addons import other\nfrom odoo.addons.caller import work\nthreading.Thread(target=other.idle, daemon=True).start()\nwork.run(0)\n",
+		"library.py": `import socket
+kept = []
+def datagram(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect(("127.0.0.1", port)); s.send(b"x"); s.recv(1); return s.getsockname()[1]
+def stream(port):
+    kept.append(socket.create_connection(("127.0.0.1", port)))
+def hear():
+    kept[-1].recv(1); return 0
+`,
+		"odoo-bin": "import threading\nfrom odoo.addons import other\nfrom odoo.addons.caller import work\nthreading.Thread(target=other.idle, daemon=True).start()\nwork.run(0)\n",
 	} {
 		full := filepath.Join(dir, path)
 		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {

@@ -25,6 +25,7 @@ type witness struct {
 
 	compiled []string // shared objects below the addons paths on the machine stack of the thread that was caught
 	brief    bool     // the thread is not waited for as long as patience
+	own      int      // how many frames of the thread that was caught are its own, where those of the one that waits for its work follow; 0: all
 	early    *lone    // the only thread there was when it was not found waiting at once; nil: there were more, or it had no addon code
 }
 
@@ -95,6 +96,9 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 	for nap := firstNap; ; nap = nap * longerNap / 2 {
 		if b, found := kernel.Waiting(w.holder.PID, w.holder.FD); found {
 			t, err := stacks.Thread(b.TID)
+			if err == nil {
+				t = w.forWhom(stacks, t)
+			}
 			w.compiled = w.compiledCode(b.TID)
 			if err == nil && w.holder.Holds(w.socket.Inode) && b.Still(w.holder.PID) {
 				return t, true, false
@@ -132,6 +136,10 @@ func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.
 	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID, At: time.Now()}
 	o.Process = w.describeThread(t)
 	w.nameAddon(&o, frames)
+	if w.own > 0 && o.Addon != nil {
+		o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceHigh, odoo.ForWaiting
+		o.Process.Role = w.describe(w.process, frames[:w.own]).Role
+	}
 	if o.Addon == nil && o.Evidence.Reason == "" {
 		o.Evidence.Reason = odoo.Delegated(frames)
 	}
