@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"netaudit/attribution"
+	"netaudit/attribution/kernel"
 	"netaudit/attribution/odoo"
 )
 
@@ -113,4 +114,27 @@ func TestRecordedWorkOfAPoolIsNotItsWhoUsesTheConnectionLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.answer()
+}
+
+// TestWorkOfAnEarlierMomentIsNoPartOfTheOnlyThread: a thread that worked for another was seen, and ended before it could be believed.
+func TestWorkOfAnEarlierMomentIsNoPartOfTheOnlyThread(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	c := world(t, "import socket, threading\nthreading.Thread.start = lambda self: None\ndef run(port):\n    socket.create_connection(('127.0.0.1', port)).recv(1)\n")()
+	o := ask(t, r, c.RemoteAddr(), c.LocalAddr())
+	if o.Process == nil {
+		t.Fatalf("%+v", o.Evidence)
+	}
+	p, err := kernel.Describe(o.Process.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stacks, _, err := r.stacks.get(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{r: r, process: p, own: 99, early: &lone{o.Evidence.TID, "caller"}}
+	if o = w.fromAll(attribution.Owner{Process: o.Process}, stacks, false); o.Addon == nil || o.Evidence.Confidence != attribution.ConfidenceLow {
+		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
 }

@@ -136,9 +136,11 @@ func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.
 	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID, At: time.Now()}
 	o.Process = w.describeThread(t)
 	w.nameAddon(&o, frames)
-	if w.own > 0 && o.Addon != nil {
-		o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceHigh, odoo.ForWaiting
+	if w.own > 0 {
 		o.Process.Role = w.describe(w.process, frames[:w.own]).Role
+		if o.Addon != nil {
+			o.Evidence.Confidence, o.Evidence.Reason = attribution.ConfidenceHigh, odoo.ForWaiting
+		}
 	}
 	if o.Addon == nil && o.Evidence.Reason == "" {
 		o.Evidence.Reason = odoo.Delegated(frames)
@@ -162,7 +164,7 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 	threads, err := stacks.Threads()
 	// The socket must still be there: a closed call's thread may have moved on. The user of a kept connection may have gone and left it open.
 	if now := w.onlyThread(threads); now != nil && err == nil && !gone && w.early != nil && *now == *w.early {
-		w.compiled = nil // of another moment
+		w.compiled, w.own = nil, 0 // of another moment
 		o = w.fromThread(o, threads[0])
 		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceLow
 		if o.Addon != nil {
