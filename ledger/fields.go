@@ -14,10 +14,10 @@ type fieldReader struct {
 	logged []byte            // the newest time, as text
 	nanos  int64
 
-	addons    memo[Addon]
-	fars      memo[Endpoint]
-	parties   memo[Party]
-	processes memo[Process]
+	addons       memo[Addon]
+	destinations memo[Endpoint]
+	parties      memo[Party]
+	processes    memo[Process]
 
 	event    Event
 	src      Endpoint
@@ -43,7 +43,7 @@ func (r *fieldReader) read(row []byte) *Event {
 	members(row, func(key, rest []byte) int {
 		switch string(key) {
 		case "addon":
-			return recall(&r.addons, rest, &e.Addon, func(a *Addon) int { return r.texts2(rest, "name", &a.Name, "on_behalf_of", &a.OnBehalfOf) })
+			return recall(&r.addons, rest, &e.Addon, func(a *Addon) int { return r.twoTexts(rest, "name", &a.Name, "on_behalf_of", &a.OnBehalfOf) })
 		case "channel":
 			return r.text(rest, &e.Channel)
 		case "direction":
@@ -53,7 +53,7 @@ func (r *fieldReader) read(row []byte) *Event {
 			e.DNS = &r.dns
 			return members(rest, r.lookup)
 		case "dst":
-			return recall(&r.fars, rest, &e.Dst, func(d *Endpoint) int { return r.texts2(rest, "host", &d.Host, "ip", &d.IP) })
+			return recall(&r.destinations, rest, &e.Dst, func(d *Endpoint) int { return r.twoTexts(rest, "host", &d.Host, "ip", &d.IP) })
 		case "dst_bytes":
 			return readInteger(rest, &e.DstBytes)
 		case "end":
@@ -65,7 +65,7 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "gap":
 			r.gap = Gap{}
 			e.Gap = &r.gap
-			return r.texts1(rest, "reason", &r.gap.Reason)
+			return r.oneText(rest, "reason", &r.gap.Reason)
 		case "heartbeat":
 			r.beat = Heartbeat{}
 			e.Heartbeat = &r.beat
@@ -80,7 +80,7 @@ func (r *fieldReader) read(row []byte) *Event {
 			e.HasNew = true
 			return readInteger(rest, &e.NewSrcBytes)
 		case "party":
-			return recall(&r.parties, rest, &e.Party, func(p *Party) int { return r.texts2(rest, "class", &p.Class, "name", &p.Name) })
+			return recall(&r.parties, rest, &e.Party, func(p *Party) int { return r.twoTexts(rest, "class", &p.Class, "name", &p.Name) })
 		case "process":
 			return recall(&r.processes, rest, &e.Process, func(p *Process) int { return r.program(rest, p) })
 		case "rule":
@@ -90,7 +90,7 @@ func (r *fieldReader) read(row []byte) *Event {
 		case "src":
 			r.src = Endpoint{}
 			e.Src = &r.src
-			return r.texts1(rest, "ip", &r.src.IP)
+			return r.oneText(rest, "ip", &r.src.IP)
 		case "src_bytes":
 			return readInteger(rest, &e.SrcBytes)
 		case "start":
@@ -204,8 +204,8 @@ func unreadUpTo(last string, key []byte) int {
 	return unread
 }
 
-// texts1 reads one text of an object.
-func (r *fieldReader) texts1(rest []byte, name string, to *string) int {
+// oneText reads one text of an object.
+func (r *fieldReader) oneText(rest []byte, name string, to *string) int {
 	return members(rest, func(key, rest []byte) int {
 		if string(key) == name {
 			return r.text(rest, to)
@@ -214,8 +214,8 @@ func (r *fieldReader) texts1(rest []byte, name string, to *string) int {
 	})
 }
 
-// texts2 reads two texts of an object, named in their order.
-func (r *fieldReader) texts2(rest []byte, name1 string, to1 *string, name2 string, to2 *string) int {
+// twoTexts reads two texts of an object, named in their order.
+func (r *fieldReader) twoTexts(rest []byte, name1 string, to1 *string, name2 string, to2 *string) int {
 	return members(rest, func(key, rest []byte) int {
 		switch string(key) {
 		case name1:

@@ -198,7 +198,7 @@ func TestBothWaysOfReadingARowAddUpTheSame(t *testing.T) {
 	fill(reflect.ValueOf(&e).Elem(), new(int64))
 	e.Kind = "flow"
 	reader := &fieldReader{}
-	hostile := []string{"", "},", `},"x`, "}],", "a\"b", `\`, `\\"`, "\x00\x1f", "\u2028ф", `{"kind":"x"}`, `","kind":"dns`, "a\\", "]}"}
+	hostile := append([]string{"},", `},"x`, "}],", "a\\"}, hostileTexts...)
 	for _, host := range hostile {
 		for _, addon := range hostile {
 			e.Dst.Host, e.Addon.Name, e.Party.Name, e.Process.Name = host, addon, addon, host

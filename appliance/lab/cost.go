@@ -156,7 +156,8 @@ func renderCost(w io.Writer, figures [][]map[string]measured) {
 			for _, round := range figures[0] {
 				without = append(without, what.of(round[kind]))
 			}
-			row := table.Row{kind, what.name, fmt.Sprintf("%.0f", slices.Sorted(slices.Values(without))[len(without)/2])}
+			usual, _, _ := medianWithin(slices.Clone(without))
+			row := table.Row{kind, what.name, fmt.Sprintf("%.0f", usual)}
 			for n := range ways[1:] {
 				var differences []float64
 				for i, round := range figures[n+1] {

@@ -69,21 +69,8 @@ func (p *Process) mayServe(s threadState, client netip.AddrPort) bool {
 	return false
 }
 
-// hostThread is the id that the host gives a thread, which need not be the one that CPython stores: it may live in a pid namespace of its own.
-func (p *Process) hostThread(s threadState) (int, error) {
-	if native, err := p.nativeID(s.native); err == nil && native == s.native {
-		return s.native, nil
-	}
-	tids, err := p.hostThreads()
-	return tids[s.native], err
-}
-
 func (p *Process) readServing(s threadState, client netip.AddrPort) (Thread, error) {
-	tid, err := p.hostThread(s)
-	if err != nil {
-		return Thread{}, err
-	}
-	t, err := p.read(s, tid)
+	t, err := p.readByState(s)
 	if err != nil {
 		return Thread{}, err
 	}
@@ -92,7 +79,7 @@ func (p *Process) readServing(s threadState, client netip.AddrPort) (Thread, err
 			return t, nil
 		}
 	}
-	return Thread{}, fmt.Errorf("thread %d of process %d serves another: %w", tid, p.pid, ErrNoThread)
+	return Thread{}, fmt.Errorf("thread %d of process %d serves another: %w", t.TID, p.pid, ErrNoThread)
 }
 
 // socketAddress reads a tuple (host, port, …) as the socket module makes it.

@@ -222,6 +222,18 @@ func (p *Process) read(s threadState, tid int) (Thread, error) {
 	return t, nil
 }
 
+// readByState reads a thread whose id on the host is not known yet: it need not be the one that CPython stores, for the process may live in a pid namespace of its own.
+func (p *Process) readByState(s threadState) (Thread, error) {
+	if native, err := p.nativeID(s.native); err == nil && native == s.native {
+		return p.read(s, s.native)
+	}
+	tids, err := p.hostThreads()
+	if err != nil {
+		return Thread{}, err
+	}
+	return p.read(s, tids[s.native])
+}
+
 // nativeID translates a thread id of the host to the innermost pid namespace, which is what CPython stores.
 func (p *Process) nativeID(tid int) (int, error) {
 	if p.flat {

@@ -160,13 +160,12 @@ func (p *Process) Waiter(worker Thread) (Thread, error) {
 				waiting = append(waiting, s)
 			}
 		}
-		switch len(waiting) {
-		case 0:
-			continue
-		case 1:
+		if len(waiting) == 1 {
 			return p.readWaiting(waiting[0], f.does)
 		}
-		break
+		if len(waiting) > 1 {
+			break
+		}
 	}
 	return Thread{}, fmt.Errorf("one thread of process %d that waits for thread %d: %w", p.pid, worker.TID, ErrNoThread)
 }
@@ -194,17 +193,13 @@ func (p *Process) mayAwait(s threadState) (objects []uint64) {
 }
 
 func (p *Process) readWaiting(s threadState, objects []uint64) (Thread, error) {
-	tid, err := p.hostThread(s)
-	if err != nil {
-		return Thread{}, err
-	}
-	t, err := p.read(s, tid)
+	t, err := p.readByState(s)
 	if err != nil {
 		return Thread{}, err
 	}
 	at := slices.IndexFunc(t.Frames, func(f Frame) bool { return f.awaits != 0 && slices.Contains(objects, f.awaits) })
 	if at < 0 {
-		return Thread{}, fmt.Errorf("thread %d of process %d waits no more: %w", tid, p.pid, ErrNoThread)
+		return Thread{}, fmt.Errorf("thread %d of process %d waits no more: %w", t.TID, p.pid, ErrNoThread)
 	}
 	t.Frames = t.Frames[at:]
 	return t, nil
