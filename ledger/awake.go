@@ -30,6 +30,18 @@ func (*Awake) concerns(e *Event) bool {
 	return false
 }
 
+// with takes a row, if it concerns it; it is nil before the first that does.
+func (a *Awake) with(e *Event) *Awake {
+	if !a.concerns(e) {
+		return a
+	}
+	if a == nil {
+		a = &Awake{}
+	}
+	a.add(e)
+	return a
+}
+
 // add takes a row that concerns it.
 func (a *Awake) add(e *Event) {
 	switch {

@@ -48,8 +48,8 @@ const mostSeqs = 50
 // mostTallies bounds the tallies of an hour; the values of further ones are Others.
 const mostTallies = 2048
 
-// add joins the tally of later rows.
-func (t *Tally) add(o Tally) {
+// join takes the tally of later rows.
+func (t *Tally) join(o Tally) {
 	t.Count, t.Out, t.In = t.Count+o.Count, t.Out+o.Out, t.In+o.In
 	if t.Ongoing == 0 {
 		t.Ongoing = o.Ongoing
@@ -96,8 +96,7 @@ const (
 )
 
 // eachFact calls yield for what is counted of a row.
-func eachFact(e *Event, yield func(kind FactKind, value string, t Tally)) {
-	one := Tally{Count: 1}
+func eachFact(e *Event, yield func(kind FactKind, value string)) {
 	switch e.Kind {
 	case "flow":
 		if e.Src != nil && e.Dst != nil {
@@ -108,29 +107,46 @@ func eachFact(e *Event, yield func(kind FactKind, value string, t Tally)) {
 			return
 		}
 		if z := e.DNS.Zone; z != nil && z.Queries > 0 && z.Names >= tunnelNames && z.Bytes/z.Queries >= tunnelLength && z.Entropy >= tunnelEntropy {
-			yield(FactTunnel, "", one)
+			yield(FactTunnel, "")
 		}
 	case "gap":
 		if e.Gap != nil && !e.gapEnds() {
-			yield(FactGap, "", one)
+			yield(FactGap, "")
 		}
 	case "finding":
 		if e.Rule == "A1" {
-			yield(FactDamage, "", one)
+			yield(FactDamage, "")
 		}
 	case "lifecycle":
 		if e.Rule == "recovered" {
-			yield(FactRecovered, "", one)
+			yield(FactRecovered, "")
 		}
+	}
+}
+
+// add counts a row for which eachFact gives the fact.
+func (t *Tally) add(kind FactKind, e *Event) {
+	s := Sums{Calls: 1}
+	if e.Kind == "flow" {
+		s = sumsOf(e)
+	}
+	t.Count += s.Calls
+	if kind == FactToMIT {
+		t.Out, t.In = t.Out+s.Out, t.In+s.In
+	}
+	if s.Calls == 0 && t.Ongoing == 0 {
+		t.Ongoing = e.Seq + 1
+	}
+	if s.Calls > 0 && len(t.Seqs) < mostSeqs {
+		t.Seqs = append(t.Seqs, e.Seq)
 	}
 }
 
 // gapEnds says whether a gap row is the end of a gap whose beginning has a row of its own.
 func (e *Event) gapEnds() bool { return e.Gap.Reason == "interface_down" && e.End != 0 }
 
-func eachFactOfCall(e *Event, yield func(kind FactKind, value string, t Tally)) {
-	_, s, _ := rollupOf(e)
-	t, class := Tally{Count: s.Calls}, ""
+func eachFactOfCall(e *Event, yield func(kind FactKind, value string)) {
+	class := ""
 	if e.Party != nil {
 		class = e.Party.Class
 	}
@@ -139,41 +155,39 @@ func eachFactOfCall(e *Event, yield func(kind FactKind, value string, t Tally)) 
 		if c.Addon {
 			c.OnBehalf = e.Addon.OnBehalfOf
 		}
-		yield(FactToMIT, c.value(), Tally{Count: s.Calls, Out: s.Out, In: s.In})
+		yield(FactToMIT, c.value())
 	}
 	if e.Process != nil && e.Process.Role == "self" && e.Direction != "inbound" {
-		yield(FactSelf, "", t)
+		yield(FactSelf, "")
 	}
 	if e.Evidence != nil && len(e.Evidence.Conflicts) > 0 {
-		yield(FactConflict, class, t)
+		yield(FactConflict, class)
 	}
 	if e.Direction != "outbound" || class == "internal" {
 		return
 	}
-	yield(FactOutbound, "", t)
+	yield(FactOutbound, "")
 	if e.Evidence != nil {
-		yield(FactConfidence, e.Evidence.Confidence, t)
+		yield(FactConfidence, e.Evidence.Confidence)
 		if e.Addon == nil && e.Evidence.Reason != "" {
-			yield(FactReason, e.Evidence.Reason, t)
+			yield(FactReason, e.Evidence.Reason)
 		}
 	}
 	if e.Process == nil || e.Addon == nil && strings.HasPrefix(e.Process.Role, "odoo_") {
-		yield(FactNameless, "", t)
+		yield(FactNameless, "")
 	}
 	// A name server is asked by its address; what it is asked stands in rows of its own.
 	if e.Dst.Host == "" && e.Channel != "dns" || e.TLS != nil && e.TLS.HidesName() {
-		yield(FactHidden, "", t)
+		yield(FactHidden, "")
 	}
 }
 
 // hourFacts are the facts of one hour. One goroutine owns it.
 type hourFacts struct {
 	tallies map[string]Tally // by kind and value
-	order   []string         // of a stretch of rows: the names as they came; nil: tallies is bounded
 	minutes map[string]minutes
-	awake   *Awake    // nil: no row speaks of it
-	key     []byte    // scratch
-	seq     [1]uint64 // scratch
+	awake   *Awake // nil: no row speaks of it
+	key     []byte // scratch
 }
 
 // longestFact bounds the value of a tally, in bytes.
@@ -186,13 +200,6 @@ func newHourFacts() hourFacts {
 	return hourFacts{tallies: map[string]Tally{}, minutes: map[string]minutes{}}
 }
 
-// stretchFacts are those of a stretch of rows, to be merged in order: which names get tallies of their own is decided then.
-func stretchFacts() hourFacts {
-	f := newHourFacts()
-	f.order = []string{}
-	return f
-}
-
 // clone is for a batch that may fail to commit: what is added to it does not show here.
 func (f *hourFacts) clone() hourFacts {
 	return hourFacts{tallies: maps.Clone(f.tallies), minutes: maps.Clone(f.minutes), awake: f.awake.clone()}
@@ -200,63 +207,70 @@ func (f *hourFacts) clone() hourFacts {
 
 // add takes a row of the hour and calls changed with the name of each entry that it changes.
 func (f *hourFacts) add(e *Event, changed func(name []byte)) {
-	eachFact(e, func(kind FactKind, value string, t Tally) {
-		f.key = append(append(f.key[:0], byte(kind)), value[:min(len(value), longestFact)]...)
-		if t.Count > 0 {
-			t.Seqs = f.seq[:]
-			f.seq[0] = e.Seq
-		} else {
-			t.Ongoing = e.Seq + 1
-		}
-		f.tally(t)
+	eachFact(e, func(kind FactKind, value string) {
+		f.key = appendFactName(f.key[:0], kind, value)
+		t := f.tally()
+		t.add(kind, e)
+		f.tallies[string(f.key)] = t
 		changed(f.key)
 	})
-	if _, s, ok := rollupOf(e); ok && s.Calls > 0 {
-		f.key = append(f.key[:0], factMinutes)
-		if e.Party != nil {
-			f.key = append(f.key, e.Party.Class[:min(len(e.Party.Class), longestRollupText)]...)
-		}
-		m := f.minutes[string(f.key[1:])]
-		m[e.Logged/nanosPerMinute%60]++
-		f.minutes[string(f.key[1:])] = m
+	if begins(e) {
+		class := minutesClass(e)
+		m := f.minutes[class]
+		m[minuteOf(e)]++
+		f.minutes[class] = m
+		f.key = append(append(f.key[:0], factMinutes), class...)
 		changed(f.key)
 	}
 	if f.awake.concerns(e) {
-		if f.awake == nil {
-			f.awake = &Awake{}
-		}
-		f.awake.add(e)
+		f.awake = f.awake.with(e)
 		changed([]byte{factAwake})
 	}
 }
 
-// tally adds to the tally with the name in key, and leaves there the one that it has in the store.
-func (f *hourFacts) tally(t Tally) {
-	had, known := f.tallies[string(f.key)]
-	switch {
-	case known:
-	case f.order != nil:
-		f.order = append(f.order, string(f.key))
-	case len(f.tallies) >= mostTallies:
-		f.key = append(f.key[:1], Others...)
-		had = f.tallies[string(f.key)]
-	}
-	had.add(t)
-	f.tallies[string(f.key)] = had
+// appendFactName appends the name of a tally.
+func appendFactName(b []byte, kind FactKind, value string) []byte {
+	return append(append(b, byte(kind)), value[:min(len(value), longestFact)]...)
 }
 
-// merge takes the facts of a stretch of later rows of the same hour.
-func (f *hourFacts) merge(o *hourFacts) {
-	for _, name := range o.order {
-		f.key = append(f.key[:0], name...)
-		f.tally(o.tallies[name])
+// begins says whether a row is the first of a call.
+func begins(e *Event) bool { return isCall(e) && !e.HasNew }
+
+// minutesClass is under which class a call is counted by the minute.
+func minutesClass(e *Event) string {
+	if e.Party == nil {
+		return ""
 	}
-	for class, m := range o.minutes {
-		sum := f.minutes[class]
-		for i, n := range m {
+	return e.Party.Class[:min(len(e.Party.Class), longestRollupText)]
+}
+
+// minuteOf is the minute of the hour in which a row was logged.
+func minuteOf(e *Event) int64 { return e.Logged / nanosPerMinute % 60 }
+
+// tally is the one with the name in key; it leaves there the name that it has in the store.
+func (f *hourFacts) tally() Tally {
+	t, known := f.tallies[string(f.key)]
+	if !known && len(f.tallies) >= mostTallies {
+		f.key = append(f.key[:1], Others...)
+		t = f.tallies[string(f.key)]
+	}
+	return t
+}
+
+// join takes the facts of later rows of the same hour.
+func (f *hourFacts) join(o *totalsOfHour) {
+	for _, fact := range o.facts {
+		f.key = appendFactName(f.key[:0], fact.Kind, fact.Value)
+		t := f.tally()
+		t.join(fact.Tally)
+		f.tallies[string(f.key)] = t
+	}
+	for _, m := range o.minutes {
+		sum := f.minutes[m.Class]
+		for i, n := range m.Calls {
 			sum[i] += n
 		}
-		f.minutes[class] = sum
+		f.minutes[m.Class] = sum
 	}
 	if o.awake != nil {
 		if f.awake == nil {

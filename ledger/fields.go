@@ -122,7 +122,10 @@ func (r *fieldReader) hello(key, rest []byte) int {
 	case "ech_kind":
 		return r.text(rest, &r.tls.ECHKind)
 	}
-	return unreadUpTo("ech_kind", key)
+	if string(key) > "ech_kind" {
+		return enough // nothing is wanted of what comes behind TLS objects
+	}
+	return unread
 }
 
 // lookup takes a member of a DNS object.

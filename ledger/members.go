@@ -11,6 +11,7 @@ import (
 const (
 	unread = 0  // nothing was read
 	leave  = -2 // nothing was read, and the members that follow are not wanted either: the canonical form sorts them
+	enough = -3 // nothing else is wanted, not of what is around it either
 )
 
 // members reads the object at the beginning of b from front to back, once. It calls read with each key and with what begins at its value, and returns the object's length, -1 when b begins with none or it does not end.
@@ -181,6 +182,15 @@ func bytesEqual(word uint64, c byte) uint64 {
 
 // readInteger reads the integer at the beginning of b, 0 when it is none, and returns the value's length.
 func readInteger(b []byte, to *int64) int {
+	n, i := int64(0), 0
+	for i < len(b) && i < 18 && '0' <= b[i] && b[i] <= '9' {
+		n = 10*n + int64(b[i]-'0')
+		i++
+	}
+	if i > 0 && i < len(b) && (b[i] == ',' || b[i] == '}') {
+		*to = n
+		return i
+	}
 	end := valueEnd(b)
 	if end > 0 {
 		if n, err := strconv.ParseInt(string(b[:end]), 10, 64); err == nil {

@@ -60,26 +60,34 @@ const (
 	nanosPerMinute = int64(time.Minute)
 )
 
-// rollupOf is what a row adds. ok is false for rows that are no calls.
-func rollupOf(e *Event) (k RollupKey, s Sums, ok bool) {
-	if e.Kind != "flow" || e.Src == nil || e.Dst == nil {
-		return k, s, false
-	}
-	k = RollupKey{Hour: e.Logged / nanosPerHour, Addon: ModuleName(e), Dest: e.Dst.Host, Direction: e.Direction, Channel: e.Channel}
+// isCall says whether a row adds to a sum.
+func isCall(e *Event) bool { return e.Kind == "flow" && e.Src != nil && e.Dst != nil }
+
+// sumKey is under which key a row of a call adds to the sums.
+func sumKey(e *Event) RollupKey {
+	k := RollupKey{Hour: e.Logged / nanosPerHour, Addon: ModuleName(e), Dest: e.Dst.Host, Direction: e.Direction, Channel: e.Channel}
 	if k.Dest == "" {
 		k.Dest = e.Dst.IP
 	}
-	s = Sums{Calls: 1, Out: e.SrcBytes, In: e.DstBytes, First: e.Seq, Last: e.Seq, FirstAt: e.Logged, LoggedAt: e.Logged}
-	if e.HasNew { // a later row of the same call
-		s.Calls, s.Out, s.In = 0, e.NewSrcBytes, e.NewDstBytes
-	}
 	if e.Direction == "inbound" {
-		k.Dest, s.Out, s.In = e.Src.IP, s.In, s.Out
+		k.Dest = e.Src.IP
 	}
 	if e.Party != nil {
 		k.Class, k.Party = e.Party.Class, e.Party.Name
 	}
-	return k, s, true
+	return k
+}
+
+// sumsOf is what a row of a call adds.
+func sumsOf(e *Event) Sums {
+	s := Sums{Calls: 1, Out: e.SrcBytes, In: e.DstBytes, First: e.Seq, Last: e.Seq, FirstAt: e.Logged, LoggedAt: e.Logged}
+	if e.HasNew { // a later row of the same call
+		s.Calls, s.Out, s.In = 0, e.NewSrcBytes, e.NewDstBytes
+	}
+	if e.Direction == "inbound" {
+		s.Out, s.In = s.In, s.Out
+	}
+	return s
 }
 
 // ModuleName is the addon behind a row, else the program in parentheses; (unknown) when nobody could be named, "" where processes cannot be seen.
@@ -174,8 +182,8 @@ func (h *hourTotals) add(e *Event, changed func(key []byte)) {
 	if hour := e.Logged / nanosPerHour; hour != h.hour {
 		*h = *newHourTotals(hour)
 	}
-	if k, s, ok := rollupOf(e); ok {
-		changed(h.take(k, s))
+	if isCall(e) {
+		changed(h.take(sumKey(e), sumsOf(e)))
 	}
 	h.facts.add(e, func(name []byte) {
 		h.key = append(appendFactPrefix(h.key[:0], h.hour), name...)
@@ -195,6 +203,14 @@ func (h *hourTotals) take(k RollupKey, s Sums) []byte {
 	sum.add(s)
 	h.sums[string(key)] = sum
 	return key
+}
+
+// join takes the totals of later rows of the hour.
+func (h *hourTotals) join(o *totalsOfHour) {
+	for _, r := range o.sums {
+		h.take(r.RollupKey, r.Sums)
+	}
+	h.facts.join(o)
 }
 
 // value is what is stored under a key.

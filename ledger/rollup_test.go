@@ -187,8 +187,12 @@ func sameSums(reader *fieldReader, row []byte) (bool, string) {
 		return true, ""
 	}
 	fast := reader.read(row)
-	k1, s1, ok1 := rollupOf(&e)
-	k2, s2, ok2 := rollupOf(fast)
+	var k1, k2 RollupKey
+	var s1, s2 Sums
+	ok1, ok2 := isCall(&e), isCall(fast)
+	if ok1 && ok2 {
+		k1, s1, k2, s2 = sumKey(&e), sumsOf(&e), sumKey(fast), sumsOf(fast)
+	}
 	f1, f2 := factsOf(&e), factsOf(fast)
 	return ok1 == ok2 && k1 == k2 && s1 == s2 && e.Logged == fast.Logged && maps.Equal(f1, f2), fmt.Sprintf("%+v %+v %q, %+v %+v %q", k1, s1, f1, k2, s2, f2)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -97,6 +98,7 @@ type verifier struct {
 	indexed bool // there is an index to compare
 	ahead   bool // the store has, or may get, rows behind the anchor
 	seed    maphash.Seed
+	readers sync.Pool // of *segmentReader
 }
 
 func newVerifier(id *identity, anchor Checkpoint, from start, progress Progress) *verifier {

@@ -15,8 +15,7 @@ import (
 type termSums struct {
 	seed maphash.Seed
 	days map[uint32]termSum
-	key  []byte     // scratch
-	row  [16]uint64 // hashes of a row's terms
+	key  []byte // scratch
 }
 
 type termSum struct{ count, sum uint64 }
@@ -33,20 +32,24 @@ func mixed(term, seq uint64) uint64 {
 	return h ^ h>>33
 }
 
-// addRow takes the terms of a row, each once.
-func (t *termSums) addRow(e *Event, seq uint64) {
+// hashes appends the hashes of a row's terms, each once.
+func (t *termSums) hashes(to []uint64, e *Event) []uint64 {
 	day := dayAt(e.Logged)
-	d, n := t.days[day], 0
 	eachTerm(e, func(kind byte, value string) {
 		t.key = appendTermKey(t.key[:0], day, kind, value)
-		h := maphash.Bytes(t.seed, t.key)
-		if n == len(t.row) || slices.Contains(t.row[:n], h) {
-			return
+		if h := maphash.Bytes(t.seed, t.key); !slices.Contains(to, h) {
+			to = append(to, h)
 		}
-		t.row[n] = h
-		n++
-		d.count, d.sum = d.count+1, d.sum+mixed(h, seq)
 	})
+	return to
+}
+
+// addRow takes a row with terms of these hashes.
+func (t *termSums) addRow(day uint32, hashes []uint64, seq uint64) {
+	d := t.days[day]
+	for _, h := range hashes {
+		d.count, d.sum = d.count+1, d.sum+mixed(h, seq)
+	}
 	t.days[day] = d
 }
 

@@ -5,12 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"hash"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/transparency-dev/merkle/compact"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"netaudit/ledger/multibuffer"
 	"netaudit/ledger/proof"
 )
 
@@ -47,44 +47,80 @@ type treeNode struct {
 
 // ranges computes trees with the library of transparency-dev.
 var ranges = &compact.RangeFactory{Hash: func(left, right []byte) []byte {
-	var b [1 + 2*tlog.HashSize]byte
-	b[0] = 1 // RFC 6962 §2.1
-	copy(b[1:], left)
-	copy(b[1+tlog.HashSize:], right)
-	h := sha256.Sum256(b[:])
+	h := nodeHash(left, right)
 	return h[:]
 }}
 
-// segmentReader reads one segment. One goroutine owns it.
+// nodeHash is the hash of an inner node of the tree (RFC 6962 §2.1).
+func nodeHash(left, right []byte) [32]byte {
+	var b [1 + 2*tlog.HashSize]byte
+	b[0] = 1
+	copy(b[1:], left)
+	copy(b[1+tlog.HashSize:], right)
+	return sha256.Sum256(b[:])
+}
+
+// segmentReader reads segments, one after the other. One goroutine owns it.
 type segmentReader struct {
 	*verifier
 	*segment
 	txn    *badger.Txn
 	next   uint64
-	hasher hash.Hash
 	tiles  *badger.Iterator // over the lowest ones, upwards
 	tile   []byte           // stored leaves of the tile of next
-	leaves []byte           // computed ones, which the tree refers to
-	fields fieldReader
+	hashes []byte           // computed leaves and nodes, which the tree refers to
 	groups unpacker
+	leaf   [groupRows][32]byte // of the rows of a group
+	fields fieldReader
+	hour   int      // counts the stretches of an hour
+	like   likeness // of the row
+	alike  alike
 }
 
 // read checks the rows of a segment against their stored leaves and row hashes.
 func (v *verifier) read(ctx context.Context, txn *badger.Txn, s *segment) error {
-	s.tree = ranges.NewEmptyRange(s.first)
+	r, _ := v.readers.Get().(*segmentReader)
+	if r == nil {
+		r = &segmentReader{verifier: v, groups: unpacker{grouped: v.id.layout.groups}}
+	}
+	defer func() {
+		r.segment, r.txn, r.tiles = nil, nil, nil
+		v.readers.Put(r)
+	}()
+	r.segment, r.txn, r.next, r.tile = s, txn, s.first, r.tile[:0]
 	s.terms, s.index = newTermSums(v.seed), newTermSums(v.seed)
-	r := &segmentReader{verifier: v, segment: s, txn: txn, next: s.first, hasher: sha256.New(), groups: unpacker{grouped: v.id.layout.groups}, leaves: make([]byte, 0, (s.end-s.first)*tlog.HashSize)}
 	if v.id.layout.leaves {
 		r.tiles = txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableLeaves}, Reverse: true}) // the newest come first there
 		defer r.tiles.Close()
 	}
-	if err := r.rows(ctx); err != nil {
+	if err := r.readRows(ctx); err != nil {
 		return err
 	}
 	if v.indexed {
 		return r.readIndex(ctx)
 	}
 	return nil
+}
+
+// readRows checks the rows and makes the tree over them.
+func (r *segmentReader) readRows(ctx context.Context) (err error) {
+	r.hashes = make([]byte, 0, 2*(r.end-r.first)*tlog.HashSize)
+	own := compact.RangeFactory{Hash: func(left, right []byte) []byte {
+		node := nodeHash(left, right)
+		return r.keepHash(node[:])
+	}}
+	r.tree = own.NewEmptyRange(r.first)
+	if err = r.rows(ctx); err != nil {
+		return err
+	}
+	r.tree, err = ranges.NewRange(r.first, r.end, r.tree.Hashes())
+	return err
+}
+
+// keepHash copies a hash to where the tree may refer to it.
+func (r *segmentReader) keepHash(h []byte) []byte {
+	r.hashes = append(r.hashes, h...)
+	return r.hashes[len(r.hashes)-tlog.HashSize:]
 }
 
 func (r *segmentReader) rows(ctx context.Context) error {
@@ -186,32 +222,38 @@ func (r *segmentReader) group(day uint32, first uint64, value []byte) error {
 	if err != nil {
 		return badRow(first, "%v", err)
 	}
-	for _, row := range rows {
-		if r.next == r.end {
+	rows = rows[:min(uint64(len(rows)), r.end-r.next)]
+	for i, row := range rows {
+		if len(row) < tlog.HashSize {
+			rows = rows[:i] // those before it are checked first
+			err = badRow(r.next+uint64(i), "it has %d bytes in the store, fewer than its hash", len(row))
 			break
 		}
+	}
+	for i, leaf := range r.leaves(rows) {
 		if want, known := dayOf(r.days, r.next); known && want != day {
 			return badRow(r.next, "it is stored among the rows of another day")
 		}
-		if err := r.row(row); err != nil {
+		if err := r.row(rows[i][tlog.HashSize:], leaf, [32]byte(rows[i])); err != nil {
 			return err
 		}
 	}
-	return nil
+	return err
+}
+
+// leaves are the hashes of rows as the tree has them (RFC 6962 §2.1).
+func (r *segmentReader) leaves(rows [][]byte) [][32]byte {
+	var texts [groupRows][]byte
+	for i, row := range rows {
+		texts[i] = row[tlog.HashSize:]
+	}
+	multibuffer.Sum256([]byte{0}, texts[:len(rows)], r.leaf[:len(rows)])
+	return r.leaf[:len(rows)]
 }
 
 // row checks the leaf and the row hash of the next row.
-func (r *segmentReader) row(value []byte) error {
+func (r *segmentReader) row(text []byte, leaf tlog.Hash, chain [32]byte) error {
 	seq := r.next
-	if len(value) < 32 {
-		return badRow(seq, "it has %d bytes in the store, fewer than its hash", len(value))
-	}
-	text, chain := value[32:], [32]byte(value[:32])
-	var leaf tlog.Hash
-	r.hasher.Reset()
-	r.hasher.Write([]byte{0}) // RFC 6962 §2.1
-	r.hasher.Write(text)
-	r.hasher.Sum(leaf[:0])
 	stored, err := r.storedLeaf()
 	if err != nil {
 		return err
@@ -227,8 +269,7 @@ func (r *segmentReader) row(value []byte) error {
 		r.unchained, r.stored, r.then = append(r.unchained, leaf), true, chain
 	}
 	r.chain = chain
-	e := r.fields.read(text)
-	if err := r.note(e, text); err != nil {
+	if err := r.note(r.fields.read(text), text); err != nil {
 		return err
 	}
 	return r.fold(leaf)
@@ -238,12 +279,7 @@ const notFollowing = "its row hash does not follow from the row before"
 
 // note adds up what is derived from a row, and remembers what it says about rows that were taken away; it was written before they were.
 func (r *segmentReader) note(e *Event, text []byte) error {
-	if r.summed {
-		r.sums.add(e)
-	}
-	if r.indexed {
-		r.terms.addRow(e, r.next)
-	}
+	r.count(e)
 	if e.Kind != "retention" || !bytes.Contains(text, []byte(`"intent"`)) {
 		return nil
 	}
@@ -254,11 +290,31 @@ func (r *segmentReader) note(e *Event, text []byte) error {
 	return nil
 }
 
+// count takes a row into the totals and the index.
+func (r *segmentReader) count(e *Event) {
+	hour, fresh := r.sums.running(e)
+	if fresh {
+		r.hour++
+	}
+	alike := r.like.set(e, r.hour)
+	c := &r.alike[r.like.place()]
+	if !alike || c.likeness != r.like {
+		c.likeness = r.like
+		hour.places(e, &c.places)
+		c.terms = r.terms.hashes(c.terms[:0], e)
+	}
+	if r.summed {
+		hour.add(e, &c.places)
+	}
+	if r.indexed {
+		r.terms.addRow(dayAt(e.Logged), c.terms, r.next)
+	}
+}
+
 // fold takes the next leaf into the tree.
 func (r *segmentReader) fold(leaf tlog.Hash) error {
-	r.leaves = append(r.leaves, leaf[:]...)
 	r.next++
-	return r.tree.Append(r.leaves[len(r.leaves)-tlog.HashSize:], r.keepNode)
+	return r.tree.Append(r.keepHash(leaf[:]), r.keepNode)
 }
 
 // keepNode remembers the hashes that tiles above the lowest hold.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -12,31 +13,85 @@ import (
 // totalsOfRows are the sums and facts of a stretch of rows, hour by hour.
 type totalsOfRows struct{ hours []totalsOfHour }
 
+// totalsOfHour are those of a stretch of an hour. All stand in the order of the rows: what comes first in an hour gets sums and facts of its own, which is decided when stretches are joined.
 type totalsOfHour struct {
-	hour  int64
-	sums  []Rollup // in the order of the rows: what comes first gets sums of its own
-	at    map[RollupKey]int
-	facts hourFacts
+	hour    int64
+	sums    []Rollup
+	facts   []Fact
+	minutes []Minutes
+	awake   *Awake // nil: no row speaks of it
+
+	sumAt  map[RollupKey]int
+	factAt map[factName]int
 }
 
-func (s *totalsOfRows) add(e *Event) {
+type factName struct {
+	kind  FactKind
+	value string
+}
+
+// sumPlaces are the places where rows add to the totals of an hour.
+type sumPlaces struct {
+	sum     int // -1: in no sum
+	facts   []int
+	minutes int // -1: in none
+}
+
+// running is the hour of a row, and whether it is the first there.
+func (s *totalsOfRows) running(e *Event) (h *totalsOfHour, first bool) {
 	hour := e.Logged / nanosPerHour
 	if n := len(s.hours); n == 0 || s.hours[n-1].hour != hour {
-		s.hours = append(s.hours, totalsOfHour{hour, nil, map[RollupKey]int{}, stretchFacts()})
+		s.hours = append(s.hours, totalsOfHour{hour: hour, sumAt: map[RollupKey]int{}, factAt: map[factName]int{}})
+		first = true
 	}
-	h := &s.hours[len(s.hours)-1]
-	h.facts.add(e, func([]byte) {})
-	k, sum, ok := rollupOf(e)
-	if !ok {
+	return &s.hours[len(s.hours)-1], first
+}
+
+// places finds where a row adds to the totals, or makes room there.
+func (h *totalsOfHour) places(e *Event, p *sumPlaces) {
+	p.sum, p.facts, p.minutes = -1, p.facts[:0], -1
+	eachFact(e, func(kind FactKind, value string) {
+		name := factName{kind, value[:min(len(value), longestFact)]}
+		at, known := h.factAt[name]
+		if !known {
+			at = len(h.facts)
+			h.factAt[name] = at
+			h.facts = append(h.facts, Fact{Kind: name.kind, Value: name.value})
+		}
+		p.facts = append(p.facts, at)
+	})
+	if !isCall(e) {
 		return
 	}
-	i, known := h.at[k]
+	key := sumKey(e)
+	at, known := h.sumAt[key]
 	if !known {
-		i = len(h.sums)
-		h.at[k] = i
-		h.sums = append(h.sums, Rollup{RollupKey: k})
+		at = len(h.sums)
+		h.sumAt[key] = at
+		h.sums = append(h.sums, Rollup{RollupKey: key})
 	}
-	h.sums[i].Sums.add(sum)
+	p.sum = at
+	if begins(e) {
+		class := minutesClass(e)
+		if p.minutes = slices.IndexFunc(h.minutes, func(m Minutes) bool { return m.Class == class }); p.minutes < 0 {
+			p.minutes = len(h.minutes)
+			h.minutes = append(h.minutes, Minutes{Class: class})
+		}
+	}
+}
+
+// add takes a row that adds at these places.
+func (h *totalsOfHour) add(e *Event, p *sumPlaces) {
+	for _, at := range p.facts {
+		h.facts[at].Tally.add(h.facts[at].Kind, e)
+	}
+	if p.sum >= 0 {
+		h.sums[p.sum].Sums.add(sumsOf(e))
+	}
+	if p.minutes >= 0 {
+		h.minutes[p.minutes].Calls[minuteOf(e)]++
+	}
+	h.awake = h.awake.with(e)
 }
 
 // totalsCheck compares the sums and facts in the store with those of the rows, hour by hour.
@@ -52,6 +107,9 @@ func newTotalsCheck(v *verifier) *totalsCheck {
 
 // join takes the totals of the rows that follow.
 func (c *totalsCheck) join(txn *badger.Txn, s *totalsOfRows) error {
+	if !c.summed {
+		return nil
+	}
 	for i := range s.hours {
 		part := &s.hours[i]
 		if part.hour != c.hour.hour {
@@ -61,10 +119,7 @@ func (c *totalsCheck) join(txn *badger.Txn, s *totalsOfRows) error {
 			c.hour = newHourTotals(part.hour)
 			c.seen[part.hour] = true
 		}
-		for _, r := range part.sums {
-			c.hour.take(r.RollupKey, r.Sums)
-		}
-		c.hour.facts.merge(&part.facts)
+		c.hour.join(part)
 	}
 	return nil
 }
