@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"netaudit/attribution/procfs"
 )
 
 // Blocked is a thread that waits in the kernel, and the state it was seen in.
@@ -39,11 +42,22 @@ func Threads(pid int) ([]int, error) {
 // Waiting finds the thread that waits on a file descriptor: it is an argument of the system call the thread is blocked in. ok is false when
 // no thread does at this moment.
 func Waiting(pid, fd int) (b Blocked, ok bool) {
+	before := lists.of(pid)
+	if b, ok = waitingAmong(pid, fd, before); ok {
+		return b, true
+	}
 	tids, err := Threads(pid)
 	if err != nil {
+		lists.put(pid, nil)
 		return b, false
 	}
-	for _, tid := range tids {
+	lists.put(pid, tids)
+	return waitingAmong(pid, fd, slices.DeleteFunc(slices.Clone(tids), func(tid int) bool { return slices.Contains(before, tid) }))
+}
+
+// waitingAmong asks the threads one by one, the youngest first.
+func waitingAmong(pid, fd int, tids []int) (b Blocked, ok bool) {
+	for _, tid := range slices.Backward(tids) {
 		line := syscallLine(pid, tid)
 		if waitsOn(pid, line, fd) {
 			return Blocked{tid, line}, true
@@ -52,12 +66,41 @@ func Waiting(pid, fd int) (b Blocked, ok bool) {
 	return b, false
 }
 
+// lists remembers the threads of processes: to list them takes longer than to ask three of them what they do. Those that began since are listed when none of the others waits.
+var lists threadLists
+
+// threadLists is safe for concurrent use.
+type threadLists struct {
+	mu    sync.Mutex
+	known map[int][]int
+}
+
+// mostLists bounds the memory; when it is full it begins anew.
+const mostLists = 1024
+
+func (l *threadLists) of(pid int) []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known[pid]
+}
+
+func (l *threadLists) put(pid int, tids []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil || len(l.known) >= mostLists {
+		l.known = map[int][]int{}
+	}
+	if l.known[pid] = tids; tids == nil {
+		delete(l.known, pid)
+	}
+}
+
 // Still says whether the thread is in the very same system call as when it was found: same number, arguments, stack pointer.
 func (b Blocked) Still(pid int) bool { return syscallLine(pid, b.TID) == b.line }
 
 func syscallLine(pid, tid int) string {
 	var buf [maxSyscall]byte
-	text, err := readSmall(fmt.Sprintf("/proc/%d/task/%d/syscall", pid, tid), buf[:])
+	text, err := procfs.Thread(pid, tid, "syscall", buf[:])
 	if err != nil {
 		return ""
 	}

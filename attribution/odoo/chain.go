@@ -87,19 +87,29 @@ func addonByPath(file string, addonsPaths []string) (name, dir string) {
 		return "", ""
 	}
 	for _, base := range addonsPaths {
-		if rest, ok := strings.CutPrefix(file, strings.TrimSuffix(base, "/")+"/"); ok {
-			if name, _, ok := strings.Cut(rest, "/"); ok {
-				return name, filepath.Join(base, name)
-			}
+		if name, dir, ok := below(file, strings.TrimSuffix(base, "/")); ok {
+			return name, dir
 		}
 	}
 	if i := strings.LastIndex(file, "/odoo/addons/"); i >= 0 {
-		base := file[:i+len("/odoo/addons")]
-		if name, _, ok := strings.Cut(file[len(base)+1:], "/"); ok {
-			return name, filepath.Join(base, name)
-		}
+		name, dir, _ = below(file, file[:i+len("/odoo/addons")])
 	}
-	return "", ""
+	return name, dir
+}
+
+// below names the directory in base that a file lies in, and the path of that directory.
+func below(file, base string) (name, dir string, ok bool) {
+	rest, ok := strings.CutPrefix(file, base)
+	if ok {
+		rest, ok = strings.CutPrefix(rest, "/")
+	}
+	if !ok {
+		return "", "", false
+	}
+	if name, _, ok = strings.Cut(rest, "/"); !ok {
+		return "", "", false
+	}
+	return name, filepath.Clean(file[:len(base)+1+len(name)]), true
 }
 
 // Chain lists the addons on a stack (innermost frame first), one step for each run of frames of the same addon. A frame that names no addon but is a method of an

@@ -1,7 +1,9 @@
 package pystack
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 )
@@ -15,71 +17,103 @@ const (
 	patience = 100 * time.Millisecond
 )
 
-// stack reads the stack of a thread in a moment in which it does not run.
-func (p *Process) stack(tstate uint64, tid int) (frames []Frame, truncated bool, err error) {
+// persistence is how hard it is tried to read the stack of a thread that runs.
+type persistence int
+
+const (
+	once    persistence = iota // not at all: one look
+	napping                    // it is waited for that it sleeps by itself
+	inTurns                    // and then it is read in turns on its processor
+)
+
+// stack is what was read of a thread.
+type stack struct {
+	name      string
+	frames    []Frame
+	truncated bool
+}
+
+// stack reads the stack of a thread in a moment in which it does not run. The caches are locked while it looks, and not while it waits: others read the threads of the same process meanwhile.
+func (p *Process) stack(tstate uint64, tid int, how persistence) (s stack, err error) {
 	nap := firstNap
 	for range looks {
-		if frames, truncated, err = p.inOneMoment(tstate, tid, turn{}); err == nil || gone(err) {
-			return frames, truncated, err
+		if s, err = p.look(tstate, tid, turn{}); err == nil || final(err) {
+			return s, err
+		}
+		if how == once {
+			return stack{}, fmt.Errorf("%w (%w)", ErrTorn, err)
 		}
 		time.Sleep(nap)
 		nap += nap / 2
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread is bound to a processor and ends with this goroutine
-		frames, truncated, err = p.inTurn(tstate, tid)
-	}()
-	<-done
-	if err == nil || gone(err) {
-		return frames, truncated, err
+	if how == inTurns {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // never unlocked: the thread is bound to a processor and ends with this goroutine
+			s, err = p.inTurn(tstate, tid)
+		}()
+		<-done
+		if err == nil || final(err) {
+			return s, err
+		}
 	}
-	return nil, false, fmt.Errorf("%w (the last of several readings: %w)", ErrTorn, err)
+	return stack{}, fmt.Errorf("%w (the last of several readings: %w)", ErrTorn, err)
+}
+
+// final says that no other look will do better: the thread is gone, or its process, or it must not be read.
+func final(err error) bool { return gone(err) || errors.Is(err, os.ErrNotExist) }
+
+// look is inOneMoment with the caches locked.
+func (p *Process) look(tstate uint64, tid int, t turn) (stack, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inOneMoment(tstate, tid, t)
 }
 
 // inTurn reads the stack of a thread that never sleeps, from the processor on which it runs: the scheduler lets the two take turns as it lets any two programs.
-func (p *Process) inTurn(tstate uint64, tid int) (frames []Frame, truncated bool, err error) {
+func (p *Process) inTurn(tstate uint64, tid int) (s stack, err error) {
 	began := time.Now()
 	for n := 0; n < turns || time.Since(began) < patience; n++ {
 		t, ok := takeTurn(p.pid, tid)
 		if !ok {
-			return nil, false, fmt.Errorf("the thread runs on a processor that cannot be shared: %w", errImplausible)
+			return stack{}, fmt.Errorf("the thread runs on a processor that cannot be shared: %w", errImplausible)
 		}
-		if frames, truncated, err = p.inOneMoment(tstate, tid, t); err == nil || gone(err) {
-			return frames, truncated, err
+		if s, err = p.look(tstate, tid, t); err == nil || final(err) {
+			return s, err
 		}
 		if n >= turns/2 {
 			time.Sleep(firstNap) // let it go on: it may be caught between two frames
 		}
 	}
-	return nil, false, err
+	return stack{}, err
 }
 
-// inOneMoment reads the stack once, and believes it if the thread did not run meanwhile.
-func (p *Process) inOneMoment(tstate uint64, tid int, t turn) ([]Frame, bool, error) {
-	m, ok := begin(p.pid, tid, t)
-	if !ok {
-		return nil, false, fmt.Errorf("the thread runs: %w", errImplausible)
+// inOneMoment reads the stack once, and believes it if the thread did not run meanwhile. The caller holds the lock.
+func (p *Process) inOneMoment(tstate uint64, tid int, t turn) (stack, error) {
+	m, err := begin(p.pid, tid, t)
+	if err != nil {
+		return stack{}, err
 	}
 	r, err := p.copyStack(tstate)
 	if err != nil {
-		return nil, false, err
+		return stack{}, err
 	}
 	if !m.lasted() {
-		return nil, false, errRan
+		return stack{}, errRan
 	}
 	frames, err := p.frames(r)
+	p.expectAgain(tstate, r.view)
 	if err != nil {
-		return nil, false, err
+		return stack{}, err
 	}
 	if r.view.Passed && !m.lasted() {
-		return nil, false, errRan
+		return stack{}, errRan
 	}
 	if !m.asleep && !r.truncated && !rooted(frames) {
-		return nil, false, fmt.Errorf("the thread was interrupted between two frames: %w", errImplausible)
+		return stack{}, fmt.Errorf("the thread was interrupted between two frames: %w", errImplausible)
 	}
-	return frames, r.truncated, nil
+	return stack{m.name, frames, r.truncated}, nil
 }
 
 var errRan = fmt.Errorf("the thread ran while its stack was read: %w", errImplausible)

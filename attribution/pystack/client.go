@@ -39,8 +39,6 @@ const outermost = 16
 // Serving reads the stack of the thread that serves this client, see Frame.Client; of all others only a few frames are looked at. Errors: ErrNoThread when nobody does, else as
 // Thread.
 func (p *Process) Serving(client netip.AddrPort) (Thread, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	states, err := p.states()
 	if err != nil {
 		return Thread{}, asPermission(p.pid, err)
@@ -55,6 +53,8 @@ func (p *Process) Serving(client netip.AddrPort) (Thread, error) {
 
 // mayServe looks once at the thread's outermost frames. What it sees of a running thread may be torn: it only chooses whose stack is read.
 func (p *Process) mayServe(s threadState, client netip.AddrPort) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	view := &memory.Overlay{Below: p.mem}
 	p.reading++
 	raw, _, err := p.rawStack(view, s.addr)

@@ -40,11 +40,17 @@ func (l *layout) codeSize() uint64 {
 }
 
 func (l *layout) codeHead(r memory.Reader, addr uint64) (codeHead, error) {
-	var b [maxCode + 8]byte
-	if err := r.ReadAt(addr, b[:l.codeSize()]); err != nil {
+	b, err := memory.Bytes(r, addr, int(l.codeSize()))
+	if err != nil {
 		return codeHead{}, err
 	}
-	at := func(off uint64) []byte { return b[min(off, maxCode):] }
+	var none [8]byte // for what this version has not, or has beyond the bound
+	at := func(off uint64) []byte {
+		if off > uint64(len(b)-len(none)) {
+			return none[:]
+		}
+		return b[off:]
+	}
 	name := l.coName
 	if l.coQualname != 0 {
 		name = l.coQualname

@@ -51,10 +51,10 @@ func settled(t *testing.T, p *Process, tid int, function string) Thread {
 	var th Thread
 	var err error
 	for range 500 {
-		before, asleep := begin(p.pid, tid, turn{})
+		before, none := begin(p.pid, tid, turn{})
 		time.Sleep(10 * time.Millisecond)
 		th, err = p.Thread(tid)
-		if err == nil && len(th.Frames) > 0 && asleep && before.lasted() && strings.HasSuffix(th.Frames[0].Function, function) {
+		if err == nil && len(th.Frames) > 0 && none == nil && before.lasted() && strings.HasSuffix(th.Frames[0].Function, function) {
 			return th
 		}
 	}

@@ -3,9 +3,13 @@ package pystack
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"netaudit/attribution/procfs"
 )
 
 // moment is a time in which a thread provably does not run, so that what is read of its stack meanwhile belongs together. Either the thread sleeps: to run and sleep again it has to be
@@ -15,6 +19,7 @@ type moment struct {
 	pid, tid int
 	asleep   bool
 	switches string // of the thread so far, voluntary and forced
+	name     string // of the thread
 	turn     turn
 }
 
@@ -25,19 +30,26 @@ type turn struct {
 	switches  int64
 }
 
-// begin looks at a thread of the host. ok is false when it runs, or may, or is gone.
-func begin(pid, tid int, t turn) (m moment, ok bool) {
+// begin looks at a thread of the host. The error is errRuns when it runs, or may, and wraps os.ErrNotExist when it is gone.
+func begin(pid, tid int, t turn) (m moment, err error) {
 	m = moment{pid: pid, tid: tid, turn: t}
 	if t.bound {
 		m.turn.switches = ownSwitches()
 	}
-	state, switches := restOf(pid, tid)
-	if switches == "" {
-		return m, false
+	var buf [maxStatus]byte
+	text := threadFile(buf[:], pid, tid, "status")
+	state, switches := restOf(text)
+	if switches == nil {
+		return m, fmt.Errorf("thread %d of process %d: %w", tid, pid, os.ErrNotExist)
 	}
-	m.switches, m.asleep = switches, sleeps(state)
-	return m, m.asleep || t.bound && processorOf(pid, tid) == t.processor
+	m.switches, m.asleep, m.name = string(switches), sleeps(state), nameIn(text)
+	if m.asleep || t.bound && processorOf(pid, tid) == t.processor {
+		return m, nil
+	}
+	return m, errRuns
 }
+
+var errRuns = fmt.Errorf("the thread runs: %w", errImplausible)
 
 // lasted says that the thread has not run since the moment began. One that slept may have woken meanwhile, as long as it waits for the reader's processor.
 func (m moment) lasted() bool {
@@ -45,8 +57,9 @@ func (m moment) lasted() bool {
 	if m.turn.bound {
 		processor = processorOf(m.pid, m.tid)
 	}
-	state, switches := restOf(m.pid, m.tid)
-	if switches != m.switches {
+	var buf [maxStatus]byte
+	state, switches := restOf(threadFile(buf[:], m.pid, m.tid, "status"))
+	if switches == nil || string(switches) != m.switches {
 		return false
 	}
 	if m.asleep && sleeps(state) {
@@ -63,8 +76,8 @@ type Rest struct {
 
 // Resting looks at a thread of the host.
 func Resting(pid, tid int) Rest {
-	m, asleep := begin(pid, tid, turn{})
-	return Rest{m, asleep}
+	m, err := begin(pid, tid, turn{})
+	return Rest{m, err == nil}
 }
 
 // Lasts says that the thread has not run since Resting looked at it: its stack is what it was then.
@@ -72,22 +85,32 @@ func (r Rest) Lasts() bool { return r.asleep && r.moment.lasted() }
 
 func sleeps(state byte) bool { return state == 'S' || state == 'D' }
 
-// restOf reads a thread's state and its context switches, "" when it is gone (proc_pid_status(5)).
-func restOf(pid, tid int) (state byte, switches string) {
-	var buf [4096]byte
-	text := readProc(buf[:], fmt.Sprintf("/proc/%d/task/%d/status", pid, tid))
+// maxStatus bounds /proc/PID/task/TID/status, in bytes; it has some 1,500.
+const maxStatus = 4096
+
+// restOf finds a thread's state and its context switches in its status file, nil when it is gone (proc_pid_status(5)).
+func restOf(text []byte) (state byte, switches []byte) {
 	_, after, ok := bytes.Cut(text, []byte("\nState:\t"))
 	_, counters, counted := bytes.Cut(after, []byte("\nvoluntary_ctxt_switches:\t"))
 	if !ok || !counted || len(after) == 0 {
-		return 0, ""
+		return 0, nil
 	}
-	return after[0], string(counters)
+	return after[0], counters
+}
+
+// nameIn finds a thread's name in its status file. There the kernel writes a line's end as \n, and a backslash as two (fs/proc/array.c, proc_task_name).
+func nameIn(text []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimPrefix(text, []byte("Name:\t")), []byte("\n"))
+	if bytes.IndexByte(line, '\\') < 0 {
+		return string(line)
+	}
+	return strings.NewReplacer(`\\`, `\`, `\n`, "\n").Replace(string(line))
 }
 
 // processorOf is the processor that a thread ran on last or waits for, -1 when that is not to be found: field 39 of proc_pid_stat(5). The name before may hold spaces and parentheses.
 func processorOf(pid, tid int) int {
 	var buf [1024]byte
-	text := readProc(buf[:], fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	text := threadFile(buf[:], pid, tid, "stat")
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	const processor = 39 - 3 // the first one here is the third
 	if len(fields) <= processor {
@@ -100,17 +123,13 @@ func processorOf(pid, tid int) int {
 	return n
 }
 
-// readProc reads the beginning of a file under /proc; empty when it is gone. It asks the kernel directly: these files are read twice for each stack.
-func readProc(buf []byte, path string) []byte {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// threadFile reads the beginning of a file of a thread; empty when it is gone.
+func threadFile(buf []byte, pid, tid int, name string) []byte {
+	text, err := procfs.Thread(pid, tid, name, buf)
 	if err != nil {
 		return nil
 	}
-	n, err := unix.Read(fd, buf)
-	if closeErr := unix.Close(fd); err != nil || closeErr != nil {
-		return nil
-	}
-	return buf[:n]
+	return text
 }
 
 // takeTurn binds the calling thread to the processor of a thread of the host. The caller has locked its goroutine to the thread and lets the thread end with it.

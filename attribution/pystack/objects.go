@@ -100,16 +100,16 @@ const namePiece = 32
 // cString reads a NUL-terminated string in pieces, so that one at the end of a mapping is still read.
 func cString(r memory.Reader, addr uint64) (string, error) {
 	var out []byte
-	var piece [namePiece]byte
 	for len(out) < maxTypeName {
 		n := namePiece - addr%namePiece
-		if err := r.ReadAt(addr, piece[:n]); err != nil {
+		piece, err := memory.Bytes(r, addr, int(n))
+		if err != nil {
 			return "", fmt.Errorf("reading a name: %w", err)
 		}
-		if end := bytes.IndexByte(piece[:n], 0); end >= 0 {
-			return string(bytes.ToValidUTF8(append(out, piece[:end]...), []byte("\uFFFD"))), nil
+		if end := bytes.IndexByte(piece, 0); end >= 0 {
+			return strings.ToValidUTF8(string(append(out, piece[:end]...)), "\uFFFD"), nil
 		}
-		out = append(out, piece[:n]...)
+		out = append(out, piece...)
 		addr += n
 	}
 	return "", fmt.Errorf("reading a name: %w", errImplausible)

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"netaudit/attribution/pystack/memory"
 )
@@ -65,7 +66,7 @@ type Frame struct {
 	awaits uint64   // the object that the frame waits for
 }
 
-// Process is an open CPython process. Its methods may be called by several goroutines; they take turns.
+// Process is an open CPython process. Its methods may be called by several goroutines; they take turns at its memory, and wait for its threads side by side.
 type Process struct {
 	pid  int
 	mem  memory.Reader
@@ -79,6 +80,11 @@ type Process struct {
 	owners  map[owner]string
 	chains  map[uint64][]uint64 // the frames of thread states, see expect
 	cached  int                 // bytes in both
+
+	expected  map[uint64]memory.Pieces // what was read last of thread states, see expect
+	expecting int                      // pieces in it
+
+	around atomic.Pointer[memory.Pieces] // what states read last
 
 	typeNames map[uint64]uint64 // by type: where its name was last
 
@@ -103,7 +109,7 @@ func Open(pid int) (*Process, error) {
 }
 
 func newProcess(pid int, mem memory.Reader) *Process {
-	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[uint64]moduleName{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}, pools: map[uint64]pool{}, typeNames: map[uint64]uint64{}}
+	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[uint64]moduleName{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}, expected: map[uint64]memory.Pieces{}, pools: map[uint64]pool{}, typeNames: map[uint64]uint64{}}
 }
 
 // Version is the interpreter's version, such as "3.11.2"; "3.N" when the patch level is not to be found.
@@ -117,9 +123,10 @@ func (p *Process) Close() error {
 	clear(p.modules)
 	clear(p.owners)
 	clear(p.chains)
+	clear(p.expected)
 	clear(p.pools)
 	clear(p.typeNames)
-	p.cached = 0
+	p.cached, p.expecting = 0, 0
 	return nil
 }
 
@@ -134,11 +141,14 @@ type threadState struct {
 	gil    bool
 }
 
-// Thread reads the stack of the thread with this id, as the host sees it. Errors: ErrNoThread, ErrTorn, *PermissionError,
+// Thread reads the stack of the thread with this id, as the host sees it. One that runs is waited for. Errors: ErrNoThread, ErrTorn, *PermissionError,
 // os.ErrNotExist or os.ErrProcessDone when it is gone.
-func (p *Process) Thread(tid int) (Thread, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *Process) Thread(tid int) (Thread, error) { return p.thread(tid, inTurns) }
+
+// Asleep is Thread for a thread that sleeps now: one that runs is not waited for, the error wraps ErrTorn then.
+func (p *Process) Asleep(tid int) (Thread, error) { return p.thread(tid, once) }
+
+func (p *Process) thread(tid int, how persistence) (Thread, error) {
 	native, err := p.nativeID(tid)
 	if err != nil {
 		return Thread{}, err
@@ -149,7 +159,7 @@ func (p *Process) Thread(tid int) (Thread, error) {
 	}
 	for _, s := range states {
 		if s.native == native {
-			return p.read(s, tid)
+			return p.read(s, tid, how)
 		}
 	}
 	return Thread{}, fmt.Errorf("thread %d of process %d: %w", tid, p.pid, ErrNoThread)
@@ -158,24 +168,52 @@ func (p *Process) Thread(tid int) (Thread, error) {
 // Threads reads the stacks of all threads that run Python, newest first. When some could not be read, those that were
 // are returned together with the joined errors of the others.
 func (p *Process) Threads() ([]Thread, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	states, err := p.states()
-	if err != nil {
-		return nil, asPermission(p.pid, err)
-	}
-	tids, err := p.hostThreads()
+	states, tids, err := p.running()
 	if err != nil {
 		return nil, err
 	}
-	var out []Thread
+	return p.readAll(states, tids, inTurns)
+}
+
+// ThreadsBriefly is Threads for who has no time: threads that run are waited for some milliseconds at most, and are left out then.
+func (p *Process) ThreadsBriefly() ([]Thread, error) {
+	states, tids, err := p.running()
+	if err != nil {
+		return nil, err
+	}
+	return p.readAll(states, tids, napping)
+}
+
+// Only reads the stack of the only thread that runs Python, if it sleeps now. The error wraps ErrNoThread when there are more, else it is one of Asleep.
+func (p *Process) Only() (Thread, error) {
+	states, tids, err := p.running()
+	if err != nil {
+		return Thread{}, err
+	}
+	if len(states) != 1 {
+		return Thread{}, fmt.Errorf("process %d runs Python in %d threads: %w", p.pid, len(states), ErrNoThread)
+	}
+	return p.read(states[0], tids[states[0].native], once)
+}
+
+// running lists the states of the threads that are there, and the host's thread ids by those that CPython stores.
+func (p *Process) running() (states []threadState, tids map[int]int, err error) {
+	if states, err = p.states(); err != nil {
+		return nil, nil, asPermission(p.pid, err)
+	}
+	if tids, err = p.hostThreads(); err != nil {
+		return nil, nil, err
+	}
+	return slices.DeleteFunc(states, func(s threadState) bool {
+		_, there := tids[s.native]
+		return !there // ended, or a thread state left by a fork
+	}), tids, nil
+}
+
+func (p *Process) readAll(states []threadState, tids map[int]int, how persistence) (out []Thread, _ error) {
 	var errs []error
 	for _, s := range states {
-		tid, ok := tids[s.native]
-		if !ok {
-			continue // ended, or a thread state left by a fork
-		}
-		t, err := p.read(s, tid)
+		t, err := p.read(s, tids[s.native], how)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // ended meanwhile
 		}
@@ -190,13 +228,13 @@ func (p *Process) Threads() ([]Thread, error) {
 
 // hostThreads gives the host's thread ids by those that CPython stores.
 func (p *Process) hostThreads() (map[int]int, error) {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.pid))
+	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid))
 	if err != nil {
 		return nil, fmt.Errorf("listing threads: %w", err)
 	}
 	tids := map[int]int{}
-	for _, task := range tasks {
-		tid, err := strconv.Atoi(filepath.Base(task))
+	for _, name := range names {
+		tid, err := strconv.Atoi(name.Name())
 		if err != nil {
 			continue // not a thread
 		}
@@ -207,31 +245,25 @@ func (p *Process) hostThreads() (map[int]int, error) {
 	return tids, nil
 }
 
-func (p *Process) read(s threadState, tid int) (Thread, error) {
-	t := Thread{TID: tid, NativeID: s.native, HoldsGIL: s.gil}
-	var err error
-	if t.Frames, t.Truncated, err = p.stack(s.addr, tid); err != nil {
+// read reads the stack of a thread. The caller does not hold the lock.
+func (p *Process) read(s threadState, tid int, how persistence) (Thread, error) {
+	r, err := p.stack(s.addr, tid, how)
+	if err != nil {
 		return Thread{}, asPermission(p.pid, fmt.Errorf("reading thread %d of process %d: %w", tid, p.pid, err))
 	}
-	var buf [64]byte // comm has at most 16
-	comm := readProc(buf[:], fmt.Sprintf("/proc/%d/task/%d/comm", p.pid, tid))
-	if len(comm) == 0 {
-		return Thread{}, fmt.Errorf("naming thread %d of process %d: %w", tid, p.pid, os.ErrNotExist)
-	}
-	t.Name = strings.TrimSuffix(string(comm), "\n")
-	return t, nil
+	return Thread{TID: tid, NativeID: s.native, Name: r.name, HoldsGIL: s.gil, Frames: r.frames, Truncated: r.truncated}, nil
 }
 
 // readByState reads a thread whose id on the host is not known yet: it need not be the one that CPython stores, for the process may live in a pid namespace of its own.
 func (p *Process) readByState(s threadState) (Thread, error) {
 	if native, err := p.nativeID(s.native); err == nil && native == s.native {
-		return p.read(s, s.native)
+		return p.read(s, s.native, inTurns)
 	}
 	tids, err := p.hostThreads()
 	if err != nil {
 		return Thread{}, err
 	}
-	return p.read(s, tids[s.native])
+	return p.read(s, tids[s.native], inTurns)
 }
 
 // nativeID translates a thread id of the host to the innermost pid namespace, which is what CPython stores.

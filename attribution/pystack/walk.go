@@ -2,6 +2,7 @@ package pystack
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"netaudit/attribution/pystack/memory"
@@ -9,29 +10,40 @@ import (
 
 // Bounds on one walk.
 const (
-	maxFrames = 4096
-	maxChunks = 256
-	maxChains = 512     // threads whose frames are remembered
-	maxChunk  = 1 << 20 // bytes; CPython's is 16 KiB
-	maxCopy   = 8 << 20 // bytes copied of one data stack; the oldest frames beyond are read one by one
+	maxFrames    = 4096
+	maxChunks    = 256
+	maxChains    = 512     // threads whose frames are remembered
+	mostExpected = 1 << 16 // pieces of memory that are remembered, of all threads together
+	maxChunk     = 1 << 20 // bytes; CPython's is 16 KiB
+	chunkPiece   = 512     // of the newest chunk so many bytes are copied, or a multiple
+	maxCopy      = 8 << 20 // bytes copied of one data stack; the oldest frames beyond are read one by one
 )
 
 // rawFrame is a frame before its code object was looked at.
 type rawFrame struct{ addr, code, globals, lasti, arg0 uint64 }
 
-func (p *Process) top(tstate uint64) (uint64, error) {
+// top is the innermost frame of a thread.
+func (p *Process) top(view *memory.Overlay, tstate uint64) (uint64, error) {
 	l := &p.rt.layout
 	switch {
 	case l.tsFrame != 0:
-		return memory.Uint64(p.mem, tstate+l.tsFrame)
+		return word(view, tstate+l.tsFrame)
 	case l.tsCframe != 0:
-		cframe, err := memory.Uint64(p.mem, tstate+l.tsCframe)
+		cframe, err := word(view, tstate+l.tsCframe)
 		if err != nil || cframe == 0 {
 			return 0, err
 		}
-		return memory.Uint64(p.mem, cframe+l.cframeCurrent)
+		return word(view, cframe+l.cframeCurrent)
 	}
-	return memory.Uint64(p.mem, tstate+l.tsCurrentFrame)
+	return word(view, tstate+l.tsCurrentFrame)
+}
+
+// word reads one into the copies, where it is not there yet.
+func word(view *memory.Overlay, addr uint64) (uint64, error) {
+	if err := view.Fetch(addr, 8); err != nil {
+		return 0, err
+	}
+	return memory.Uint64(view, addr)
 }
 
 // reading is a stack as it was copied: the frames, and all they refer to but the names, which are remembered.
@@ -68,14 +80,14 @@ func (p *Process) frames(r reading) ([]Frame, error) {
 
 // rawStack copies the data stack and walks in the copy.
 func (p *Process) rawStack(view *memory.Overlay, tstate uint64) ([]rawFrame, bool, error) {
-	top, err := p.top(tstate)
+	p.expect(view, tstate)
+	top, err := p.top(view, tstate)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading the current frame: %w", err)
 	}
 	if err := p.copyChunks(view, tstate); err != nil {
 		return nil, false, err
 	}
-	p.expect(view, tstate)
 	raw, truncated, err := p.chain(view, top)
 	if err == nil || len(raw) > len(p.chains[tstate]) {
 		p.remember(tstate, raw)
@@ -83,14 +95,33 @@ func (p *Process) rawStack(view *memory.Overlay, tstate uint64) ([]rawFrame, boo
 	return raw, truncated, err
 }
 
-// expect copies at once the frames that the thread had when it was read last, to 3.10: CPython uses their memory again and again, and to follow five hundred frames one by one takes longer
-// than many a thread sleeps. Frames that are not there any more are copied in vain.
+// expect copies at once what was read of the thread when it was read last: it is often the same, and each system call that it takes piece by piece makes it likelier that the thread wakes meanwhile. To 3.10 the frames themselves are
+// among it: CPython uses their memory again and again, and to follow five hundred one by one takes longer than many a thread sleeps. What is not there any more is copied in vain.
 func (p *Process) expect(view *memory.Overlay, tstate uint64) {
-	pieces := memory.Pieces{}
-	for _, addr := range p.chains[tstate] {
-		pieces.Add(addr, p.rt.layout.frameHead())
+	pieces := p.expected[tstate]
+	if chain := p.chains[tstate]; len(chain) > 0 {
+		pieces = maps.Clone(pieces)
+		if pieces == nil {
+			pieces = memory.Pieces{}
+		}
+		for _, addr := range chain {
+			pieces.Add(addr, p.rt.layout.frameHead())
+		}
 	}
 	view.Gather(pieces)
+}
+
+// expectAgain remembers what was of use of a copy.
+func (p *Process) expectAgain(tstate uint64, view *memory.Overlay) {
+	pieces, same := view.Used()
+	if same {
+		return
+	}
+	if p.expecting += len(pieces) - len(p.expected[tstate]); p.expecting > mostExpected {
+		clear(p.expected)
+		p.expecting = len(pieces)
+	}
+	p.expected[tstate] = pieces
 }
 
 func (p *Process) remember(tstate uint64, raw []rawFrame) {
@@ -155,21 +186,32 @@ func (p *Process) copyChunks(view *memory.Overlay, tstate uint64) error {
 	if p.rt.layout.tsChunk == 0 {
 		return nil
 	}
-	chunk, err := memory.Uint64(p.mem, tstate+p.rt.layout.tsChunk)
+	at := tstate + p.rt.layout.tsChunk
+	if err := view.Fetch(at, 16); err != nil {
+		return fmt.Errorf("finding the data stack: %w", err)
+	}
+	chunk, err := memory.Uint64(view, at)
+	top, topErr := memory.Uint64(view, at+8) // datastack_top: what is above is free
 	copied := uint64(0)
 	for n := 0; err == nil && chunk != 0 && n < maxChunks; n++ {
+		if err = view.Fetch(chunk, 16); err != nil {
+			break
+		}
 		var head [16]byte
-		if err = p.mem.ReadAt(chunk, head[:]); err != nil {
+		if err = view.ReadAt(chunk, head[:]); err != nil {
 			break
 		}
 		size := le64(head[:], 8)
 		if size > maxChunk {
 			return fmt.Errorf("a stack chunk of %d bytes: %w", size, errImplausible)
 		}
+		if used := (top - chunk + chunkPiece) &^ (chunkPiece - 1); n == 0 && topErr == nil && top > chunk && used < size {
+			size = used
+		}
 		if copied += size; copied > maxCopy {
 			return nil
 		}
-		if err = view.Copy(chunk, int(size)); err == nil {
+		if err = view.Fetch(chunk, int(size)); err == nil {
 			chunk = le64(head[:], 0)
 		}
 	}

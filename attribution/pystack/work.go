@@ -141,8 +141,6 @@ func (p *Process) items(obj, sizeAt, itemsAt uint64, indirect bool, most uint64)
 // Waiter reads the stack of the thread that waits for what a worker does, from the frame that waits outwards; of all other threads only the frames are looked at. The worker's frames must stand as they are until it returns. Errors:
 // ErrNoThread when nobody waits, or more than one does: then nobody is the one it is done for; else as Thread.
 func (p *Process) Waiter(worker Thread) (Thread, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	states, err := p.states()
 	if err != nil {
 		return Thread{}, asPermission(p.pid, err)
@@ -172,6 +170,8 @@ func (p *Process) Waiter(worker Thread) (Thread, error) {
 
 // mayAwait looks once at what the frames of a thread wait for. What it sees of a running thread may be torn: it only chooses whose stack is read.
 func (p *Process) mayAwait(s threadState) (objects []uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	view := &memory.Overlay{Below: p.mem}
 	p.reading++
 	raw, _, err := p.rawStack(view, s.addr)

@@ -102,8 +102,9 @@ func (w *witness) orderedBy(o attribution.Owner, parent kernel.Process, t pystac
 	o.Stack = nil
 	named := *w
 	named.process, named.compiled = parent, nil
-	named.nameAddon(&o, framesOf(t))
-	starter := named.describeThread(t)
+	frames := framesOf(t)
+	named.nameAddon(&o, frames)
+	starter := named.describeThread(t, frames)
 	o.Process.OdooVersion, o.Process.Database, o.Process.DatabaseBy, o.Process.Job = starter.OdooVersion, starter.Database, starter.DatabaseBy, starter.Job
 	o.Evidence.Confidence, o.Evidence.TID = confidence, t.TID
 	return o

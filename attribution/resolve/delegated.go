@@ -13,7 +13,7 @@ import (
 // the two stacks belong together.
 func (w *witness) forWhom(stacks *pystack.Process, t pystack.Thread) pystack.Thread {
 	w.own = 0
-	if odoo.Delegated(framesOf(t)) == "" || len(odoo.Chain(framesOf(t), w.addonsPaths())) > 0 {
+	if frames := framesOf(t); odoo.Delegated(frames) == "" || len(odoo.Chain(frames, w.addonsPaths())) > 0 {
 		return t
 	}
 	waiting, err := stacks.Waiter(t)

@@ -28,9 +28,8 @@ func (w *witness) describe(p kernel.Process, frames []odoo.Frame) *attribution.P
 	return out
 }
 
-// describeThread is describe with what only the calling thread tells: whose database it works on, and for which scheduled or server action.
-func (w *witness) describeThread(t pystack.Thread) *attribution.Process {
-	frames := framesOf(t)
+// describeThread is describe with what only the calling thread tells, whose frames are framesOf(t): whose database it works on, and for which scheduled or server action.
+func (w *witness) describeThread(t pystack.Thread, frames []odoo.Frame) *attribution.Process {
 	out := w.describe(w.process, frames)
 	stacks, _, err := w.r.stacks.get(w.process)
 	if err != nil || !odoo.LooksLikeOdoo(w.process.Args) {

@@ -70,7 +70,7 @@ func (w *witness) controller(ctx context.Context, o attribution.Owner, stacks *p
 			t, err := stacks.Serving(client)
 			if err == nil {
 				at, frames := time.Now(), framesOf(t)
-				o.Process, tid = w.describeThread(t), t.TID
+				o.Process, tid = w.describeThread(t, frames), t.TID
 				if c, ok := odoo.Controller(frames, w.addonsPaths()); ok && w.holder.Holds(w.socket.Inode) {
 					return w.answeredBy(o, t, c, at)
 				}

@@ -23,10 +23,11 @@ type witness struct {
 	holder  kernel.Holder
 	process kernel.Process
 
-	compiled []string // shared objects below the addons paths on the machine stack of the thread that was caught
-	brief    bool     // the thread is not waited for as long as patience
-	own      int      // how many frames of the thread that was caught are its own, where those of the one that waits for its work follow; 0: all
-	early    *lone    // the only thread there was when it was not found waiting at once; nil: there were more, or it had no addon code
+	compiled    []string // shared objects below the addons paths on the machine stack of the thread that was caught
+	brief       bool     // the thread is not waited for as long as patience
+	own         int      // how many frames of the thread that was caught are its own, where those of the one that waits for its work follow; 0: all
+	early       *lone    // the only thread there was when it was not found waiting; nil: there were more, or it had no addon code
+	lookedEarly bool     // early was looked for, and the thread did not run
 }
 
 // lone is the only thread of a process, and whose code it runs.
@@ -95,7 +96,7 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 	}
 	for nap := firstNap; ; nap = nap * longerNap / 2 {
 		if b, found := kernel.Waiting(w.holder.PID, w.holder.FD); found {
-			t, err := stacks.Thread(b.TID)
+			t, err := stacks.Asleep(b.TID) // one that runs has left the system call, or is about to
 			if err == nil {
 				t = w.forWhom(stacks, t)
 			}
@@ -107,10 +108,8 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 		if !w.holder.Holds(w.socket.Inode) {
 			return t, false, true
 		}
-		if nap == firstNap && w.q.about == caller && !w.brief {
-			if threads, err := stacks.Threads(); err == nil {
-				w.early = w.onlyThread(threads)
-			}
+		if w.q.about == caller && !w.brief {
+			w.lookEarly(stacks)
 		}
 		if time.Now().After(deadline) || !pause(ctx, nap) {
 			return t, false, false
@@ -118,23 +117,36 @@ func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t
 	}
 }
 
-// onlyThread is the thread of a process that has just one, if that runs code of an addon.
-func (w *witness) onlyThread(threads []pystack.Thread) *lone {
-	if len(threads) != 1 {
-		return nil
+// lookEarly keeps whose code the only thread of a process runs, when that can be read for the first time.
+func (w *witness) lookEarly(stacks *pystack.Process) {
+	if w.lookedEarly {
+		return
 	}
-	steps := odoo.Chain(framesOf(threads[0]), w.addonsPaths())
+	t, err := stacks.Only()
+	if w.lookedEarly = !errors.Is(err, pystack.ErrTorn); err == nil {
+		w.early = w.loneOf(t)
+	}
+}
+
+// same says that the only thread runs code of the same addon as at the first look.
+func (w *witness) same(t pystack.Thread) bool {
+	now := w.loneOf(t)
+	return now != nil && *now == *w.early
+}
+
+func (w *witness) loneOf(t pystack.Thread) *lone {
+	steps := odoo.Chain(framesOf(t), w.addonsPaths())
 	if len(steps) == 0 {
 		return nil
 	}
-	return &lone{threads[0].TID, steps[0].Addon}
+	return &lone{t.TID, steps[0].Addon}
 }
 
 // fromThread names the addon by the stack of the thread that was caught.
 func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.Owner {
 	frames := framesOf(t)
 	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID, At: time.Now()}
-	o.Process = w.describeThread(t)
+	o.Process = w.describeThread(t, frames)
 	w.nameAddon(&o, frames)
 	if w.own > 0 {
 		o.Process.Role = w.describe(w.process, frames[:w.own]).Role
@@ -161,9 +173,9 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 	case w.q.about == user:
 		reason = "no thread was seen waiting on the socket"
 	}
-	threads, err := stacks.Threads()
+	threads, err := stacks.ThreadsBriefly()
 	// The socket must still be there: a closed call's thread may have moved on. The user of a kept connection may have gone and left it open.
-	if now := w.onlyThread(threads); now != nil && err == nil && !gone && w.early != nil && *now == *w.early {
+	if alone := len(threads) == 1 && err == nil; alone && !gone && w.early != nil && w.same(threads[0]) {
 		w.compiled, w.own = nil, 0 // of another moment
 		o = w.fromThread(o, threads[0])
 		o.Evidence.Source, o.Evidence.Confidence = attribution.SourceProcess, attribution.ConfidenceLow

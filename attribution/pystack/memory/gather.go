@@ -12,10 +12,14 @@ func (p Pieces) Add(addr, n uint64) { p[addr] = max(p[addr], n) }
 type span struct {
 	addr uint64
 	data []byte
+	used bool
 }
 
 // spans makes room for the pieces.
 func (p Pieces) spans() []span {
+	if len(p) == 0 {
+		return nil
+	}
 	total := uint64(0)
 	for _, n := range p {
 		total += n
@@ -23,7 +27,7 @@ func (p Pieces) spans() []span {
 	room := make([]byte, total)
 	spans := make([]span, 0, len(p))
 	for addr, n := range p {
-		spans = append(spans, span{addr, room[:n:n]})
+		spans = append(spans, span{addr: addr, data: room[:n:n]})
 		room = room[n:]
 	}
 	return spans

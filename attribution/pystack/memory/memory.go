@@ -40,18 +40,31 @@ func (p Process) ReadAt(addr uint64, buf []byte) error {
 
 // Uint64 reads the little-endian word at addr.
 func Uint64(r Reader, addr uint64) (uint64, error) {
-	var b [8]byte
-	if err := r.ReadAt(addr, b[:]); err != nil {
+	b, err := Bytes(r, addr, 8)
+	if err != nil {
 		return 0, err
 	}
-	return binary.LittleEndian.Uint64(b[:]), nil
+	return binary.LittleEndian.Uint64(b), nil
 }
 
 // Uint32 reads the little-endian half word at addr.
 func Uint32(r Reader, addr uint64) (uint32, error) {
-	var b [4]byte
-	if err := r.ReadAt(addr, b[:]); err != nil {
+	b, err := Bytes(r, addr, 4)
+	if err != nil {
 		return 0, err
 	}
-	return binary.LittleEndian.Uint32(b[:]), nil
+	return binary.LittleEndian.Uint32(b), nil
+}
+
+// Bytes reads n bytes at addr, which must not be changed: where an Overlay has a copy they are part of that.
+func Bytes(r Reader, addr uint64, n int) ([]byte, error) {
+	if o, ok := r.(*Overlay); ok {
+		if s := o.find(addr, uint64(n)); s != nil {
+			s.used = true
+			off := addr - s.addr
+			return s.data[off : off+uint64(n) : off+uint64(n)], nil
+		}
+	}
+	b := make([]byte, n)
+	return b, r.ReadAt(addr, b)
 }

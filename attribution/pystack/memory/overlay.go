@@ -10,12 +10,16 @@ type Overlay struct {
 	Below  Reader
 	Passed bool // whether a read was passed on, since it was last set to false
 
-	copies []span // by address
+	copies []span // by address, one of each
+	turns  int    // in which they were copied
 }
 
-// Copy takes n bytes at addr from the reader below.
-func (o *Overlay) Copy(addr uint64, n int) error {
-	s := span{addr, make([]byte, n)}
+// Fetch copies n bytes at addr from the reader below, if they are not there yet.
+func (o *Overlay) Fetch(addr uint64, n int) error {
+	if o.find(addr, uint64(n)) != nil {
+		return nil
+	}
+	s := span{addr: addr, data: make([]byte, n)}
 	if err := o.Below.ReadAt(addr, s.data); err != nil {
 		return err
 	}
@@ -23,29 +27,75 @@ func (o *Overlay) Copy(addr uint64, n int) error {
 	return nil
 }
 
-// Gather copies many small pieces at once. A piece that cannot be read is left out: whoever asks for it later gets the error.
+// Gather copies many small pieces at once, those that are not there yet. A piece that cannot be read is left out: whoever asks for it later gets the error.
 func (o *Overlay) Gather(pieces Pieces) {
+	if len(o.copies) > 0 {
+		pieces = o.missing(pieces)
+	}
 	o.add(gather(o.Below, pieces.spans())...)
 }
 
-func (o *Overlay) add(spans ...span) {
-	o.copies = append(o.copies, spans...)
-	slices.SortFunc(o.copies, func(a, b span) int { return cmp.Compare(a.addr, b.addr) })
+func (o *Overlay) missing(pieces Pieces) Pieces {
+	var out Pieces
+	for addr, n := range pieces {
+		if o.find(addr, n) != nil {
+			continue
+		}
+		if out == nil {
+			out = Pieces{}
+		}
+		out[addr] = n
+	}
+	return out
 }
 
-// ReadAt implements Reader.
-func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
+// Used are the pieces that were read from copies. same says that these are all that was copied, and that it was copied at once.
+func (o *Overlay) Used() (pieces Pieces, same bool) {
+	same = o.turns == 1 && !slices.ContainsFunc(o.copies, func(s span) bool { return !s.used })
+	if same {
+		return nil, true
+	}
+	pieces = Pieces{}
+	for _, s := range o.copies {
+		if s.used {
+			pieces.Add(s.addr, uint64(len(s.data)))
+		}
+	}
+	return pieces, false
+}
+
+func (o *Overlay) add(spans ...span) {
+	if len(spans) == 0 {
+		return
+	}
+	o.turns++
+	o.copies = append(o.copies, spans...)
+	slices.SortFunc(o.copies, func(a, b span) int { return cmp.Or(cmp.Compare(a.addr, b.addr), cmp.Compare(len(b.data), len(a.data))) })
+	o.copies = slices.CompactFunc(o.copies, func(longest, s span) bool { return longest.addr == s.addr })
+}
+
+// find is the copy in which n bytes at addr are; nil when there is none.
+func (o *Overlay) find(addr, n uint64) *span {
 	i, found := slices.BinarySearchFunc(o.copies, addr, func(s span, addr uint64) int { return cmp.Compare(s.addr, addr) })
 	if !found {
 		i--
 	}
-	if i >= 0 {
-		s := o.copies[i]
-		off, size := addr-s.addr, uint64(len(s.data))
-		if off <= size && uint64(len(buf)) <= size-off {
-			copy(buf, s.data[off:])
-			return nil
-		}
+	if i < 0 {
+		return nil
+	}
+	s := &o.copies[i]
+	if off, size := addr-s.addr, uint64(len(s.data)); off > size || n > size-off {
+		return nil
+	}
+	return s
+}
+
+// ReadAt implements Reader.
+func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
+	if s := o.find(addr, uint64(len(buf))); s != nil {
+		s.used = true
+		copy(buf, s.data[addr-s.addr:])
+		return nil
 	}
 	o.Passed = true
 	return o.Below.ReadAt(addr, buf)
