@@ -8,23 +8,25 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"netaudit/appliance/recorder"
 	"netaudit/attribution/party"
-	"netaudit/dissect"
 	"netaudit/ledger"
-	"netaudit/tap"
 )
 
-// Replay reads capture files and hands out their events in the order in which they end. Who made a call cannot be known from
+// Replay reads capture files and hands out their events in the order in which they end, the same however many workers there are. Who made a call cannot be known from
 // packets alone, so the events have no process and no addon.
 type Replay struct {
-	Parties  *party.Catalogue         // required
-	Emit     func(ledger.Event)       // required; called from Run's goroutine. With Reuse what the event points to is good until Emit returns
-	Reuse    bool                     // Emit keeps nothing of an event
+	Parties *party.Catalogue // required
+
+	// One of the two is required. Emit is called from Run's goroutine, and one worker does all. Line appends what Out gets of an event; workers call it at the same time, and keep nothing of the event.
+	Emit func(ledger.Event)
+	Line func(b []byte, e *ledger.Event) []byte
+	Out  io.Writer
+
+	Workers  int                      // that share the flows of a file; 0: as many as there are processors, if they have something to share
 	Key      [32]byte                 // salt of the fingerprints, and of what strict redaction hides
 	Strict   bool                     // also paths, internal names, client addresses and user agents become keyed hashes
 	RunID    string                   // first part of every flow_id, default "r"
-	Progress func(read, total uint64) // optional; total is 0 when unknown
+	Progress func(read, total uint64) // optional, called from one goroutine; total is 0 when unknown
 
 	Packets, Bytes uint64            // what was read; valid after Run
 	Malformed      map[string]uint64 // packets and messages that could not be read, by "layer: reason"; valid after Run
@@ -35,52 +37,23 @@ const progressEvery = 1 << 16
 
 // Run reads one file ("-" is standard input). A damaged file gives its readable part and a *tap.FileError.
 func (r *Replay) Run(ctx context.Context, path string) error {
-	source, err := tap.OpenFile(path)
+	workers, owner := r.share(ctx, path)
+	t, err := r.newTeam(workers, owner)
 	if err != nil {
 		return err
 	}
-	runID := r.RunID
-	if runID == "" {
-		runID = "r"
-	}
-	c := recorder.Config{Parties: r.Parties, Emit: r.Emit, RunID: runID, Reuse: r.Reuse}
-	if r.Strict {
-		c.Strict = recorder.NewRedaction(r.Key)
-	}
-	rec, err := recorder.New(c)
-	if err != nil {
-		return errors.Join(err, source.Close())
-	}
-	engine := dissect.New(dissect.Config{FingerprintKey: r.Key, Names: dissect.NewNames(0), RunID: runID}, rec)
-	err = r.pump(ctx, source, engine)
-	engine.Close()
-	for why, n := range engine.Stats().Malformed {
-		if r.Malformed == nil {
-			r.Malformed = map[string]uint64{}
-		}
-		r.Malformed[why] += n
-	}
-	return errors.Join(err, source.Close())
-}
-
-func (r *Replay) pump(ctx context.Context, source tap.Source, engine *dissect.Engine) error {
-	var p tap.Packet
-	for {
-		err := source.Next(ctx, &p)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		engine.Packet(&p)
-		r.Packets++
-		r.Bytes += uint64(p.Length)
-		if r.Progress != nil && r.Packets%progressEvery == 0 {
-			s := source.Stats()
-			r.Progress(s.FileBytesRead, s.FileBytesTotal)
+	err = t.run(ctx, path)
+	r.Packets += t.packets
+	r.Bytes += t.bytes
+	for _, w := range t.workers {
+		for why, n := range w.engine.Stats().Malformed {
+			if r.Malformed == nil {
+				r.Malformed = map[string]uint64{}
+			}
+			r.Malformed[why] += n
 		}
 	}
+	return err
 }
 
 // ReplayInto appends the events of capture files to the ledger in dir, which is made if it is not there. It returns the

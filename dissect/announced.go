@@ -41,7 +41,7 @@ const (
 func (e *Engine) announce(c *conn, to int, port uint16, channel string, now int64) {
 	ends := [2]netip.Addr{c.flow.Src.Addr(), c.flow.Dst.Addr()}
 	by := e.config.RunID + "-" + strconv.FormatUint(c.flow.ID, 36)
-	e.config.Names.announced.add(announcement{ends[1-to], ends[to], port, c.flow.Proto, c.key.path}, announced{channel, by, now + announcedFor})
+	e.announced[c.shard].add(announcement{ends[1-to], ends[to], port, c.flow.Proto, c.key.path}, announced{channel, by, now + announcedFor})
 }
 
 func (l *announcements) add(n announcement, what announced) {

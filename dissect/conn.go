@@ -20,8 +20,10 @@ type conn struct {
 	hash     uint64 // of key
 	aIsSrc   bool   // the key's smaller endpoint is the initiator
 	queue    queueName
-	lastSeen int64
-	lastRow  int64 // when the last row was written, or the flow opened
+	shard    uint8
+	lastSeen int64  // by the engine's clock, which never goes back: the queues are in its order
+	touched  uint64 // number of the last frame
+	lastRow  int64  // when the last row was written, or the flow opened
 
 	before, after *conn // neighbours in the queue
 
@@ -53,9 +55,6 @@ func (e *Engine) lookup(h *decode.Headers, id *identity, p *tap.Packet) *conn {
 		if h.Fragment && h.Payload != nil && h.SrcPort == 0 && h.DstPort == 0 && (h.Proto == decode.ProtoTCP || h.Proto == decode.ProtoUDP) {
 			e.damage("ip: fragment without its beginning")
 		}
-		if e.table.used >= e.config.MaxFlows {
-			e.evict()
-		}
 		c = e.open(h, id, p)
 	}
 	return c
@@ -72,13 +71,17 @@ func (c *conn) reused(h *decode.Headers) bool {
 
 // open begins a conversation at its first packet.
 func (e *Engine) open(h *decode.Headers, id *identity, p *tap.Packet) *conn {
-	e.nextID++
+	shard := e.placement.of(h)
+	if e.living[shard] >= e.config.MaxFlows/e.placement.shards() {
+		e.evict(shard)
+	}
+	e.living[shard]++
 	e.stats.Flows++
 	c := e.conns.take()
 	*c = conn{} // apart from what follows: a kilobyte is cleared in place and not copied
-	c.key, c.hash, c.aIsSrc, c.queue, c.lastSeen, c.lastRow = id.key, id.hash, id.fromA, queueOther, p.Time, p.Time
+	c.key, c.hash, c.aIsSrc, c.shard, c.queue, c.lastRow = id.key, id.hash, id.fromA, shard, queueOther, p.Time
 	f := &c.flow
-	f.ID, f.Proto, f.Iface, f.Start, f.End = e.nextID, h.Proto, p.Iface, p.Time, p.Time
+	f.ID, f.Proto, f.Iface, f.Start, f.End = e.frame, h.Proto, p.Iface, p.Time, p.Time
 	f.Src, f.Dst = netip.AddrPortFrom(h.Src, h.SrcPort), netip.AddrPortFrom(h.Dst, h.DstPort)
 	if h.VLANCount > 0 {
 		f.VLANs = append([]uint16(nil), h.VLANs[:min(h.VLANCount, len(h.VLANs))]...)
@@ -99,7 +102,8 @@ func (e *Engine) open(h *decode.Headers, id *identity, p *tap.Packet) *conn {
 		c.tcp.begin(c, h, id.fromA == c.aIsSrc)
 		c.queue = queueHalfOpen
 	}
-	e.queues[c.queue].push(c)
+	c.lastSeen, c.touched = e.now, e.at.Frame
+	e.queues[c.shard][c.queue].push(c)
 	e.table.add(c)
 	e.name(c)
 	f.State = StateOpen
@@ -171,10 +175,10 @@ func (c *conn) packet(e *Engine, h *decode.Headers, now int64, fromA bool) {
 	}
 	if h.Proto == decode.ProtoTCP {
 		c.tcp.packet(e, c, h, side, now)
-		e.touch(c, c.tcp.queue(), now)
+		e.touch(c, c.tcp.queue())
 	} else {
 		c.datagram(e, h, side, now)
-		e.touch(c, c.datagramQueue(), now)
+		e.touch(c, c.datagramQueue())
 	}
 	if now-c.lastRow >= int64(e.config.UpdateEvery) && (c.queue != queueClosing || h.Proto != decode.ProtoTCP) {
 		c.lastRow = now
@@ -263,7 +267,7 @@ func (e *Engine) finishHead(c *conn) {
 func (e *Engine) contradicted(c *conn) {
 	f := &c.flow
 	if !c.proxied && (f.HostSource == HostSNI || f.HostSource == HostHTTP) {
-		f.ToldHost, _ = e.config.Names.Contradicts(f.Src.Addr(), f.Dst.Addr(), f.Host, f.Start)
+		f.ToldHost, _ = e.names().Contradicts(f.Src.Addr(), f.Dst.Addr(), f.Host, f.Start)
 	}
 }
 
@@ -290,11 +294,12 @@ func (e *Engine) name(c *conn) {
 
 // told returns the name that DNS gave the destination: to this client, or to the host that it is an address of.
 func (e *Engine) told(f *Flow) (string, bool) {
-	name, ok := e.config.Names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start)
-	if ok || !e.config.Names.resolver.Load() || !e.config.Local(f.Src.Addr()) {
+	names := e.names()
+	name, ok := names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start)
+	if ok || !names.resolver.Load() || !e.config.Local(f.Src.Addr()) {
 		return name, ok
 	}
-	return e.config.Names.Lookup(thisHost, f.Dst.Addr(), f.Start)
+	return names.Lookup(thisHost, f.Dst.Addr(), f.Start)
 }
 
 func baseChannel(proto uint8) string {

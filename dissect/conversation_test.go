@@ -76,7 +76,7 @@ func converse(e *Engine, how struct {
 		seq[side] += uint32(n)
 		now += 1e6
 		e.advance(now)
-		e.follow(&h, &tap.Packet{Time: now})
+		e.follow(&h, &tap.Packet{Time: now}, 1)
 		input = input[2+n:]
 	}
 }

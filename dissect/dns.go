@@ -245,7 +245,7 @@ func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, no
 		}
 		// An answer to A or AAAA names the query's name, also through a chain of CNAMEs: that is the name the client wanted.
 		if addr, ok := m.Address(r); ok {
-			e.config.Names.Add(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
+			e.learnName(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
 			continue
 		}
 		if s, ok := m.Service(r); ok {
@@ -254,7 +254,7 @@ func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, no
 				e.learnECH(s.ECH, r.TTL, now)
 			}
 			for _, addr := range s.Hints {
-				e.config.Names.Add(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
+				e.learnName(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
 			}
 		}
 	}

@@ -50,7 +50,7 @@ func (n *Names) ECH(name string, id uint8, now int64) (public, keyed bool) {
 
 // learnECH keeps what a service record says of a server's keys.
 func (e *Engine) learnECH(list []byte, ttl uint32, now int64) {
-	tls.EachECHConfig(list, func(c tls.ECHConfig) { e.config.Names.AddECH(e.hostName(c.PublicName), c.ID, ttl, now) })
+	tls.EachECHConfig(list, func(c tls.ECHConfig) { e.learnKeys(e.hostName(c.PublicName), c.ID, ttl, now) })
 }
 
 // judgeECH says what a client's ECH extension is worth. A client that has keys asks DNS for the true name and calls the public one; a client that has none asks
@@ -58,7 +58,8 @@ func (e *Engine) learnECH(list []byte, ttl uint32, now int64) {
 // told from one that means it, but the address is then one that DNS gives for that name: whoever answers there also holds the name that is shown.
 func (e *Engine) judgeECH(c *conn, sni string, id uint8) ECH {
 	f := &c.flow
-	public, keyed := e.config.Names.ECH(sni, id, f.Start)
+	names := e.names()
+	public, keyed := names.ECH(sni, id, f.Start)
 	meant := false
 	switch {
 	case c.target != "":
@@ -66,7 +67,7 @@ func (e *Engine) judgeECH(c *conn, sni string, id uint8) ECH {
 	case c.proxied && f.HTTP != nil:
 		meant = f.HTTP.Host == sni
 	default:
-		meant = e.config.Names.Gave(f.Src.Addr(), f.Dst.Addr(), sni, f.Start) || e.config.Local(f.Src.Addr()) && e.config.Names.Gave(thisHost, f.Dst.Addr(), sni, f.Start)
+		meant = names.Gave(f.Src.Addr(), f.Dst.Addr(), sni, f.Start) || e.config.Local(f.Src.Addr()) && names.Gave(thisHost, f.Dst.Addr(), sni, f.Start)
 	}
 	switch {
 	case keyed, public && !meant:

@@ -22,6 +22,7 @@ type Config struct {
 	UpdateEvery    time.Duration         // rows of a living flow, default 1 min
 	ActiveGap      time.Duration         // quiet after which a further request counts as new use, default 50 ms
 	Names          *Names                // shared between engines; nil: an own one
+	Sharded        bool                  // flows lie in Shards tables that know nothing of each other, as those of NewTeam do
 	RunID          string                // what the flow ids of rows begin with, for Flow.AnnouncedBy
 }
 
@@ -30,7 +31,8 @@ const (
 	clockStep       = int64(100 * time.Millisecond) // packets of several processors come out of order by less
 	closeLinger     = 3 * time.Second               // how long a closed connection waits for stragglers before its row is written
 	expireEvery     = int64(5 * time.Millisecond)   // of capture time: asking at every packet costs more than the packet
-	mostLingering   = 1024                          // closed connections that wait, what the processor's second cache holds of them; then the oldest need not any longer
+	mostLingering   = 1024                          // closed connections that wait, what the processor's second cache holds of them; then the oldest need not any longer,
+	stragglerFrames = 2048                          // if so many frames have passed since its last one
 )
 
 // Stats counts what an Engine saw since it was made. Read it from the Engine's goroutine.
@@ -47,7 +49,9 @@ type Engine struct {
 	config     Config
 	sink       Sink
 	table      table
-	queues     [queueCount]queue
+	placement  placement
+	queues     [Shards][queueCount]queue
+	living     [Shards]int // flows
 	conns      pool[conn]
 	tls        pool[TLS]
 	streams    pool[tlsStream]
@@ -56,9 +60,10 @@ type Engine struct {
 	headers    decode.Headers
 	identity   identity // of the packet that headers are from
 	seed       hashSeed
-	nextID     uint64
-	now        int64 // the latest packet or tick time
-	nextExpiry int64 // when to look again for what has timed out
+	at         Position // of what is under way
+	frame      uint64   // number of the frame that is followed: an earlier one than at.Frame when fragments are given up
+	now        int64    // the latest packet or tick time
+	nextExpiry int64    // when to look again for what has timed out
 	stats      Stats
 	malformed  map[*decode.Reason]uint64
 	damaged    map[string]uint64 // by protocol parsers
@@ -73,6 +78,8 @@ type Engine struct {
 	headerKey   []byte
 	headerLists map[string][]string
 	zones       *zones
+	announced   []*announcements // by shard
+	member      *member          // nil when no other engine follows the same frames
 }
 
 // New returns an Engine that hands what it finds to sink.
@@ -89,7 +96,11 @@ func New(c Config, sink Sink) *Engine {
 	if c.Names == nil {
 		c.Names = NewNames(0)
 	}
-	return &Engine{config: c, sink: sink, table: newTable(), seed: newHashSeed(), malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey), words: newWords(), zones: newZones(c.FingerprintKey)}
+	e := &Engine{config: c, sink: sink, placement: placement(c.Sharded), announced: []*announcements{&c.Names.announced}, table: newTable(), seed: newHashSeed(), malformed: map[*decode.Reason]uint64{}, damaged: map[string]uint64{}, fingerprint: newFingerprinter(c.FingerprintKey), words: newWords(), zones: newZones(c.FingerprintKey)}
+	for range e.placement.shards() - 1 {
+		e.announced = append(e.announced, &announcements{})
+	}
+	return e
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -108,10 +119,16 @@ func privateAddress(a netip.Addr) bool {
 func (e *Engine) Packet(p *tap.Packet) {
 	e.stats.Packets++
 	e.stats.Bytes += uint64(p.Length)
+	e.begin(e.stats.Packets)
 	if p.Time < e.now-clockStep {
 		e.stats.ClockSteps++
 	}
 	e.advance(p.Time)
+	e.read(p)
+}
+
+// read finds out what a frame holds.
+func (e *Engine) read(p *tap.Packet) {
 	h := &e.headers
 	if err := decode.Decode(p.Link, p.Data, p.Length, h); err != nil {
 		if err == decode.ErrLinkType && e.countLink(p.Link) {
@@ -127,11 +144,23 @@ func (e *Engine) Packet(p *tap.Packet) {
 			return
 		}
 	}
-	e.follow(h, p)
+	e.follow(h, p, e.at.Frame)
 }
 
-// follow gives a packet to its conversation.
-func (e *Engine) follow(h *decode.Headers, p *tap.Packet) {
+func (e *Engine) begin(frame uint64) {
+	e.at = Position{Frame: frame}
+	if m := e.member; m != nil {
+		m.counts, m.known = m.first, false
+	}
+}
+
+// follow gives a packet to its conversation. frame is its number.
+func (e *Engine) follow(h *decode.Headers, p *tap.Packet, frame uint64) {
+	e.at.Step++
+	if m := e.member; m != nil && !m.known && !m.mine[e.placement.of(h)] {
+		return
+	}
+	e.frame = frame
 	id := &e.identity
 	e.seed.identify(h, id)
 	e.lookup(h, id, p).packet(e, h, p.Time, id.fromA)
@@ -141,7 +170,7 @@ func (e *Engine) follow(h *decode.Headers, p *tap.Packet) {
 func (e *Engine) count(err error) {
 	reason, ok := err.(*decode.Reason)
 	switch {
-	case !ok:
+	case !ok, e.member != nil && !e.member.counts:
 	case reason == decode.ErrNoIP:
 		e.stats.NotIP++
 	default:
@@ -154,6 +183,9 @@ const mostAlienLinks = 16
 
 // countLink counts a frame of a link type that is not known; false when there are too many of them to tell apart.
 func (e *Engine) countLink(link tap.LinkType) bool {
+	if e.member != nil && !e.member.counts {
+		return true
+	}
 	if e.alien == nil {
 		e.alien = map[tap.LinkType]uint64{}
 	}
@@ -181,10 +213,13 @@ func (e *Engine) advance(now int64) {
 	}
 	e.nextExpiry = now + expireEvery
 	e.expireFragments(now)
-	for i := range e.queues {
-		limit := now - int64(e.timeout(queueName(i)))
-		for c := e.queues[i].oldest(); c != nil && c.lastSeen < limit; c = e.queues[i].oldest() {
-			e.end(c)
+	for shard := range e.placement.shards() {
+		e.at.Step++
+		for i := range e.queues[shard] {
+			q, limit := &e.queues[shard][i], now-int64(e.timeout(queueName(i)))
+			for c := q.oldest(); c != nil && c.lastSeen < limit; c = q.oldest() {
+				e.end(c)
+			}
 		}
 	}
 }
@@ -204,7 +239,8 @@ func (e *Engine) timeout(q queueName) time.Duration {
 
 // end writes a flow's last row and forgets it.
 func (e *Engine) end(c *conn) {
-	e.queues[c.queue].remove(c)
+	e.queues[c.shard][c.queue].remove(c)
+	e.living[c.shard]--
 	e.table.remove(c)
 	c.finish(e)
 	c.flow.State = StateClosed
@@ -218,19 +254,27 @@ func (e *Engine) end(c *conn) {
 	e.conns.give(c)
 }
 
-// Close hands out every flow that is still open, oldest first.
+// Close hands out every flow that is still open, of those that were quiet longest in their queues the one that was opened first.
 func (e *Engine) Close() {
+	e.begin(closing)
 	e.expireFragments(math.MaxInt64)
+	e.begin(closed)
+	if e.member != nil {
+		e.member.last()
+	}
 	for {
 		var first *conn
-		for i := range e.queues {
-			if c := e.queues[i].oldest(); c != nil && (first == nil || c.flow.Start < first.flow.Start) {
-				first = c
+		for shard := range e.placement.shards() {
+			for i := range e.queues[shard] {
+				if c := e.queues[shard][i].oldest(); c != nil && (first == nil || c.flow.ID < first.flow.ID) {
+					first = c
+				}
 			}
 		}
 		if first == nil {
 			return
 		}
+		e.at.Step = first.flow.ID
 		e.end(first)
 	}
 }

@@ -52,7 +52,7 @@ const (
 // Flow is one conversation, seen from its initiator. All counters are cumulative since the first packet.
 // The Engine owns it; a Sink must not keep it after the call returns, except FlowOpened's Flow.ID.
 type Flow struct {
-	ID        uint64         // unique within one Engine; ties opened, updated and closed rows together
+	ID        uint64         // the number of the frame that opened it, counted from 1; unique within one Engine; ties opened, updated and closed rows together
 	State     State          //
 	Proto     uint8          // IP protocol number: 6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6, …
 	Src, Dst  netip.AddrPort // Src is the initiator; for ICMP the ports are type and code

@@ -53,6 +53,7 @@ type datagram struct {
 	pieces []fragmentPiece
 	got    int
 	end    int        // length of the whole payload, -1 until the last fragment came
+	frame  uint64     // number of first
 	first  tap.Packet // a copy of the fragment with the ports: when others never come it speaks for all
 	bad    bool       // pieces overlap: nothing is put together (RFC 5722), later ones are ignored
 }
@@ -73,14 +74,14 @@ func (e *Engine) whole(h *decode.Headers, p *tap.Packet, now int64) bool {
 		d = e.beginDatagram(k, now)
 	}
 	if p != nil && h.FragmentOffset == 0 && d.first.Data == nil { // also of a datagram that is given up: it has the ports
-		d.first = *p
+		d.first, d.frame = *p, e.at.Frame
 		d.first.Data = bytes.Clone(p.Data)
 	}
 	if d.bad {
 		return false
 	}
 	if reason := d.take(h); reason != nil {
-		e.malformed[reason]++
+		e.count(reason)
 		e.fragments.bytes -= d.got
 		d.bad, d.pieces, d.got = true, nil, 0
 		return false
@@ -185,13 +186,13 @@ func (e *Engine) giveUpOldest() {
 	d := e.fragments.oldest.Front().Value.(*datagram)
 	e.forget(d)
 	if !d.bad {
-		e.malformed[errFragmentMissing]++
+		e.count(errFragmentMissing)
 	}
 	if d.first.Data == nil {
 		return
 	}
 	var h decode.Headers
 	if err := decode.First(d.first.Link, d.first.Data, d.first.Length, &h); err == nil {
-		e.follow(&h, &d.first)
+		e.follow(&h, &d.first, d.frame)
 	}
 }

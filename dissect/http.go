@@ -425,14 +425,14 @@ func (s *httpStream) gap(e *Engine, c *conn, side int, n int) {
 	switch {
 	case d.skip >= uint64(n) && d.skip > 0: // the gap lies inside a body whose end is known
 		d.consume(uint64(n))
-		s.settle(e, c, side, c.lastSeen)
+		s.settle(e, c, side, c.flow.End)
 		return
 	case d.toEnd:
 		d.body += uint64(n)
 		return
 	case !d.chunked && !d.trailer && !d.lost: // what is there of a head that was cut, without the line that the cut is in
 		if i := bytes.LastIndexByte(d.head, '\n'); i > 0 {
-			s.headOf(e, c, side, d.head[:i+1], c.lastSeen)
+			s.headOf(e, c, side, d.head[:i+1], c.flow.End)
 		}
 	}
 	*d = httpSide{lost: true, body: d.body}

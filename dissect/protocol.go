@@ -14,7 +14,7 @@ type protocol interface {
 // firstProtocol chooses who reads the first payload.
 func (e *Engine) firstProtocol(c *conn) protocol {
 	f := &c.flow
-	if e.config.Names.announced.claim(c) {
+	if e.announced[c.shard].claim(c) {
 		if f.Proto == decode.ProtoUDP {
 			return nil
 		}
@@ -51,7 +51,7 @@ const mostChunks = 64
 type firstLook struct{}
 
 func (firstLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	if e.config.Names.announced.claim(c) { // another engine, or a later packet of a shuffled capture, has said so only now
+	if e.announced[c.shard].claim(c) { // another engine, or a later packet of a shuffled capture, has said so only now
 		c.proto = &lateLook{hellos: true}
 		c.proto.data(e, c, side, b, now)
 		return

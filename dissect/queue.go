@@ -46,11 +46,12 @@ func (q *queue) remove(c *conn) {
 	q.length--
 }
 
-// evict makes room: first a closed connection, then the oldest half-open one, then whoever was quiet longest.
-func (e *Engine) evict() {
-	for i := range e.queues {
-		if c := e.queues[i].oldest(); c != nil && (queueName(i) != queueTCP || e.queues[queueOther].oldest() == nil ||
-			c.lastSeen <= e.queues[queueOther].oldest().lastSeen) {
+// evict makes room in a shard: first a closed connection, then the oldest half-open one, then whoever was quiet longest.
+func (e *Engine) evict(shard uint8) {
+	queues := &e.queues[shard]
+	for i := range queues {
+		if c := queues[i].oldest(); c != nil && (queueName(i) != queueTCP || queues[queueOther].oldest() == nil ||
+			c.lastSeen <= queues[queueOther].oldest().lastSeen) {
 			e.stats.Evicted++
 			e.end(c)
 			return
@@ -59,15 +60,25 @@ func (e *Engine) evict() {
 }
 
 // touch moves a flow to the end of its queue, or into another one.
-func (e *Engine) touch(c *conn, to queueName, now int64) {
-	c.lastSeen = max(c.lastSeen, now)
-	if c.queue == to && e.queues[to].tail == c {
+func (e *Engine) touch(c *conn, to queueName) {
+	queues := &e.queues[c.shard]
+	c.lastSeen, c.touched = e.now, e.at.Frame
+	if c.queue == to && queues[to].tail == c {
 		return
 	}
-	e.queues[c.queue].remove(c)
+	queues[c.queue].remove(c)
 	c.queue = to
-	e.queues[to].push(c)
-	if to == queueClosing && e.queues[to].length > mostLingering {
-		e.end(e.queues[to].oldest())
+	queues[to].push(c)
+	if to == queueClosing {
+		e.endLingering(&queues[to])
+	}
+}
+
+// endLingering ends the connections that closed first when many wait for stragglers, two for each new one: after a burst the queue gets short again.
+func (e *Engine) endLingering(q *queue) {
+	for range 2 {
+		if c := q.oldest(); q.length > mostLingering/e.placement.shards() && e.at.Frame-c.touched >= stragglerFrames {
+			e.end(c)
+		}
 	}
 }

@@ -75,6 +75,19 @@ func OpenFile(path string) (Source, error) {
 	return s, nil
 }
 
+// PieceSize is how many bytes the memory has that OpenPieces asks for.
+const PieceSize = windowSize
+
+// OpenPieces is OpenFile for a reader who keeps packets: their Data stays valid. Whenever the source needs memory for a further piece of the file it asks fresh, during Next, for PieceSize bytes; the
+// packet that Next returns then, and those that follow, lie there.
+func OpenPieces(path string, fresh func() []byte) (Source, error) {
+	s, err := OpenFile(path)
+	if err == nil {
+		s.(*fileSource).window.fresh = fresh
+	}
+	return s, err
+}
+
 // reader chooses how f is read: a regular file directly, anything that can keep a reader waiting so that the wait can end.
 func (s *fileSource) reader(f *os.File) (io.Reader, error) {
 	info, err := f.Stat()

@@ -18,6 +18,8 @@ type window struct {
 	begin, end int   // unread bytes are buffer[begin:end]
 	offset     int64 // of buffer[begin] in the stream
 	err        error // what the stream ended with
+
+	fresh func() []byte // when not nil: what was given out stays valid, and each further piece of the stream goes into memory that this returns
 }
 
 func newWindow(r io.Reader) *window { return &window{from: r, buffer: make([]byte, windowSize)} }
@@ -44,7 +46,11 @@ func (w *window) take(n int) ([]byte, error) {
 }
 
 func (w *window) fill(n int) error {
-	copy(w.buffer, w.buffer[w.begin:w.end])
+	rest := w.buffer[w.begin:w.end]
+	if w.fresh != nil && w.err == nil {
+		w.buffer = w.fresh()
+	}
+	copy(w.buffer, rest)
 	w.begin, w.end = 0, w.end-w.begin
 	for idle := 0; w.end < n && w.err == nil; idle++ {
 		var m int

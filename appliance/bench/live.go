@@ -228,7 +228,7 @@ func openWire(w *wire, ring bool) (*dissect.Engine, tap.Source, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := recorder.New(recorder.Config{Parties: parties, Emit: func(ledger.Event) {}, Reuse: true})
+	r, err := recorder.New(recorder.Config{Parties: parties, Lend: func(*ledger.Event) {}})
 	if err != nil {
 		return nil, nil, err
 	}

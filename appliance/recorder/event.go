@@ -76,7 +76,7 @@ func (r *Recorder) identify(e *ledger.Event, f *dissect.Flow, final bool) {
 
 // textOf returns b as a string. An event that is used up when Emit returns points to b itself.
 func (r *Recorder) textOf(b []byte) string {
-	if r.config.Reuse {
+	if r.config.Lend != nil {
 		return unsafe.String(unsafe.SliceData(b), len(b))
 	}
 	return string(b)
@@ -118,7 +118,7 @@ func (r *Recorder) flowEvent(f *dissect.Flow) *ledger.Event {
 func (r *Recorder) flowRowSpace(f *dissect.Flow) *row {
 	t := &r.flowSpace
 	switch {
-	case r.config.Reuse:
+	case r.config.Lend != nil:
 		*t = tlsRow{}
 	case f.TLS == nil:
 		return &row{}

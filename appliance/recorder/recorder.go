@@ -37,14 +37,14 @@ type Matcher interface {
 
 // Config says what a Recorder joins and where events go.
 type Config struct {
-	Asker   Asker              // nil: no processes can be seen
-	Parties Matcher            // required
-	Emit    func(ledger.Event) // required; called from the engine's goroutine and from attribution's, so it must be safe for concurrent use
-	NetNS   uint64             // inode of the network namespace the packets come from, 0 = netaudit's own
-	Reuse   bool               // Emit is done with an event when it returns: the memory of rows that need not wait is used again
-	Strict  *Redaction         // nil: names and addresses as they are
-	RunID   string             // first part of every flow_id, so that ids of two runs never meet in one ledger
-	Logger  *slog.Logger       // nil: slog.Default
+	Asker   Asker               // nil: no processes can be seen
+	Parties Matcher             // required
+	Emit    func(ledger.Event)  // one of Emit and Lend is required; called from the engine's goroutine and from attribution's, so it must be safe for concurrent use
+	NetNS   uint64              // inode of the network namespace the packets come from, 0 = netaudit's own
+	Lend    func(*ledger.Event) // is done with an event when it returns: its memory is used again. For packets only
+	Strict  *Redaction          // nil: names and addresses as they are
+	RunID   string              // first part of every flow_id, so that ids of two runs never meet in one ledger
+	Logger  *slog.Logger        // nil: slog.Default
 }
 
 // Stats counts what a Recorder did since it was made. Safe to read from any goroutine through Recorder.Stats.
@@ -86,10 +86,10 @@ type call struct {
 
 // New returns a Recorder for one Engine.
 func New(c Config) (*Recorder, error) {
-	if c.Parties == nil || c.Emit == nil {
-		return nil, fmt.Errorf("recorder: Parties and Emit are required")
+	if c.Parties == nil || (c.Emit == nil) == (c.Lend == nil) {
+		return nil, fmt.Errorf("recorder: Parties and one of Emit and Lend are required")
 	}
-	if c.Reuse && c.Asker != nil {
+	if c.Lend != nil && c.Asker != nil {
 		return nil, fmt.Errorf("recorder: events that wait for their owner cannot be used again")
 	}
 	if c.Logger == nil {
@@ -204,7 +204,7 @@ func (r *Recorder) flowRow(f *dissect.Flow, state string) {
 // DNSMessage implements dissect.Sink.
 func (r *Recorder) DNSMessage(f *dissect.Flow, d *dissect.DNS) {
 	w, answers := &r.dnsSpace, d.Answers
-	if r.config.Reuse {
+	if r.config.Lend != nil {
 		*w = dnsRow{}
 	} else {
 		w = new(dnsRow)
@@ -280,6 +280,10 @@ func (r *Recorder) emitOwned(e *ledger.Event, o *attribution.Owner) {
 	r.events.Add(1)
 	if r.config.Strict != nil {
 		r.config.Strict.redact(e)
+	}
+	if r.config.Lend != nil {
+		r.config.Lend(e)
+		return
 	}
 	r.config.Emit(*e)
 }

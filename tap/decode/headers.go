@@ -96,3 +96,11 @@ const (
 	TunnelNSH
 	TunnelPBB
 )
+
+// BitsOf4 reads the bits of an IPv4 address that b begins with.
+func BitsOf4(b []byte) Bits { return Bits{Low: mapped | uint64(binary.BigEndian.Uint32(b))} }
+
+// BitsOf16 reads the bits of an IPv6 address that b begins with.
+func BitsOf16(b []byte) Bits {
+	return Bits{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}

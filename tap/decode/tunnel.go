@@ -204,6 +204,16 @@ func (w *walk) nsh() error {
 	}
 }
 
+// TunnelPorts says whether a datagram between these ports may be a tunnel.
+func TunnelPorts(src, dst uint16) bool {
+	switch dst {
+	case portVXLAN, portVXLANLinux, portGeneve, portGTPU, portTeredo, portL2TP, portVXLANGPE, portMPLS:
+		return true
+	default:
+		return src == portTeredo
+	}
+}
+
 // udpTunnel strips what a UDP port announces, if the content agrees. It restores everything when it does not: then the datagram
 // is an ordinary one. When the snap length cut the transport header inside, the addresses there still say more than the tunnel's: done is true, with an error.
 func (w *walk) udpTunnel() (done bool, err error) {

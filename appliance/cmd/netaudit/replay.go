@@ -25,6 +25,7 @@ type replayCommand struct {
 	State   string   `help:"Append the events to the ledger in this directory instead of printing them." placeholder:"DIR" type:"path"`
 	Format  string   `help:"native: one JSON event a line; none: read and count only (for measuring)." enum:"native,none" default:"native"`
 	Strict  bool     `help:"Strict redaction: paths, internal names, client addresses and user agents become keyed hashes."`
+	Workers int      `help:"How many share the flows of a file, at most 5. 0: as many as there are processors, if the file is worth it. The events are the same, and in the same order. What is appended to a ledger is followed by one, and standard input too unless N says more." default:"0" placeholder:"N"`
 	Parties []string `help:"Catalogue file that extends or overrides the built-in one (repeatable)." placeholder:"FILE" type:"existingfile"`
 }
 
@@ -36,6 +37,7 @@ func (replayCommand) Help() string {
 Examples:
   netaudit replay capture.pcapng | jq 'select(.party.class == "mit_bound")'
   tcpdump -i eth0 -w - | netaudit replay -
+  netaudit replay --workers 1 capture.pcap
   netaudit replay --state ./case-17 monday.pcap.gz tuesday.pcap.gz`
 }
 
@@ -46,7 +48,7 @@ func (c *replayCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	r := &appliance.Replay{Parties: parties, Strict: c.Strict}
+	r := &appliance.Replay{Parties: parties, Strict: c.Strict, Workers: c.Workers}
 	if c.Strict {
 		if _, err := rand.Read(r.Key[:]); err != nil { // a key that stays the same would let anybody try names; with --state the ledger's is taken
 			return fmt.Errorf("make a key: %w", err)
@@ -63,8 +65,7 @@ func (c *replayCommand) Run(s *session) error {
 		return fileDamage(err)
 	}
 	out := bufio.NewWriterSize(s.stdout, 1<<18)
-	var writeErr error
-	r.Emit, r.Reuse = printer(out, c.Format, &writeErr), true
+	r.Line, r.Out = lineOf(c.Format), out
 	var errs []error
 	for _, path := range c.Files {
 		if err := r.Run(s.ctx, path); err != nil {
@@ -73,7 +74,7 @@ func (c *replayCommand) Run(s *session) error {
 	}
 	done()
 	tellMalformed(s.stderr, r.Malformed)
-	if err := errors.Join(writeErr, out.Flush()); err != nil {
+	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the events: %w", err)
 	}
 	return fileDamage(errors.Join(errs...))
@@ -99,19 +100,12 @@ func tellMalformed(w io.Writer, reasons map[string]uint64) {
 	}
 }
 
-// printer returns what is done with each event. The line buffer is reused: an event costs no allocation here.
-func printer(out io.Writer, format string, failed *error) func(ledger.Event) {
+// lineOf returns how an event is written. It costs no allocation.
+func lineOf(format string) func([]byte, *ledger.Event) []byte {
 	if format == "none" {
-		return func(ledger.Event) {}
+		return func(b []byte, _ *ledger.Event) []byte { return b }
 	}
-	var line []byte
-	return func(e ledger.Event) {
-		if *failed != nil {
-			return
-		}
-		line = append(e.AppendJSON(line[:0]), '\n')
-		_, *failed = out.Write(line)
-	}
+	return func(b []byte, e *ledger.Event) []byte { return append(e.AppendJSON(b), '\n') }
 }
 
 // fileDamage gives damaged captures exit status 1: the file was checked and is not ok.
