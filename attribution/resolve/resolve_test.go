@@ -3,6 +3,7 @@ package resolve
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -18,6 +19,7 @@ import (
 
 	"netaudit/attribution"
 	"netaudit/attribution/kernel"
+	"netaudit/attribution/pystack"
 )
 
 // needRoot fails in CI and skips on a developer's machine: reading other processes needs CAP_SYS_PTRACE.
@@ -301,6 +303,41 @@ func TestOnlyThreadThatWentOnIsNotNamed(t *testing.T) {
 	}
 	w.early = first
 	if o := w.fromAll(attribution.Owner{}, stacks, false); o.Addon != nil || o.Evidence.Confidence != attribution.ConfidenceUnknown || !slices.Equal(o.Evidence.Candidates, []string{"other"}) {
+		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+}
+
+// TestOnlyThreadThatNeverSleepsIsReadInTheEnd lets the only thread of a process keep a connection and compute.
+func TestOnlyThreadThatNeverSleepsIsReadInTheEnd(t *testing.T) {
+	needRoot(t)
+	r := resolver(t)
+	c := world(t, "import socket, threading\nthreading.Thread.start = lambda self: None\ndef run(port):\n    kept = socket.create_connection(('127.0.0.1', port))\n    kept.recv(1)\n    while True: pass\n")()
+	o := ask(t, r, c.RemoteAddr(), c.LocalAddr())
+	if o.Addon == nil || o.Addon.Name != "caller" {
+		t.Fatalf("while it waits: addon %+v, evidence %+v", o.Addon, o.Evidence)
+	}
+	p, err := kernel.Describe(o.Process.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stacks, _, err := r.stacks.get(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{r: r, process: p}
+	if w.lookEarly(stacks); w.early == nil {
+		t.Fatal("the only thread was not read while it slept")
+	}
+	if _, err := c.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	for running := 0; running < 20; time.Sleep(time.Millisecond) {
+		if _, err := stacks.Asleep(p.PID); !errors.Is(err, pystack.ErrTorn) {
+			running = -1
+		}
+		running++
+	}
+	if o := w.fromAll(attribution.Owner{}, stacks, false); o.Addon == nil || o.Addon.Name != "caller" || o.Evidence.Confidence != attribution.ConfidenceLow {
 		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)
 	}
 }

@@ -173,7 +173,11 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 	case w.q.about == user:
 		reason = "no thread was seen waiting on the socket"
 	}
-	threads, err := stacks.ThreadsBriefly()
+	read := stacks.ThreadsBriefly
+	if w.early != nil && !gone { // it is named if it can be read, though it may never sleep
+		read = stacks.Threads
+	}
+	threads, err := read()
 	// The socket must still be there: a closed call's thread may have moved on. The user of a kept connection may have gone and left it open.
 	if alone := len(threads) == 1 && err == nil; alone && !gone && w.early != nil && w.same(threads[0]) {
 		w.compiled, w.own = nil, 0 // of another moment
