@@ -10,41 +10,53 @@ type likeness struct {
 	exe, program, role              string
 	confidence, reason              string
 	asked                           string
-	has                             uint16 // which objects there are, and what else is true or not
+	has                             uint16 // see hasNew and those that follow
 }
+
+// What is true of a row besides its texts: an object without texts is not the same as none.
+const (
+	hasNew = 1 << iota
+	hasAddon
+	hasDst
+	hasSrc
+	hasProcess
+	hasEvidence
+	hasConflicts
+	hasHiddenName
+)
 
 // set makes it that of a row. ok is false for the few rows that count by more than it has.
 func (l *likeness) set(e *Event, hour int) (ok bool) {
 	*l = likeness{hour: hour, kind: e.Kind, state: e.State, direction: e.Direction, channel: e.Channel}
 	if e.HasNew {
-		l.has |= 1
+		l.has |= hasNew
 	}
 	if e.Party != nil {
 		l.class, l.party = e.Party.Class, e.Party.Name
 	}
 	if e.Addon != nil {
-		l.has, l.addon, l.onBehalf = l.has|4, e.Addon.Name, e.Addon.OnBehalfOf
+		l.has, l.addon, l.onBehalf = l.has|hasAddon, e.Addon.Name, e.Addon.OnBehalfOf
 	}
 	if e.Dst != nil {
-		l.has, l.host, l.ip = l.has|8, e.Dst.Host, e.Dst.IP
+		l.has, l.host, l.ip = l.has|hasDst, e.Dst.Host, e.Dst.IP
 	}
 	if e.Src != nil {
-		l.has |= 16
+		l.has |= hasSrc
 		if e.Direction == "inbound" {
 			l.caller = e.Src.IP
 		}
 	}
 	if e.Process != nil {
-		l.has, l.exe, l.program, l.role = l.has|32, e.Process.Exe, e.Process.Name, e.Process.Role
+		l.has, l.exe, l.program, l.role = l.has|hasProcess, e.Process.Exe, e.Process.Name, e.Process.Role
 	}
 	if e.Evidence != nil {
-		l.has, l.confidence, l.reason = l.has|64, e.Evidence.Confidence, e.Evidence.Reason
+		l.has, l.confidence, l.reason = l.has|hasEvidence, e.Evidence.Confidence, e.Evidence.Reason
 		if len(e.Evidence.Conflicts) > 0 {
-			l.has |= 128
+			l.has |= hasConflicts
 		}
 	}
 	if e.TLS != nil && e.TLS.HidesName() {
-		l.has |= 256
+		l.has |= hasHiddenName
 	}
 	if e.DNS != nil {
 		l.asked = e.DNS.Name

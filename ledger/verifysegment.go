@@ -296,9 +296,9 @@ func (r *segmentReader) count(e *Event) {
 	if fresh {
 		r.hour++
 	}
-	alike := r.like.set(e, r.hour)
+	complete := r.like.set(e, r.hour)
 	c := &r.alike[r.like.place()]
-	if !alike || c.likeness != r.like {
+	if !complete || c.likeness != r.like {
 		c.likeness = r.like
 		hour.places(e, &c.places)
 		c.terms = r.terms.hashes(c.terms[:0], e)

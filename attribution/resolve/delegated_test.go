@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"netaudit/attribution"
-	"netaudit/attribution/kernel"
 	"netaudit/attribution/odoo"
 )
 
@@ -125,14 +124,7 @@ func TestWorkOfAnEarlierMomentIsNoPartOfTheOnlyThread(t *testing.T) {
 	if o.Process == nil {
 		t.Fatalf("%+v", o.Evidence)
 	}
-	p, err := kernel.Describe(o.Process.PID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stacks, _, err := r.stacks.get(p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, stacks := stacksOf(t, r, o)
 	w := &witness{r: r, process: p, own: 99, early: &lone{o.Evidence.TID, "caller"}}
 	if o = w.fromAll(attribution.Owner{Process: o.Process}, stacks, false); o.Addon == nil || o.Evidence.Confidence != attribution.ConfidenceLow {
 		t.Errorf("addon %+v, evidence %+v", o.Addon, o.Evidence)

@@ -263,6 +263,20 @@ func TestCallerThatWasNotCaughtIsNamedOnlyIfNobodyElseIsThere(t *testing.T) {
 	}
 }
 
+// stacksOf opens the process that an answer names.
+func stacksOf(t *testing.T, r *Resolver, o attribution.Owner) (kernel.Process, *pystack.Process) {
+	t.Helper()
+	p, err := kernel.Describe(o.Process.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stacks, _, err := r.stacks.get(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, stacks
+}
+
 // TestOnlyThreadThatWentOnIsNotNamed looks at a process whose only thread runs another addon's code at the last look than at the first.
 func TestOnlyThreadThatWentOnIsNotNamed(t *testing.T) {
 	needRoot(t)
@@ -272,14 +286,7 @@ func TestOnlyThreadThatWentOnIsNotNamed(t *testing.T) {
 	if o.Addon == nil || o.Addon.Name != "caller" {
 		t.Fatalf("while it waits: addon %+v, evidence %+v", o.Addon, o.Evidence)
 	}
-	p, err := kernel.Describe(o.Process.PID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stacks, _, err := r.stacks.get(p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, stacks := stacksOf(t, r, o)
 	w := &witness{r: r, process: p}
 	seen := func() *lone {
 		t.Helper()
@@ -316,14 +323,7 @@ func TestOnlyThreadThatNeverSleepsIsReadInTheEnd(t *testing.T) {
 	if o.Addon == nil || o.Addon.Name != "caller" {
 		t.Fatalf("while it waits: addon %+v, evidence %+v", o.Addon, o.Evidence)
 	}
-	p, err := kernel.Describe(o.Process.PID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stacks, _, err := r.stacks.get(p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, stacks := stacksOf(t, r, o)
 	w := &witness{r: r, process: p}
 	if w.lookEarly(stacks); w.early == nil {
 		t.Fatal("the only thread was not read while it slept")

@@ -47,6 +47,8 @@ func TestExitStatuses(t *testing.T) {
 		{1, []string{"replay", alien}},
 		{1, []string{"replay", captures + "dns.pcap", alien}},
 		{2, []string{"replay"}},
+		{2, []string{"replay", "--workers=9", captures + "dns.pcap"}},
+		{2, []string{"replay", "--workers=-1", captures + "dns.pcap"}},
 		{0, []string{"replay", "--state", state, captures + "dns.pcap"}},
 		{0, []string{"verify", state}},
 		{0, []string{"report", "--state", state}},

@@ -16,6 +16,7 @@ import (
 
 	"netaudit/appliance"
 	"netaudit/attribution/party"
+	"netaudit/dissect"
 	"netaudit/ledger"
 	"netaudit/tap"
 )
@@ -39,6 +40,14 @@ Examples:
   tcpdump -i eth0 -w - | netaudit replay -
   netaudit replay --workers 1 capture.pcap
   netaudit replay --state ./case-17 monday.pcap.gz tuesday.pcap.gz`
+}
+
+// Validate is called before Run.
+func (c *replayCommand) Validate() error {
+	if c.Workers < 0 || c.Workers > dissect.Shards {
+		return fmt.Errorf("--workers=%d: name 1 to %d workers, or 0 to leave it to the file", c.Workers, dissect.Shards)
+	}
+	return nil
 }
 
 // Run prints the events of all files, or appends them to a ledger.
