@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -15,18 +14,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"netaudit/appliance/sandbox"
-	"netaudit/attribution"
-	"netaudit/attribution/kernel/hook"
-	"netaudit/attribution/resolve"
-	"netaudit/dissect"
-	"netaudit/tap"
 )
 
 // caller is a Python program with addons: every thread makes one call after the other, each through another addon, and writes down the truth: local port and addon.
@@ -165,7 +158,7 @@ type comparison struct {
 	reasons                      map[string]int  // why callers are unknown
 	latencies                    []time.Duration // sorted
 	length                       time.Duration   // of a call, in the middle
-	cpu                          time.Duration   // of this process: capture, dissection, attribution, and the wire of the sandbox
+	cpu                          time.Duration   // of the process that watches: capture, dissection, attribution
 }
 
 func (c *comparison) seen() int { return len(c.latencies) }
@@ -193,13 +186,12 @@ func callAndAsk(ctx context.Context, l load) (c comparison, err error) {
 	if err != nil {
 		return c, err
 	}
-	before := cpuTime()
-	answers, truth, err := measureOwners(ctx, box, dir, l)
-	c.cpu = cpuTime() - before
+	watched, truth, err := callUnderWatch(ctx, box, dir, l)
 	if err = errors.Join(err, box.Close()); err != nil {
 		return c, err
 	}
-	c.compare(answers, truth)
+	c.cpu = watched.CPU
+	c.compare(watched.Answers, truth)
 	for _, reason := range slices.Sorted(maps.Keys(c.reasons)) {
 		fmt.Fprintf(os.Stderr, "answer after %d ms, recorded %t: %d of %d calls unknown: %s\n", l.ms, l.recorded, c.reasons[reason], c.calls, reason)
 	}
@@ -216,27 +208,19 @@ func (c *comparison) compare(answers map[uint16]answer, truth map[uint16]made) {
 		case !ok:
 			c.unknown++
 			c.reasons["its first packet was not seen, or too many calls waited to be asked about"]++
-		case a.owner.Addon == nil:
+		case a.Addon == "":
 			c.unknown++
-			c.reasons[a.owner.Evidence.Reason]++
-		case a.owner.Addon.Name == m.addon:
+			c.reasons[a.Reason]++
+		case a.Addon == m.addon:
 			c.right++
 		default:
 			c.wrong++
 		}
 		if ok {
-			c.latencies = append(c.latencies, a.latency)
+			c.latencies = append(c.latencies, a.Latency)
 		}
 	}
 	slices.Sort(c.latencies)
-}
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func writeCallers(dir string, addons int) error {
@@ -257,70 +241,12 @@ func writeCallers(dir string, addons int) error {
 	return nil
 }
 
-type answer struct {
-	owner   attribution.Owner
-	latency time.Duration
-}
-
-// asker is a Sink that asks for the owner of every TCP flow and keeps how long the answer took.
-type asker struct {
-	resolver *resolve.Resolver
-	netns    uint64
-	mu       sync.Mutex
-	answers  map[uint16]answer // by local port
-	pending  sync.WaitGroup
-}
-
-func (a *asker) FlowOpened(f *dissect.Flow) {
-	if f.Proto != 6 {
-		return
-	}
-	start, port := f.Start, f.Src.Port()
-	a.pending.Add(1)
-	asked := a.resolver.Ask(attribution.Tuple{Proto: 6, Local: f.Src, Remote: f.Dst, NetNS: a.netns}, func(o attribution.Owner) {
-		defer a.pending.Done()
-		took := time.Duration(time.Now().UnixNano() - start)
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.answers[port] = answer{o, took}
-	})
-	if !asked {
-		a.pending.Done()
-	}
-}
-func (*asker) FlowActive(*dissect.Flow, uint64)         {}
-func (*asker) FlowUpdated(*dissect.Flow)                {}
-func (*asker) FlowClosed(*dissect.Flow)                 {}
-func (*asker) DNSMessage(*dissect.Flow, *dissect.DNS)   {}
-func (*asker) HTTPBegan(*dissect.Flow, *dissect.HTTP)   {}
-func (*asker) HTTPRequest(*dissect.Flow, *dissect.HTTP) {}
-
-// measureOwners runs the callers under a capture; answers and truth are by local port.
-func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string, l load) (map[uint16]answer, map[uint16]made, error) {
-	c := resolve.Config{Follow: true, Logger: slog.New(slog.DiscardHandler)}
-	if l.recorded {
-		h, err := hook.Open()
-		if err != nil {
-			return nil, nil, err
-		}
-		defer h.Close()
-		c.Hook = h
-	}
-	resolver, err := resolve.New(c)
+// callUnderWatch runs the callers while another process watches them, so that what is measured shares nothing with the servers and the wire of the sandbox, which work here.
+func callUnderWatch(ctx context.Context, box *sandbox.Sandbox, dir string, l load) (watched, map[uint16]made, error) {
+	w, err := startWatch(ctx, watch{NetNS: box.OdooNetNS(), Inode: box.OdooNetNSInode(), Recorded: l.recorded})
 	if err != nil {
-		return nil, nil, err
+		return watched{}, nil, err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() { _ = resolver.Run(ctx) }) // it ends with ctx, and that is its only error
-	defer running.Wait()
-	defer stop()
-	source, err := tap.OpenLive(tap.LiveConfig{Iface: sandbox.OdooInterface, NetNS: box.OdooNetNS()})
-	if err != nil {
-		return nil, nil, err
-	}
-	defer source.Close()
-	sink := &asker{resolver: resolver, netns: box.OdooNetNSInode(), answers: map[uint16]answer{}}
 	outputs := make([]bytes.Buffer, l.processes)
 	var callers errgroup.Group
 	for i := range outputs {
@@ -328,32 +254,10 @@ func measureOwners(ctx context.Context, box *sandbox.Sandbox, dir string, l load
 		cmd.Stdout, cmd.Stderr = &outputs[i], os.Stderr
 		callers.Go(cmd.Run)
 	}
-	ended := make(chan error, 1)
-	go func() {
-		err := callers.Wait()
-		time.Sleep(lastPackets)
-		ended <- err
-	}()
-	local := func(a netip.Addr) bool { return a == sandbox.OdooAddr4 || a == sandbox.OdooAddr6 }
-	engine := dissect.New(dissect.Config{Local: local, Names: dissect.NewNames(0)}, sink)
-	var p tap.Packet
-	for {
-		select {
-		case err := <-ended:
-			sink.pending.Wait()
-			return sink.answers, truthOf(outputs), err
-		default:
-		}
-		if err := source.Next(ctx, &p); err == nil {
-			engine.Packet(&p)
-		} else if !errors.Is(err, tap.ErrIdle) {
-			return nil, nil, err
-		}
-	}
+	err = callers.Wait()
+	seen, watchErr := w.end()
+	return seen, truthOf(outputs), errors.Join(err, watchErr)
 }
-
-// lastPackets is how long packets are still read when the callers have ended: the last ones may wait in the capture's ring.
-const lastPackets = 300 * time.Millisecond
 
 // made is what a caller wrote down of one call.
 type made struct {
