@@ -50,15 +50,15 @@ func (t *handshake) message(e *Engine, c *conn, side int, kind byte, body []byte
 		t.wasFull(c)
 	case kind == tls.TypeCertificate && side == responder && c.flow.TLS != nil:
 		t.wasFull(c)
-		leaf, err := e.hellos.certificates.Parse(body)
+		shown, err := e.hellos.certificates.Parse(body)
 		if err != nil {
 			e.damage("tls: certificate")
 			return
 		}
-		c.flow.TLS.Cert = (*Certificate)(leaf)
+		c.flow.TLS.Cert = (*Certificate)(&shown.Leaf)
 		if sni := c.flow.TLS.SNI; sni != "" {
 			c.flow.TLS.CertNames = CertNamesOther
-			if leaf.Names(sni) {
+			if shown.Names(sni) {
 				c.flow.TLS.CertNames = CertNamesHost
 			}
 		}

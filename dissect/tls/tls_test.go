@@ -31,7 +31,7 @@ func TestNamesAreCleaned(t *testing.T) {
 }
 
 func TestCertificateIsForTheHostsThatItNames(t *testing.T) {
-	leaf := &Leaf{SAN: []string{"mit-odoo.de", "*.mit-odoo.de", "192.0.2.1"}}
+	leaf := &Presented{Leaf: Leaf{SAN: []string{"mit-odoo.de", "*.mit-odoo.de", "192.0.2.1"}}}
 	for host, want := range map[string]bool{
 		"mit-odoo.de": true, "license.mit-odoo.de": true, "a.license.mit-odoo.de": false, "other.example": false, "192.0.2.1": true, "de": false, "": false,
 	} {
