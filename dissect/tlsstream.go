@@ -35,6 +35,7 @@ type handshake struct {
 	modern    bool // 1.3: ChangeCipherSpec means nothing (RFC 8446 §D.4)
 	full      bool // ≤ 1.2: the server has sent what an abbreviated handshake has not (RFC 5246 §7.3)
 	spoke     [2]bool
+	lost      bool     // some of it is missing: what both sides encrypt later tells alone that it succeeded
 	session   [32]byte // the client's session id
 	sessionN  uint8
 }
@@ -178,7 +179,7 @@ func (t *handshake) serverHello(e *Engine, c *conn, body []byte) {
 // spoken notes that a side has begun to encrypt: once both have, the handshake succeeded.
 func (t *handshake) spoken(c *conn, side int) {
 	t.spoke[side] = true
-	if f := c.flow.TLS; f != nil && t.server && t.spoke[initiator] && t.spoke[responder] {
+	if f := c.flow.TLS; f != nil && (t.server || t.lost) && t.spoke[initiator] && t.spoke[responder] {
 		f.Established = true
 	}
 }
@@ -211,6 +212,10 @@ type tlsSide struct {
 	message   []byte
 	encrypted bool // after ChangeCipherSpec: contents say nothing
 	done      bool
+
+	skip   int   // bytes left of a record that has a hole
+	torn   bool  // the handshake message under way has one: the next record need not begin with another
+	adrift int16 // how many segments are still looked at for one that begins with a record, 0: it is known where they begin
 }
 
 // newTLSStream begins to read TLS; startTLS names the protocol that led to it.
@@ -223,6 +228,9 @@ func (e *Engine) newTLSStream(c *conn, startTLS string) *tlsStream {
 
 func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	s := &t.sides[side]
+	if b = t.regain(c, side, b); len(b) == 0 {
+		return
+	}
 	if side == initiator && !t.client && len(s.record) == 0 && isOldClientHello(b) {
 		t.oldClientHello(e, c, b)
 		b = b[min(oldHelloLength(b), len(b)):]
@@ -270,18 +278,22 @@ func (t *tlsStream) recordOf(e *Engine, c *conn, side int, record []byte) {
 	}
 	switch kind {
 	case recordHandshake:
-		if s.encrypted { // Finished
+		again := side == initiator && !t.server && len(body) > 0 && body[0] == tls.TypeClientHello && beginsHandshake(body)
+		if s.encrypted && !again { // Finished
 			t.over(c, side)
 			return
 		}
 		t.collect(e, c, side, body)
 	case recordChangeCipherSpec:
 		// In 1.3 it is there for middleboxes, and hellos follow it after a HelloRetryRequest.
-		s.encrypted = !t.modern && !(side == initiator && !t.server)
+		s.encrypted = !t.modern
 		t.switched(c, side)
 	case recordAlert:
-		if !s.encrypted {
+		switch {
+		case len(body) == 2: // encrypted ones are longer
 			t.alert(c, side, body)
+		case t.lost: // what came before it succeeded
+			t.over(c, side)
 		}
 	case recordApplication:
 		switch {
@@ -309,6 +321,10 @@ func (t *tlsStream) over(c *conn, side int) {
 // collect puts handshake messages together that are cut by records, or takes whole ones where they lie.
 func (t *tlsStream) collect(e *Engine, c *conn, side int, b []byte) {
 	s := &t.sides[side]
+	if s.torn && !beginsHandshake(b) {
+		return
+	}
+	s.torn = false
 	if len(s.message)+len(b) > largestHandshake {
 		e.damage("tls: handshake too long")
 		t.give(c, side)
@@ -346,12 +362,75 @@ func (t *tlsStream) give(c *conn, side int) {
 	}
 }
 
-func (t *tlsStream) gap(e *Engine, c *conn, side int, _ int) {
+// gap goes on behind bytes that are missing: within a record its length tells where the next one begins, else a segment that begins with one.
+func (t *tlsStream) gap(e *Engine, c *conn, side int, n int) {
 	t.cut(e, c, side)
-	t.give(c, side)
-	if t.sides[initiator].done && t.sides[responder].done {
-		c.proto = nil
+	s := &t.sides[side]
+	if s.done {
+		return
 	}
+	t.lost = true
+	left := s.skip
+	if len(s.record) >= recordHeader {
+		left = recordHeader + int(s.record[3])<<8 + int(s.record[4]) - len(s.record)
+	}
+	*s = tlsSide{encrypted: s.encrypted, torn: true, adrift: s.adrift, skip: left - n}
+	if s.skip < 0 || left == 0 {
+		s.skip, s.adrift = 0, mostLateLooks
+	}
+}
+
+// regain finds the beginning of a record behind a gap, and returns what is there from it on.
+func (t *tlsStream) regain(c *conn, side int, b []byte) []byte {
+	s := &t.sides[side]
+	if s.skip > 0 {
+		n := min(s.skip, len(b))
+		s.skip -= n
+		b = b[n:]
+	}
+	if s.adrift == 0 || len(b) == 0 || s.done {
+		return b
+	}
+	if beginsRecord(b) {
+		s.adrift = 0
+		return b
+	}
+	if s.adrift--; s.adrift == 0 {
+		t.give(c, side)
+	}
+	return nil
+}
+
+// beginsRecord knows the header of a record, and that of the next one behind it when that is there (RFC 8446 §5.1).
+func beginsRecord(b []byte) bool {
+	for range 2 {
+		if len(b) < recordHeader || b[0] < recordChangeCipherSpec || b[0] > recordApplication || b[1] != 3 || b[2] > 4 {
+			return false
+		}
+		n := recordHeader + int(b[3])<<8 + int(b[4])
+		if n == recordHeader || n > largestRecord {
+			return false
+		}
+		if len(b) < n+recordHeader {
+			return true
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// beginsHandshake knows the header of a handshake message that both a type and a length make likely.
+func beginsHandshake(b []byte) bool {
+	if len(b) < handshakeHeader || b[1] != 0 {
+		return false
+	}
+	switch b[0] {
+	case tls.TypeClientHello, tls.TypeServerHello, tls.TypeCertificate, tls.TypeServerKeyExchange:
+		return b[2] != 0 || b[3] >= 32
+	case tls.TypeServerHelloDone:
+		return b[2] == 0 && b[3] == 0
+	}
+	return false
 }
 
 func (t *tlsStream) end(e *Engine, c *conn) { t.cut(e, c, initiator) }
