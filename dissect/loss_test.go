@@ -44,3 +44,30 @@ func handshakes(frames []tap.Packet) map[uint16]TLS {
 	}
 	return said
 }
+
+// TestHelloInADialogueIsReadBehindAHole: of dialogues that turn to TLS one frame after the other is lost.
+func TestHelloInADialogueIsReadBehindAHole(t *testing.T) {
+	tried := map[string]bool{}
+	for _, name := range []string{"starttls.pcap", "mail.pcap", "databases.pcap", "ldap.pcap", "xmpp.pcap", "proxy.pcap"} {
+		frames := capture(t, name)
+		whole := handshakes(frames)
+		for i, p := range frames {
+			var h decode.Headers
+			if decode.Decode(p.Link, p.Data, p.Length, &h) != nil || h.Proto != decode.ProtoTCP || h.PayloadLength == 0 || isClientHello(h.Payload) {
+				continue
+			}
+			want, ok := whole[h.SrcPort]
+			if !ok {
+				want, ok = whole[h.DstPort]
+			}
+			got := handshakes(slices.Delete(slices.Clone(frames), i, i+1))
+			if one, there := got[max(h.SrcPort, h.DstPort)]; ok && (!there || one.JA3 != want.JA3 || one.SNI != want.SNI) {
+				t.Errorf("%s without frame %d (%q): %+v, want %+v", name, i+1, h.Payload[:min(20, len(h.Payload))], one, want)
+			}
+			tried[want.StartTLS] = true
+		}
+	}
+	if len(tried) < 6 {
+		t.Errorf("tried %v", tried)
+	}
+}

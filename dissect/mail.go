@@ -69,6 +69,11 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto.data(e, c, side, b, now)
 		return
 	}
+	if side == initiator && m.skip[side] == 0 && !m.content && isClientHello(b) { // whoever is at the other end has taken another command for STARTTLS
+		c.proto = behindGap(m.protocol)
+		c.proto.data(e, c, side, b, now)
+		return
+	}
 	buffer := append(m.sides[side], m.skipped(side, b)...)
 	for {
 		i := bytes.IndexByte(buffer, '\n')
@@ -310,5 +315,5 @@ func greetingHost(line string) string {
 	return ""
 }
 
-func (m *mailStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
+func (m *mailStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = behindGap(m.protocol) }
 func (m *mailStream) end(*Engine, *conn)                   {}

@@ -98,5 +98,5 @@ func (m *mysqlStream) login(c *conn, packet []byte) bool {
 	return false
 }
 
-func (m *mysqlStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
+func (m *mysqlStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = behindGap("mysql") }
 func (m *mysqlStream) end(*Engine, *conn)                   {}

@@ -41,7 +41,7 @@ type postgresStream struct {
 }
 
 func (p *postgresStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	if p.accepted && side == initiator {
+	if side == initiator && (p.accepted || p.asked && isClientHello(b)) { // the answer may be missing
 		c.proto = e.newTLSStream(c, "postgres")
 		c.proto.data(e, c, side, b, now)
 		return
@@ -139,5 +139,5 @@ func (p *postgresStream) fromServer(e *Engine, c *conn) {
 	p.sides[responder] = append(p.sides[responder][:0], b...)
 }
 
-func (p *postgresStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
+func (p *postgresStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = behindGap("postgres") }
 func (p *postgresStream) end(*Engine, *conn)                   {}

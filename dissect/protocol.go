@@ -120,7 +120,10 @@ func (d *detector) replay(e *Engine, c *conn, now int64) {
 	}
 }
 
-func (d *detector) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = &lateLook{} }
+func (d *detector) gap(e *Engine, c *conn, _ int, _ int) {
+	c.proto = &lateLook{}
+	d.replay(e, c, c.flow.End)
+}
 
 // end lets those decide who would have waited for more.
 func (d *detector) end(e *Engine, c *conn) {

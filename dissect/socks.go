@@ -220,5 +220,13 @@ func (s *socksStream) handOver(e *Engine, c *conn, now int64) {
 	}
 }
 
-func (s *socksStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = nil }
-func (s *socksStream) end(*Engine, *conn)                   {}
+// gap takes it that the way was opened: a proxy that refuses has nothing more to carry.
+func (s *socksStream) gap(e *Engine, c *conn, side int, _ int) {
+	if s.sides[side] = nil; !s.asked {
+		c.proto = &lateLook{}
+		return
+	}
+	s.handOver(e, c, c.flow.End)
+}
+
+func (s *socksStream) end(*Engine, *conn) {}

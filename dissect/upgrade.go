@@ -10,8 +10,16 @@ type upgradeStream struct {
 	seen     [2]int
 }
 
+// behindGap waits for TLS in a dialogue of which some is missing.
+func behindGap(protocol string) protocol {
+	return &upgradeStream{protocol: protocol, seen: [2]int{1, 1}}
+}
+
 func (u *upgradeStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	if side == initiator && u.seen[initiator] > 0 && isClientHello(b) {
+		if m := c.flow.Mail; m != nil {
+			m.StartTLS, m.State = true, mailTLS
+		}
 		c.proto = e.newTLSStream(c, u.protocol)
 		c.proto.data(e, c, side, b, now)
 		return
