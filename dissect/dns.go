@@ -61,10 +61,15 @@ func (d *dnsDatagrams) reused(c *conn, h *decode.Headers) bool {
 // dnsStream reads DNS over TCP: each message is preceded by its length (RFC 7766).
 type dnsStream struct {
 	dnsConversation
-	sides [2][]byte
+	sides  [2][]byte
+	skip   [2]int   // bytes left of a message that has a hole
+	adrift [2]int16 // how many segments are still looked at for one that begins with a message; 0: it is known where they begin
 }
 
 func (d *dnsStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
+	if b = d.regain(e, c, side, b); len(b) == 0 {
+		return
+	}
 	buffer := append(d.sides[side], b...)
 	if !d.good && (isClientHello(buffer) || !mayBeDNS(buffer[min(2, len(buffer)):])) {
 		d.sides[side] = buffer
@@ -100,16 +105,64 @@ func (d *dnsStream) surrender(e *Engine, c *conn, now int64) {
 	}
 }
 
-func (d *dnsStream) gap(e *Engine, c *conn, _ int, _ int) {
-	d.flush(e, c)
-	c.proto = nil
+// gap goes on behind bytes that are missing: within a message its length tells where the next one begins, else a segment that begins with one.
+func (d *dnsStream) gap(_ *Engine, _ *conn, side int, n int) {
+	left := d.skip[side]
+	if b := d.sides[side]; len(b) >= 2 {
+		left = 2 + int(b[0])<<8 + int(b[1]) - len(b)
+	}
+	d.sides[side], d.skip[side] = nil, left-n
+	if d.skip[side] < 0 || left == 0 {
+		d.skip[side], d.adrift[side] = 0, mostLateLooks
+	}
 }
+
+// regain finds the beginning of a message behind a gap, and returns what is there from it on.
+func (d *dnsStream) regain(e *Engine, c *conn, side int, b []byte) []byte {
+	n := min(d.skip[side], len(b))
+	d.skip[side] -= n
+	b = b[n:]
+	if d.adrift[side] == 0 || len(b) == 0 {
+		return b
+	}
+	for at := range b {
+		if e.beginsDNS(b[at:], at == 0) {
+			d.adrift[side] = 0
+			return b[at:]
+		}
+	}
+	if d.adrift[side]--; d.adrift[side] == 0 {
+		d.flush(e, c)
+		c.proto = nil
+	}
+	return nil
+}
+
 func (d *dnsStream) end(e *Engine, c *conn) { d.flush(e, c) }
 
 // mayBeDNS looks at the header of a message as far as it is there: the kinds of query that exist, and no more questions than anybody asks at once (RFC 1035 §4.1.1).
 func mayBeDNS(b []byte) bool {
 	const counts, mostQuestions, lastOpcode = 4, 64, 6 // multicast asks for dozens at once
 	return (len(b) <= 2 || b[2]>>3&15 <= lastOpcode) && (len(b) <= counts || b[counts] == 0) && (len(b) <= counts+1 || b[counts+1] <= mostQuestions)
+}
+
+// isDNS reads a message as a whole, or what is there of it: a question is the least.
+func (e *Engine) isDNS(b []byte) bool {
+	if !mayBeDNS(b) {
+		return false
+	}
+	err := e.dns.Parse(b)
+	return len(e.dns.Questions) > 0 && (err == nil || err == dns.ErrShort)
+}
+
+// beginsDNS knows a message behind its length. Only what a segment begins with may be cut.
+func (e *Engine) beginsDNS(b []byte, cut bool) bool {
+	const counts = 2 + 4
+	if len(b) < counts+2 || b[counts] != 0 || b[counts+1] != 1 {
+		return false
+	}
+	n := 2 + int(b[0])<<8 + int(b[1])
+	return (n <= len(b) || cut) && n > counts && e.isDNS(b[2:min(n, len(b))])
 }
 
 // isPlainQuery knows a question that stands alone in a datagram, whatever the port: nothing else has so many bits in their places.

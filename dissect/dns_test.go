@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"bytes"
 	"encoding/base32"
 	"fmt"
 	"math/rand/v2"
@@ -158,6 +159,98 @@ func TestTheSameNamesCountTheSame(t *testing.T) {
 	for range 50 {
 		if again := count(); again != first {
 			t.Fatalf("%+v, then %+v", first, again)
+		}
+	}
+}
+
+// question packs a question; change makes it what a test needs.
+func question(t *testing.T, id uint16, name string, change func(*miekg.Msg)) []byte {
+	t.Helper()
+	m := new(miekg.Msg).SetQuestion(name, miekg.TypeA)
+	if m.Id = id; change != nil {
+		change(m)
+	}
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestDatagramsWithoutSenseHideNoQuestion: whoever sends others first from the same port would else ask for names that stand in no row.
+func TestDatagramsWithoutSenseHideNoQuestion(t *testing.T) {
+	for _, before := range []int{1, 7, 100} {
+		w := newWire(t)
+		c := &collector{}
+		e := New(Config{}, c)
+		for range before {
+			p := w.datagram(true, 53, bytes.Repeat([]byte{0xee}, 60))
+			e.Packet(&p)
+		}
+		cookie := func(m *miekg.Msg) {
+			m.SetEdns0(1232, true)
+			m.IsEdns0().Option = append(m.IsEdns0().Option, &miekg.EDNS0_COOKIE{Code: miekg.EDNS0COOKIE, Cookie: "0123456789abcdef"})
+		}
+		refused := func(m *miekg.Msg) {
+			m.SetEdns0(1232, true)
+			m.Response, m.Rcode = true, miekg.RcodeBadVers
+			m.IsEdns0().SetExtendedRcode(miekg.RcodeBadVers)
+		}
+		for _, p := range []tap.Packet{w.datagram(true, 53, question(t, 9, "a.example.", cookie)), w.datagram(false, 53, question(t, 9, "a.example.", refused))} {
+			e.Packet(&p)
+		}
+		e.Close()
+		if len(c.dns) != 1 || c.dns[0].Name != "a.example" || c.dns[0].RCode != "BADVERS" {
+			t.Errorf("behind %d others: %+v, want a question for a.example", before, c.dns)
+		}
+	}
+}
+
+// TestQuestionsBehindAHoleAreRead: of a connection with many questions one segment after the other is lost. Only those that lie in it are missing.
+func TestQuestionsBehindAHoleAreRead(t *testing.T) {
+	const messages, most = 30, 5 // of how many a lost segment may hold a part
+	var up, down []byte
+	for i := range messages {
+		name := fmt.Sprintf("n%d.example.", i)
+		for _, s := range []struct {
+			stream *[]byte
+			b      []byte
+		}{{&up, question(t, uint16(i), name, nil)}, {&down, question(t, uint16(i), name, func(m *miekg.Msg) {
+			m.Response = true
+			m.Answer = append(m.Answer, &miekg.A{Hdr: miekg.RR_Header{Name: name, Rrtype: miekg.TypeA, Class: miekg.ClassINET, Ttl: 5}, A: []byte{192, 0, 2, byte(i)}})
+		})}} {
+			*s.stream = append(append(*s.stream, byte(len(s.b)>>8), byte(len(s.b))), s.b...)
+		}
+	}
+	for lost := range messages {
+		w := newWire(t)
+		w.sport = 53
+		const each = 97 // bytes: messages begin where they want
+		list := []tap.Packet{w.tcp(true, 100, 0, "S", nil), w.tcp(false, 500, 101, "SA", nil)}
+		sent := 0
+		for side, stream := range [][]byte{up, down} {
+			for at := 0; at < len(stream); at += each {
+				if p := w.tcp(side == 0, []uint32{101, 501}[side]+uint32(at), 501, "A", stream[at:min(at+each, len(stream))]); sent != lost {
+					list = append(list, p)
+				}
+				sent++
+			}
+		}
+		list = append(list, w.tcp(true, 101+uint32(len(up)), 501+uint32(len(down)), "A", nil), w.tcp(false, 501+uint32(len(down)), 101+uint32(len(up)), "A", nil))
+		c := &collector{}
+		e := New(Config{}, c)
+		for i := range list {
+			e.Packet(&list[i])
+		}
+		e.Close()
+		answered := 0
+		for _, d := range c.dns {
+			if d.RCode != "" && len(d.Answers) == 1 {
+				answered++
+			}
+		}
+		if len(c.dns) < messages-most || answered < messages-most {
+			t.Errorf("without segment %d of %d: %d questions, %d answered", lost, sent, len(c.dns), answered)
 		}
 	}
 }

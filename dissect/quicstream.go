@@ -23,7 +23,7 @@ func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	case isDTLS(b):
 		c.flow.Channel = "dtls"
 		c.proto = newDTLSDatagrams()
-	case side == initiator && c.flow.Channel == "udp" && isPlainQuery(b): // a resolver at a port of its own
+	case c.flow.Channel == "udp" && (side == initiator && isPlainQuery(b) || c.flow.Dst.Port() == 53 && e.isDNS(b)): // a resolver at a port of its own, or behind something else at the usual one
 		c.flow.Channel = "dns"
 		c.proto = e.newDNSDatagrams()
 	default:
@@ -37,7 +37,7 @@ func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 				return
 			}
 		}
-		if c.flow.SrcPackets+c.flow.DstPackets >= mostLooks {
+		if c.flow.SrcPackets+c.flow.DstPackets >= mostLooks && c.flow.Dst.Port() != 53 { // whoever hides questions behind datagrams without sense is waited for
 			c.proto = nil
 		}
 		return

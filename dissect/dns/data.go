@@ -98,6 +98,9 @@ func TypeName(t uint16) string {
 
 // RCodeName names a response code: NOERROR, NXDOMAIN …, RCODE123 for unknown ones.
 func RCodeName(c uint16) string {
+	if c == miekg.RcodeBadVers { // TSIG has another meaning for the number, in a field of its own (RFC 6891 §9)
+		return "BADVERS"
+	}
 	if name, ok := miekg.RcodeToString[int(c)]; ok {
 		return name
 	}
