@@ -13,15 +13,18 @@ import threading, time
 class Model: pass
 registered = [type("model.n%%d" %% i, (Model,), {}) () for i in range(10)]
 source = "".join("def f%%d(self): return f%%d(registered[%%d])\n" %% (i, i + 1, i %% 10) for i in range(%[1]d)) + "def f%[1]d(self):\n print('ready', flush=True)\n time.sleep(600)\n"
-exec(source)
+exec(compile(source, "%[2]s", "exec"))
 f0(registered[0])`
 
 // BenchmarkOneKnownStack reads a stack whose code objects are known; the promise is 100 µs for a stack of forty frames.
 func BenchmarkOneKnownStack(b *testing.B) {
-	for _, depth := range []int{3, 40, 500} {
+	for _, c := range []struct {
+		name, file string
+		depth      int
+	}{{"3 frames", "/opt/addon.py", 3}, {"40 frames", "/opt/addon.py", 40}, {"500 frames", "/opt/addon.py", 500}, {"40 frames of no file", "<string>", 40}} {
 		for _, py := range allPythons(b) {
-			b.Run(fmt.Sprintf("%d frames/%s", depth, py), func(b *testing.B) {
-				pid, _ := py.start(b, fmt.Sprintf(deepScript, depth))
+			b.Run(c.name+"/"+py.String(), func(b *testing.B) {
+				pid, _ := py.start(b, fmt.Sprintf(deepScript, c.depth, c.file))
 				p := open(b, pid)
 				before := cpuTime(b)
 				for b.Loop() {

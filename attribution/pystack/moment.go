@@ -13,12 +13,13 @@ import (
 )
 
 // moment is a time in which a thread provably does not run, so that what is read of its stack meanwhile belongs together. Either the thread sleeps: to run and sleep again it has to be
-// switched away once more, and the kernel counts its switches. Or it is ready to run on the very processor on which the reader runs, without interruption: then it waits, unless it is
-// moved to another processor; the kernel shows that, and it takes one more switch to come back.
+// given a processor once more, and the kernel counts how often it was. Or it is ready to run on the very processor on which the reader runs, without interruption: then it waits, unless it is
+// moved to another processor; the kernel shows that, and counts it when it runs there.
 type moment struct {
 	pid, tid int
 	asleep   bool
-	switches string // of the thread so far, voluntary and forced
+	ran      string // how often, and how long, so far
+	counted  bool   // when it is given a processor, not when it leaves it
 	name     string // of the thread
 	turn     turn
 }
@@ -36,14 +37,13 @@ func begin(pid, tid int, t turn) (m moment, err error) {
 	if t.bound {
 		m.turn.switches = ownSwitches()
 	}
-	var buf [maxStatus]byte
-	text := threadFile(buf[:], pid, tid, "status")
-	state, switches := restOf(text)
-	if switches == nil {
+	if m.ran, m.counted = ran(pid, tid); m.ran == "" {
 		return m, fmt.Errorf("thread %d of process %d: %w", tid, pid, os.ErrNotExist)
 	}
-	m.switches, m.asleep, m.name = string(switches), sleeps(state), nameIn(text)
+	m.asleep = sleeps(pid, tid) // after what was counted before: a thread that is off its processor now has to be given one, which counts
 	if m.asleep || t.bound && processorOf(pid, tid) == t.processor {
+		var buf [maxComm]byte
+		m.name = strings.TrimSuffix(string(threadFile(buf[:], pid, tid, "comm")), "\n")
 		return m, nil
 	}
 	return m, errRuns
@@ -51,21 +51,19 @@ func begin(pid, tid int, t turn) (m moment, err error) {
 
 var errRuns = fmt.Errorf("the thread runs: %w", errImplausible)
 
-// lasted says that the thread has not run since the moment began. One that slept may have woken meanwhile, as long as it waits for the reader's processor.
+// lasted says that the thread has not run since the moment began. One that slept may have woken meanwhile, as long as it has not been given a processor.
 func (m moment) lasted() bool {
 	processor := -1
 	if m.turn.bound {
 		processor = processorOf(m.pid, m.tid)
 	}
-	var buf [maxStatus]byte
-	state, switches := restOf(threadFile(buf[:], m.pid, m.tid, "status"))
-	if switches == nil || string(switches) != m.switches {
+	if m.asleep && !m.counted && !sleeps(m.pid, m.tid) {
 		return false
 	}
-	if m.asleep && sleeps(state) {
-		return true
+	if now, _ := ran(m.pid, m.tid); now != m.ran {
+		return false
 	}
-	return m.turn.bound && processor == m.turn.processor && ownSwitches() == m.turn.switches
+	return m.asleep || m.turn.bound && processor == m.turn.processor && ownSwitches() == m.turn.switches
 }
 
 // Rest is a time in which a thread sleeps on. The zero value is over.
@@ -83,29 +81,36 @@ func Resting(pid, tid int) Rest {
 // Lasts says that the thread has not run since Resting looked at it: its stack is what it was then.
 func (r Rest) Lasts() bool { return r.asleep && r.moment.lasted() }
 
-func sleeps(state byte) bool { return state == 'S' || state == 'D' }
-
-// maxStatus bounds /proc/PID/task/TID/status, in bytes; it has some 1,500.
-const maxStatus = 4096
-
-// restOf finds a thread's state and its context switches in its status file, nil when it is gone (proc_pid_status(5)).
-func restOf(text []byte) (state byte, switches []byte) {
-	_, after, ok := bytes.Cut(text, []byte("\nState:\t"))
-	_, counters, counted := bytes.Cut(after, []byte("\nvoluntary_ctxt_switches:\t"))
-	if !ok || !counted || len(after) == 0 {
-		return 0, nil
+// ran tells what a thread has run from what it has run at another time: when the kernel gives it a processor it counts that before anything else (Documentation/scheduler/sched-stats.rst, struct sched_info). Where the kernel does not,
+// the thread's switches tell, voluntary and forced: ten times as long to read, and counted when the thread leaves the processor. text is "" when the thread is gone.
+func ran(pid, tid int) (text string, counted bool) {
+	var buf [maxStatus]byte
+	if text := threadFile(buf[:], pid, tid, schedstat); len(text) > 0 && string(text) != uncounted {
+		return string(text), true
 	}
-	return after[0], counters
+	_, switches, _ := bytes.Cut(threadFile(buf[:], pid, tid, "status"), []byte("\nvoluntary_ctxt_switches:\t"))
+	return string(switches), false
 }
 
-// nameIn finds a thread's name in its status file. There the kernel writes a line's end as \n, and a backslash as two (fs/proc/array.c, proc_task_name).
-func nameIn(text []byte) string {
-	line, _, _ := bytes.Cut(bytes.TrimPrefix(text, []byte("Name:\t")), []byte("\n"))
-	if bytes.IndexByte(line, '\\') < 0 {
-		return string(line)
-	}
-	return strings.NewReplacer(`\\`, `\`, `\n`, "\n").Replace(string(line))
+// schedstat is the file that counts; a test takes it away.
+var schedstat = "schedstat"
+
+// uncounted is what a kernel without CONFIG_SCHED_INFO says of each thread.
+const uncounted = "0 0 0\n"
+
+// sleeps says that a thread is off its processor and has not been woken: the kernel shows where a thread is in its program only then, and makes sure of it (proc_pid_syscall(5), wait_task_inactive in kernel/sched/core.c).
+func sleeps(pid, tid int) bool {
+	var buf [maxCall]byte
+	text := threadFile(buf[:], pid, tid, "syscall")
+	return len(text) > 0 && !bytes.HasPrefix(text, []byte("running"))
 }
+
+// Bounds of the files of a thread, in bytes.
+const (
+	maxStatus = 4096 // it has some 1,500
+	maxCall   = 256  // a number, six arguments, two addresses
+	maxComm   = 64   // TASK_COMM_LEN is 16
+)
 
 // processorOf is the processor that a thread ran on last or waits for, -1 when that is not to be found: field 39 of proc_pid_stat(5). The name before may hold spaces and parentheses.
 func processorOf(pid, tid int) int {

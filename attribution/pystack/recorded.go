@@ -157,7 +157,7 @@ func (l *layout) decodeAll(slots []byte) ([]slotFrame, error) {
 // gatherRecorded copies at once what the frames refer to. Where the name of a type was last is remembered, so that it comes along; names that are elsewhere now take a second turn.
 func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
 	view := &memory.Overlay{Below: p.mem}
-	pieces := memory.Pieces{}
+	var pieces memory.Pieces
 	for _, f := range list {
 		pieces.Add(f.code, p.rt.layout.codeSize())
 		pieces.Add(f.globals+dictKeys, 8)
@@ -167,19 +167,19 @@ func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
 		if f.typ != 0 {
 			pieces.Add(f.typ+typeName, 8)
 			if name, ok := p.typeNames[f.typ]; ok {
-				addName(pieces, name)
+				addName(&pieces, name)
 			}
 		}
 	}
 	view.Gather(pieces)
-	pieces = memory.Pieces{}
+	pieces = nil
 	for _, f := range list {
 		if f.typ == 0 {
 			continue
 		}
 		if name, err := memory.Uint64(view, f.typ+typeName); err == nil && p.typeNames[f.typ] != name {
 			p.rememberName(f.typ, name)
-			addName(pieces, name)
+			addName(&pieces, name)
 		}
 	}
 	if len(pieces) > 0 {
@@ -189,7 +189,7 @@ func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
 }
 
 // addName asks for the beginning of a name; most end in the second piece.
-func addName(pieces memory.Pieces, name uint64) {
+func addName(pieces *memory.Pieces, name uint64) {
 	pieces.Add(name, namePiece-name%namePiece)
 	pieces.Add(name-name%namePiece+namePiece, namePiece)
 }

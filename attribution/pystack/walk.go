@@ -2,7 +2,7 @@ package pystack
 
 import (
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 
 	"netaudit/attribution/pystack/memory"
@@ -100,10 +100,7 @@ func (p *Process) rawStack(view *memory.Overlay, tstate uint64) ([]rawFrame, boo
 func (p *Process) expect(view *memory.Overlay, tstate uint64) {
 	pieces := p.expected[tstate]
 	if chain := p.chains[tstate]; len(chain) > 0 {
-		pieces = maps.Clone(pieces)
-		if pieces == nil {
-			pieces = memory.Pieces{}
-		}
+		pieces = slices.Clone(pieces)
 		for _, addr := range chain {
 			pieces.Add(addr, p.rt.layout.frameHead())
 		}
@@ -148,7 +145,7 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 			objects = append(objects, obj)
 		}
 	}
-	pieces := memory.Pieces{}
+	var pieces memory.Pieces
 	for _, f := range raw {
 		pieces.Add(f.code, l.codeSize())
 		pieces.Add(f.globals+dictKeys, 8)
@@ -160,7 +157,7 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 		pieces.Add(obj, objectHead)
 	}
 	view.Gather(pieces)
-	pieces = memory.Pieces{}
+	pieces = nil
 	for _, obj := range objects {
 		if typ, err := memory.Uint64(view, obj+obType); err == nil {
 			types = append(types, typ)
@@ -168,15 +165,14 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 		}
 	}
 	view.Gather(pieces)
-	pieces = memory.Pieces{}
+	pieces = nil
 	for _, typ := range types {
 		if name, err := memory.Uint64(view, typ+typeName); err == nil {
 			names = append(names, name)
 		}
 	}
-	for _, name := range names { // most end in the second piece
-		pieces.Add(name, namePiece-name%namePiece)
-		pieces.Add(name-name%namePiece+namePiece, namePiece)
+	for _, name := range names {
+		addName(&pieces, name)
 	}
 	view.Gather(pieces)
 }

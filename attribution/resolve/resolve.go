@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
 
 	"netaudit/attribution"
@@ -341,8 +342,13 @@ func (q *question) waits(err error) bool {
 	return time.Since(q.asked) < patience && (q.over == nil || !q.over())
 }
 
-// pause sleeps; it returns false at once when ctx has ended.
+// pause sleeps; it returns false when ctx has ended, at once or after a millisecond.
 func pause(ctx context.Context, d time.Duration) bool {
+	if d < time.Millisecond { // Go's timers are no finer than that where nothing else is to be done: they are those of epoll_wait(2)
+		t := unix.NsecToTimespec(int64(d))
+		_ = unix.Nanosleep(&t, nil) // a signal may end it early: whoever sleeps looks again
+		return ctx.Err() == nil
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -32,19 +32,14 @@ func (o *Overlay) Gather(pieces Pieces) {
 	if len(o.copies) > 0 {
 		pieces = o.missing(pieces)
 	}
-	o.add(gather(o.Below, pieces.spans())...)
+	o.add(gather(o.Below, pieces)...)
 }
 
-func (o *Overlay) missing(pieces Pieces) Pieces {
-	var out Pieces
-	for addr, n := range pieces {
-		if o.find(addr, n) != nil {
-			continue
+func (o *Overlay) missing(pieces Pieces) (out Pieces) {
+	for _, p := range pieces {
+		if o.find(p.Addr, p.N) == nil {
+			out = append(out, p)
 		}
-		if out == nil {
-			out = Pieces{}
-		}
-		out[addr] = n
 	}
 	return out
 }
@@ -55,7 +50,6 @@ func (o *Overlay) Used() (pieces Pieces, same bool) {
 	if same {
 		return nil, true
 	}
-	pieces = Pieces{}
 	for _, s := range o.copies {
 		if s.used {
 			pieces.Add(s.addr, uint64(len(s.data)))
@@ -68,7 +62,10 @@ func (o *Overlay) add(spans ...span) {
 	if len(spans) == 0 {
 		return
 	}
-	o.turns++
+	if o.turns++; len(o.copies) == 0 {
+		o.copies = spans // they come by address, one of each
+		return
+	}
 	o.copies = append(o.copies, spans...)
 	slices.SortFunc(o.copies, func(a, b span) int { return cmp.Or(cmp.Compare(a.addr, b.addr), cmp.Compare(len(b.data), len(a.data))) })
 	o.copies = slices.CompactFunc(o.copies, func(longest, s span) bool { return longest.addr == s.addr })
@@ -76,9 +73,13 @@ func (o *Overlay) add(spans ...span) {
 
 // find is the copy in which n bytes at addr are; nil when there is none.
 func (o *Overlay) find(addr, n uint64) *span {
-	i, found := slices.BinarySearchFunc(o.copies, addr, func(s span, addr uint64) int { return cmp.Compare(s.addr, addr) })
-	if !found {
-		i--
+	i, after := -1, len(o.copies) // the last one that begins at addr or before, and those behind it
+	for i+1 < after {
+		if middle := int(uint(i+1+after) / 2); o.copies[middle].addr <= addr {
+			i = middle
+		} else {
+			after = middle
+		}
 	}
 	if i < 0 {
 		return nil

@@ -2,7 +2,7 @@ package memory
 
 import (
 	"errors"
-	"maps"
+	"slices"
 	"testing"
 )
 
@@ -27,7 +27,7 @@ func (c *counted) ReadAt(addr uint64, buf []byte) error {
 func TestWhatIsCopiedIsNotReadAgain(t *testing.T) {
 	below := &counted{length: 250}
 	view := &Overlay{Below: below}
-	view.Gather(Pieces{16: 8, 100: 50, 240: 100})
+	view.Gather(Pieces{{16, 8}, {100, 50}, {240, 100}})
 	if err := errors.Join(view.Fetch(100, 16), view.Fetch(104, 46), view.Fetch(16, 8)); err != nil || below.reads != 3 {
 		t.Errorf("%d reads for three pieces, %v", below.reads, err)
 	}
@@ -44,18 +44,18 @@ func TestWhatIsCopiedIsNotReadAgain(t *testing.T) {
 	if err := view.ReadAt(245, b[:]); !errors.Is(err, errOutside) {
 		t.Errorf("what cannot be read: %v", err)
 	}
-	if used, same := view.Used(); same || !maps.Equal(used, Pieces{16: 64}) {
+	if used, same := view.Used(); same || !slices.Equal(used, Pieces{{16, 64}}) {
 		t.Errorf("used: %v, %t", used, same)
 	}
 }
 
 func TestReadingTheSameAgainTakesOneTurn(t *testing.T) {
-	pieces := Pieces{16: 8, 100: 50}
+	pieces := Pieces{{16, 8}, {100, 50}}
 	view := &Overlay{Below: &counted{length: 250}}
 	view.Gather(pieces)
 	var b [8]byte
-	for addr := range pieces {
-		if err := view.ReadAt(addr, b[:]); err != nil {
+	for _, p := range pieces {
+		if err := view.ReadAt(p.Addr, b[:]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +65,7 @@ func TestReadingTheSameAgainTakesOneTurn(t *testing.T) {
 	if err := view.Fetch(200, 8); err != nil {
 		t.Fatal(err)
 	}
-	if used, same := view.Used(); same || !maps.Equal(used, pieces) {
+	if used, same := view.Used(); same || !slices.Equal(used, pieces) {
 		t.Errorf("with one more that is not used: %v, %t", used, same)
 	}
 }
