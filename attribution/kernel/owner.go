@@ -1,12 +1,14 @@
 package kernel
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Holder is a process that holds a socket, and by which file descriptor.
@@ -36,20 +38,20 @@ const (
 
 // Find returns who holds the socket: those in likely are looked at after the latest and before all others. Before those, open is asked whether the socket is still there: all processes are only searched for one that somebody can
 // hold. ok is false when nobody does who can be seen.
-func (h *Holders) Find(inode uint32, likely []int, open func() bool) (holder Holder, ok bool) {
+func (h *Holders) Find(inode uint32, likely func() []int, open func() bool) (holder Holder, ok bool) {
 	if inode == 0 {
 		return Holder{}, false
 	}
-	link := "socket:[" + strconv.FormatUint(uint64(inode), 10) + "]"
-	first, guesses := h.latest(likely)
+	pids, guesses := h.latest()
 	for _, guess := range guesses {
 		if guess.Holds(inode) {
 			h.remember(guess)
 			return guess, true
 		}
 	}
-	tried := make(map[int]bool, len(first))
-	if holder, ok := h.among(first, link, tried); ok {
+	link := "socket:[" + strconv.FormatUint(uint64(inode), 10) + "]"
+	tried := map[int]bool{}
+	if holder, ok := h.among(append(pids, likely()...), link, tried); ok {
 		return holder, true
 	}
 	if !open() {
@@ -65,7 +67,7 @@ func (h *Holders) Find(inode uint32, likely []int, open func() bool) (holder Hol
 }
 
 // latest lists the processes that are looked at first, and the descriptors that are tried even before.
-func (h *Holders) latest(likely []int) (pids []int, guesses []Holder) {
+func (h *Holders) latest() (pids []int, guesses []Holder) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.recent {
@@ -74,7 +76,7 @@ func (h *Holders) latest(likely []int) (pids []int, guesses []Holder) {
 			guesses = append(guesses, Holder{r.pid, fd})
 		}
 	}
-	return append(pids, likely...), guesses
+	return pids, guesses
 }
 
 // among looks at all descriptors of processes that were not tried before.
@@ -137,6 +139,7 @@ func findFD(pid int, link string) (int, bool) {
 
 // Holds says whether the descriptor still is this socket: descriptor numbers are used again within a millisecond.
 func (h Holder) Holds(inode uint32) bool {
-	target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", h.PID, h.FD))
-	return err == nil && strings.HasPrefix(target, "socket:[") && target == "socket:["+strconv.FormatUint(uint64(inode), 10)+"]"
+	var target, want [64]byte
+	n, err := unix.Readlink("/proc/"+strconv.Itoa(h.PID)+"/fd/"+strconv.Itoa(h.FD), target[:])
+	return err == nil && bytes.Equal(target[:n], append(strconv.AppendUint(append(want[:0], "socket:["...), uint64(inode), 10), ']'))
 }

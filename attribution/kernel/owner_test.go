@@ -17,11 +17,11 @@ func TestHolderIsFoundByWhatHeldSocketsLatelyOrElseByAll(t *testing.T) {
 	defer l.Close()
 	inode := inodeOf(t, l.(*net.TCPListener))
 	var h Holders
-	if _, ok := h.Find(inode, nil, func() bool { return false }); ok {
+	if _, ok := h.Find(inode, func() []int { return nil }, func() bool { return false }); ok {
 		t.Error("a socket that is closed is searched for in all processes")
 	}
 	for _, likely := range [][]int{{os.Getpid()}, nil, nil} { // as one that is likely, then by its descriptor, then by that again
-		holder, ok := h.Find(inode, likely, func() bool { t.Error("all processes are searched"); return true })
+		holder, ok := h.Find(inode, func() []int { return likely }, func() bool { t.Error("all processes are searched"); return true })
 		if !ok || holder.PID != os.Getpid() || !holder.Holds(inode) {
 			t.Errorf("likely %v: %+v, %v", likely, holder, ok)
 		}
@@ -32,7 +32,7 @@ func TestHolderIsFoundByWhatHeldSocketsLatelyOrElseByAll(t *testing.T) {
 	}
 	defer second.Close()
 	other := inodeOf(t, second.(*net.TCPListener))
-	holder, ok := h.Find(other, nil, func() bool { t.Error("all processes are searched"); return true })
+	holder, ok := h.Find(other, func() []int { return nil }, func() bool { t.Error("all processes are searched"); return true })
 	if !ok || holder.PID != os.Getpid() || !holder.Holds(other) || holder.Holds(inode) {
 		t.Errorf("another socket of a process that held one lately: %+v, %v", holder, ok)
 	}
@@ -61,7 +61,7 @@ func TestHolderIsFoundInAProcessNobodyThoughtOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	var h Holders
-	if holder, ok := h.Find(inode, []int{os.Getpid()}, always); !ok || holder != (Holder{cmd.Process.Pid, 3}) {
+	if holder, ok := h.Find(inode, func() []int { return []int{os.Getpid()} }, always); !ok || holder != (Holder{cmd.Process.Pid, 3}) {
 		t.Errorf("%+v, %v; the holder is process %d", holder, ok, cmd.Process.Pid)
 	}
 }
@@ -81,7 +81,7 @@ func TestSameDescriptorIsTriedFirst(t *testing.T) {
 	}
 	var h Holders
 	find := func() {
-		if _, ok := h.Find(inode, []int{os.Getpid()}, always); !ok {
+		if _, ok := h.Find(inode, func() []int { return []int{os.Getpid()} }, always); !ok {
 			t.Error("not found")
 		}
 	}
@@ -98,7 +98,7 @@ func TestHoldersRememberAsMuchAsTheyMay(t *testing.T) {
 			h.remember(Holder{pid + 1_000_000_000, fd})
 		}
 	}
-	pids, guesses := h.latest(nil)
+	pids, guesses := h.latest()
 	if len(pids) != maxRecent || pids[0] != 1_000_000_099 || len(guesses) != maxGuesses || guesses[0] != (Holder{1_000_000_099, 19}) {
 		t.Errorf("%d processes, the first %d; %d guesses, the first %+v", len(pids), pids[0], len(guesses), guesses[0])
 	}

@@ -256,7 +256,7 @@ func (r *Resolver) search(ctx context.Context, q question) attribution.Owner {
 		return unknown(err.Error())
 	}
 	closed := false
-	holder, ok := r.holders.Find(socket.Inode, r.stacks.pids(), func() bool {
+	holder, ok := r.holders.Find(socket.Inode, r.stacks.pids, func() bool {
 		closed = !r.open(q, socket)
 		return !closed
 	})
