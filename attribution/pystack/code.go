@@ -31,6 +31,17 @@ func (c *code) fleeting() bool {
 	return !strings.HasPrefix(c.file, "/") && !strings.HasPrefix(c.file, "<frozen ")
 }
 
+// addCode asks for a code object, and for the texts of one that is read anew for each stack, as long as they were the last time.
+func (p *Process) addCode(pieces *memory.Pieces, addr uint64) {
+	l := &p.rt.layout
+	pieces.Add(addr, l.codeSize())
+	if c := p.codes[addr]; c != nil && c.fleeting() {
+		pieces.Add(c.head.filename, l.asciiSize+uint64(len(c.file)))
+		pieces.Add(c.head.name, l.asciiSize+uint64(len(c.function)))
+		pieces.Add(c.head.lines, bytesItems+uint64(len(c.table)))
+	}
+}
+
 // maxCode bounds what is read of a code object, in bytes.
 const maxCode = 256
 

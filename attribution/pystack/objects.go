@@ -99,7 +99,8 @@ const namePiece = 32
 
 // cString reads a NUL-terminated string in pieces, so that one at the end of a mapping is still read.
 func cString(r memory.Reader, addr uint64) (string, error) {
-	var out []byte
+	var room [4 * namePiece]byte
+	out := room[:0]
 	for len(out) < maxTypeName {
 		n := namePiece - addr%namePiece
 		piece, err := memory.Bytes(r, addr, int(n))
@@ -125,8 +126,11 @@ func bytesObject(r memory.Reader, addr uint64) ([]byte, error) {
 		return nil, fmt.Errorf("reading a line table of %d bytes: %w", size, errImplausible)
 	}
 	buf := make([]byte, size)
-	return buf, r.ReadAt(addr+32, buf)
+	return buf, r.ReadAt(addr+bytesItems, buf)
 }
+
+// bytesItems is where a bytes object has its content (ob_sval).
+const bytesItems = 32
 
 // dictFind finds the value under a string in the dict keys object at keys (pycore_dict.h), among the first most entries, and where the reference to it stands; 0 when it is not there.
 func (l *layout) dictFind(r memory.Reader, keys uint64, name string, most uint64) (at, value uint64, err error) {

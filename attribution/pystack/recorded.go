@@ -159,7 +159,7 @@ func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
 	view := &memory.Overlay{Below: p.mem}
 	var pieces memory.Pieces
 	for _, f := range list {
-		pieces.Add(f.code, p.rt.layout.codeSize())
+		p.addCode(&pieces, f.code)
 		pieces.Add(f.globals+dictKeys, 8)
 		if m, ok := p.modules[f.globals]; ok {
 			pieces.Add(m.witness, 8)

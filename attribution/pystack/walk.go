@@ -138,16 +138,15 @@ func (p *Process) remember(tstate uint64, raw []rawFrame) {
 // gather copies what the frames refer to, all objects of a kind at once: code objects, dicts of globals and first arguments; then the types of those; then the types' names. A stack
 // of forty frames would else take some hundred and fifty system calls.
 func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
-	l := &p.rt.layout
-	var objects, types, names []uint64
+	objects, types, names := make([]uint64, 0, len(raw)), make([]uint64, 0, len(raw)), make([]uint64, 0, len(raw))
+	pieces := make(memory.Pieces, 0, 4*len(raw))
 	for _, f := range raw {
 		if obj := p.firstArgument(view, f); obj != 0 {
 			objects = append(objects, obj)
 		}
 	}
-	var pieces memory.Pieces
 	for _, f := range raw {
-		pieces.Add(f.code, l.codeSize())
+		p.addCode(&pieces, f.code)
 		pieces.Add(f.globals+dictKeys, 8)
 		if m, ok := p.modules[f.globals]; ok {
 			pieces.Add(m.witness, 8)
@@ -157,7 +156,7 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 		pieces.Add(obj, objectHead)
 	}
 	view.Gather(pieces)
-	pieces = nil
+	pieces = pieces[:0]
 	for _, obj := range objects {
 		if typ, err := memory.Uint64(view, obj+obType); err == nil {
 			types = append(types, typ)
@@ -165,7 +164,7 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 		}
 	}
 	view.Gather(pieces)
-	pieces = nil
+	pieces = pieces[:0]
 	for _, typ := range types {
 		if name, err := memory.Uint64(view, typ+typeName); err == nil {
 			names = append(names, name)
@@ -225,17 +224,16 @@ func (l *layout) frameHead() uint64 {
 // chain follows the frames outwards. Together with an error it returns those before it.
 func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) {
 	l := &p.rt.layout
-	var out []rawFrame
-	seen := map[uint64]bool{}
+	out := make([]rawFrame, 0, 64)
 	buf := make([]byte, l.frameHead())
+	var mark circle
 	for steps := 0; addr != 0; steps++ {
 		if steps >= maxFrames {
 			return out, true, nil
 		}
-		if seen[addr] {
+		if mark.closed(addr, steps) {
 			return out, false, fmt.Errorf("the frames form a circle: %w", errImplausible)
 		}
-		seen[addr] = true
 		n := len(buf)
 		if l.minor >= 12 { // a shim on the C stack ends before localsplus
 			n = int(min(l.fLocals, uint64(len(buf))))
@@ -269,6 +267,20 @@ func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) 
 		addr = le64(buf, int(l.fBack))
 	}
 	return out, false, nil
+}
+
+// circle finds that a walk comes back to where it was: it remembers one place, and another each time the way has become twice as long (R. P. Brent, An improved Monte Carlo factorization algorithm, 1980).
+type circle struct{ mark uint64 }
+
+// closed says that the walk has been at this address, which it reaches after so many steps. Of a circle it knows after three times as many steps as lead around it and to it.
+func (c *circle) closed(addr uint64, steps int) bool {
+	if addr == c.mark {
+		return true
+	}
+	if steps&(steps-1) == 0 {
+		c.mark = addr
+	}
+	return false
 }
 
 // executing: f_executing to 3.9, f_state FRAME_EXECUTING == 0 in 3.10.

@@ -36,9 +36,9 @@ const (
 	mostGap = 512 // bytes
 )
 
-// vectors makes room for the pieces: by address, the longest of those that begin at the same. Those that end beyond the last address are left out.
+// vectors makes room for the pieces: by address, the longest of those that begin at the same. Those that end beyond the last address are left out. It changes
+// the order of p.
 func (p Pieces) vectors() []vector {
-	p = slices.Clone(p) // others may be reading it
 	slices.SortFunc(p, func(a, b Piece) int { return cmp.Or(cmp.Compare(a.Addr, b.Addr), cmp.Compare(b.N, a.N)) })
 	p = slices.CompactFunc(p, func(longest, same Piece) bool { return longest.Addr == same.Addr })
 	p = slices.DeleteFunc(p, func(x Piece) bool { return x.N == 0 || x.Addr+x.N < x.Addr })

@@ -23,16 +23,17 @@ func (o *Overlay) Fetch(addr uint64, n int) error {
 	if err := o.Below.ReadAt(addr, s.data); err != nil {
 		return err
 	}
-	o.add(s)
+	o.add([]span{s})
 	return nil
 }
 
 // Gather copies many small pieces at once, those that are not there yet. A piece that cannot be read is left out: whoever asks for it later gets the error.
 func (o *Overlay) Gather(pieces Pieces) {
-	if len(o.copies) > 0 {
-		pieces = o.missing(pieces)
+	if len(o.copies) == 0 {
+		o.add(gather(o.Below, slices.Clone(pieces)))
+	} else if missing := o.missing(pieces); len(missing) > 0 {
+		o.add(gather(o.Below, missing))
 	}
-	o.add(gather(o.Below, pieces)...)
 }
 
 func (o *Overlay) missing(pieces Pieces) (out Pieces) {
@@ -58,7 +59,7 @@ func (o *Overlay) Used() (pieces Pieces, same bool) {
 	return pieces, false
 }
 
-func (o *Overlay) add(spans ...span) {
+func (o *Overlay) add(spans []span) {
 	if len(spans) == 0 {
 		return
 	}
