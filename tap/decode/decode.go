@@ -66,6 +66,8 @@ const (
 	etherETag     = 0x893f // IEEE 802.1BR
 	etherPBB      = 0x88e7 // IEEE 802.1ah: a frame in a provider's frame
 	etherNSH      = 0x894f
+	etherMACsec   = 0x88e5
+	etherCMD      = 0x8909 // Cisco's metadata: the group that a switch has put the sender into
 	etherMinimum  = 0x0600 // smaller values are IEEE 802.3 lengths
 	mostVLANTags  = 8
 	mostExtension = 16
@@ -249,6 +251,17 @@ func (w *walk) ether(kind uint16) error {
 				return ErrVLANShort
 			}
 			kind, w.rest = binary.BigEndian.Uint16(w.rest[n-2:]), w.rest[n:]
+		case etherMACsec, etherCMD:
+			n := 8 // the metadata and the next EtherType
+			if kind == etherMACsec {
+				if n = w.macsec(); n == 0 {
+					return ErrNoIP
+				}
+			}
+			if len(w.rest) < n {
+				return ErrVLANShort
+			}
+			kind, w.rest = binary.BigEndian.Uint16(w.rest[n-2:]), w.rest[n:]
 		case etherPBB:
 			return w.pbb()
 		case etherNSH:
@@ -266,10 +279,12 @@ func (w *walk) ether(kind uint16) error {
 			w.rest = w.rest[6:]
 			return w.ppp()
 		default:
-			if kind < etherMinimum {
-				return w.snap()
+			if kind >= etherMinimum {
+				return ErrNoIP
 			}
-			return ErrNoIP
+			if kind = w.snap(); kind == 0 {
+				return ErrNoIP
+			}
 		}
 	}
 	return ErrNoIP
@@ -307,19 +322,30 @@ func (w *walk) nflog() error {
 	return ErrNoIP
 }
 
-// snap reads the LLC and SNAP headers behind a length (IEEE 802.2, RFC 1042): old Ethernet, and what some mirrors make of it.
-func (w *walk) snap() error {
+// macsec returns the length of a security tag and the EtherType behind it (IEEE 802.1AE §9.3), 0 when what follows is encrypted.
+func (w *walk) macsec() int {
+	const encrypted, channel = 0x0c, 0x20
+	switch {
+	case len(w.rest) > 0 && w.rest[0]&encrypted != 0:
+		return 0
+	case len(w.rest) > 0 && w.rest[0]&channel != 0:
+		return 6 + 8 + 2
+	default:
+		return 6 + 2
+	}
+}
+
+// snap reads the LLC and SNAP headers behind a length (IEEE 802.2, RFC 1042): old Ethernet, and what some mirrors make of it. It returns the EtherType that they hold, 0 when they hold none.
+func (w *walk) snap() (kind uint16) {
 	b := w.rest
 	if len(b) < 8 || b[0] != 0xaa || b[1] != 0xaa || b[2] != 3 || b[3] != 0 || b[4] != 0 || b[5] != 0 {
-		return ErrNoIP
+		return 0
 	}
-	kind := binary.BigEndian.Uint16(b[6:])
-	if kind != etherIPv4 && kind != etherIPv6 {
-		return ErrNoIP
+	if kind = binary.BigEndian.Uint16(b[6:]); kind < etherMinimum {
+		return 0
 	}
 	w.rest = b[8:]
-	w.h.EtherType = kind
-	return w.ip()
+	return kind
 }
 
 // ppp reads the protocol field (RFC 1661 §2; it may be compressed to one byte).
@@ -332,8 +358,11 @@ func (w *walk) ppp() error {
 		kind, n = uint16(w.rest[0]), 1
 	}
 	w.rest = w.rest[n:]
-	if kind == 0x0021 || kind == 0x0057 {
+	switch kind {
+	case 0x0021, 0x0057:
 		return w.ip()
+	case 0x0281, 0x0283: // RFC 3032 §4
+		return w.mpls()
 	}
 	return ErrNoIP
 }

@@ -221,8 +221,10 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 // TestTunnelThatCannotBeReadStaysVisible: encrypted PPP inside PPTP, a control message of L2TP.
 func TestTunnelThatCannotBeReadStaysVisible(t *testing.T) {
 	for name, frame := range map[string][]byte{
-		"PPTP": serialize(t, append(outer(t, layers.IPProtocolGRE, 0), gopacket.Payload{0x20, 0x01, 0x88, 0x0b, 0, 4, 0, 36, 0xfd, 1, 2, 3})...),
-		"L2TP": serialize(t, append(outer(t, layers.IPProtocolUDP, 1701), gopacket.Payload{0xc8, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0})...),
+		"PPTP":             serialize(t, append(outer(t, layers.IPProtocolGRE, 0), gopacket.Payload{0x20, 0x01, 0x88, 0x0b, 0, 4, 0, 36, 0xfd, 1, 2, 3})...),
+		"TZSP of wireless": serialize(t, append(outer(t, layers.IPProtocolUDP, 37008), gopacket.Payload{1, 0, 0, 18, 1, 0x80, 0, 0, 0})...),
+		"GRE in UDP":       serialize(t, append(outer(t, layers.IPProtocolUDP, 4754), gopacket.Payload{0, 0, 0x88, 0xcc, 1, 2, 3, 4})...),
+		"L2TP":             serialize(t, append(outer(t, layers.IPProtocolUDP, 1701), gopacket.Payload{0xc8, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0})...),
 	} {
 		var h Headers
 		if err := Decode(tap.LinkEthernet, frame, len(frame), &h); err != nil || h.Src.String() != "192.0.2.1" || h.Tunnel.Count != 0 || h.PayloadLength == 0 {
@@ -357,6 +359,16 @@ func linksAndTunnels(t testing.TB) []wrapped {
 		{"PPP over Ethernet alone", tap.LinkPPPEther, slices.Concat([]byte{0x11, 0, 0, 9, 0, byte(len(four) + 2), 0x00, 0x21}, four), TunnelPPPoE, 9, false},
 		{"Cisco HDLC", tap.LinkCHDLC, slices.Concat([]byte{0x0f, 0, 8, 0}, four), 0, 0, false},
 		{"SNAP (RFC 1042)", tap.LinkEthernet, ether(uint16(len(four)+8), []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, four), 0, 0, false},
+		{"VLAN in SNAP", tap.LinkEthernet, ether(uint16(len(four)+12), []byte{0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0, 0, 9, 8, 0}, four), 0, 0, false},
+		{"MACsec that only signs", tap.LinkEthernet, ether(0x88e5, []byte{0x20, byte(len(four)), 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 0, 1, 8, 0}, four, make([]byte, 16)), 0, 0, false},
+		{"MACsec without its channel", tap.LinkEthernet, ether(0x88e5, []byte{0, byte(len(four)), 0, 0, 0, 1, 8, 0}, four, make([]byte, 16)), 0, 0, false},
+		{"Cisco metadata", tap.LinkEthernet, ether(0x8909, []byte{1, 1, 0, 1, 0, 5, 8, 0}, four), 0, 0, false},
+		{"MPLS in PPP", tap.LinkPPP, slices.Concat([]byte{0xff, 0x03, 0x02, 0x81, 0, 2, 0x61, 9}, four), TunnelMPLS, 38, false},
+		{"PPP in GRE", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0, 0, 0x88, 0x0b, 0, 0x21}, four), TunnelGRE, 0, false},
+		{"GRE with source routes (RFC 1701)", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x40, 0, 8, 0, 0, 0, 0, 0, 8, 0, 0, 4, 192, 0, 2, 9, 0, 0, 0, 0}, four), TunnelGRE, 0, false},
+		{"GRE in UDP (RFC 8086)", tap.LinkEthernet, over(layers.IPProtocolUDP, 4754, []byte{0x20, 0, 0x65, 0x58, 0, 0, 0, 41}, framed), TunnelGRE, 41, false},
+		{"LISP (RFC 9300)", tap.LinkEthernet, over(layers.IPProtocolUDP, 4341, []byte{0x88, 1, 2, 3, 0, 0, 42, 1}, four), TunnelLISP, 42, false},
+		{"TZSP", tap.LinkEthernet, over(layers.IPProtocolUDP, 37008, []byte{1, 0, 0, 1, 0, 10, 1, 0xd0, 1}, framed), TunnelTZSP, 0, false},
 		{"PPTP (RFC 2637)", tap.LinkEthernet, over(layers.IPProtocolGRE, 0, []byte{0x30, 0x81, 0x88, 0x0b, 0, byte(len(four) + 1), 0, 36, 0, 0, 0, 1, 0, 0, 0, 2, 0x21}, four), TunnelPPTP, 36, false},
 		{"L2TP (RFC 2661)", tap.LinkEthernet, over(layers.IPProtocolUDP, 1701, []byte{0x4a, 2, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 3, 0, 0x21}, four), TunnelL2TP, 1<<16 | 2, false},
 		{"VXLAN-GPE", tap.LinkEthernet, over(layers.IPProtocolUDP, 4790, []byte{0x0c, 0, 0, 1, 0, 0, 37, 0}, four), TunnelVXLAN, 37, false},

@@ -95,6 +95,8 @@ const (
 	TunnelEtherIP
 	TunnelNSH
 	TunnelPBB
+	TunnelLISP
+	TunnelTZSP
 )
 
 // BitsOf4 reads the bits of an IPv4 address that b begins with.

@@ -14,6 +14,9 @@ const (
 	portL2TP       = 1701
 	portVXLANGPE   = 4790
 	portMPLS       = 6635
+	portGRE        = 4754
+	portLISP       = 4341
+	portTZSP       = 37008 // what MikroTik's routers mirror to
 )
 
 // ipInIP strips IP-in-IP (RFC 2003) and 6in4 (RFC 4213).
@@ -63,6 +66,13 @@ func (w *walk) gre() error {
 	if sequenced {
 		n += 4
 	}
+	for more := flags&0x4000 != 0; more; { // source routes, the last one empty (RFC 1701)
+		if len(b) < n+4 {
+			return ErrTunnel
+		}
+		more = b[n] != 0 || b[n+1] != 0 || b[n+3] != 0
+		n += 4 + int(b[n+3])
+	}
 	if len(b) < n {
 		return ErrTunnel
 	}
@@ -78,10 +88,24 @@ func (w *walk) gre() error {
 			return w.ethernet()
 		}
 		return w.ether(proto)
+	case etherPPP:
+		return w.orPayload(0, TunnelGRE, key, (*walk).ppp)
 	default:
 		w.payload(0)
 		return nil
 	}
+}
+
+// greInUDP strips RFC 8086: GRE behind a UDP header.
+func (w *walk) greInUDP() error {
+	before := w.h.Tunnel.Count
+	if err := w.gre(); err != nil {
+		return err
+	}
+	if w.h.Tunnel.Count == before {
+		return ErrTunnel
+	}
+	return nil
 }
 
 // pptp strips the enhanced GRE of PPTP (RFC 2637 §4.1). Its PPP is often encrypted: what holds no IP packet stays a GRE conversation.
@@ -207,7 +231,7 @@ func (w *walk) nsh() error {
 // TunnelPorts says whether a datagram between these ports may be a tunnel.
 func TunnelPorts(src, dst uint16) bool {
 	switch dst {
-	case portVXLAN, portVXLANLinux, portGeneve, portGTPU, portTeredo, portL2TP, portVXLANGPE, portMPLS:
+	case portVXLAN, portVXLANLinux, portGeneve, portGTPU, portTeredo, portL2TP, portVXLANGPE, portMPLS, portGRE, portLISP, portTZSP:
 		return true
 	default:
 		return src == portTeredo
@@ -233,6 +257,12 @@ func (w *walk) udpTunnel() (done bool, err error) {
 		strip = (*walk).vxlanGPE
 	case portMPLS:
 		strip = (*walk).mpls
+	case portGRE:
+		strip = (*walk).greInUDP
+	case portLISP:
+		strip = (*walk).lisp
+	case portTZSP:
+		strip = (*walk).tzsp
 	default:
 		if w.h.SrcPort != portTeredo {
 			return false, nil
@@ -367,6 +397,48 @@ func (w *walk) gtpu() error {
 	return w.ip()
 }
 
+// lisp strips the header of LISP's data (RFC 9300 §5.1). Its number is the instance.
+func (w *walk) lisp() error {
+	const instance = 0x08
+	b := w.rest
+	if len(b) < 8 {
+		return ErrTunnel
+	}
+	id := uint32(0)
+	if b[0]&instance != 0 {
+		id = binary.BigEndian.Uint32(b[4:]) >> 8
+	}
+	if err := w.tunnel(TunnelLISP, w.h.Src, w.h.Dst, id); err != nil {
+		return err
+	}
+	w.rest = b[8:]
+	return w.ip()
+}
+
+// tzsp strips the TaZmen Sniffer Protocol: version, type, what is inside, then fields until an end.
+func (w *walk) tzsp() error {
+	const version, ethernet, padding, end = 1, 1, 0, 1
+	b := w.rest
+	if len(b) < 5 || b[0] != version || b[1] > 1 || binary.BigEndian.Uint16(b[2:]) != ethernet {
+		return ErrTunnel
+	}
+	for b = b[4:]; len(b) > 0 && b[0] != end; {
+		n := 1
+		if b[0] != padding && len(b) > 1 {
+			n = 2 + int(b[1])
+		}
+		b = b[min(n, len(b)):]
+	}
+	if len(b) == 0 {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelTZSP, w.h.Src, w.h.Dst, 0); err != nil {
+		return err
+	}
+	w.rest = b[1:]
+	return w.ethernet()
+}
+
 // teredo strips RFC 4380's optional authentication and origin headers; what remains must be IPv6.
 func (w *walk) teredo() error {
 	b := w.rest
@@ -392,7 +464,7 @@ func (w *walk) teredo() error {
 
 // String returns the encapsulation's name as it stands in events.
 func (k TunnelKind) String() string {
-	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe", "pptp", "l2tp", "etherip", "nsh", "pbb"}
+	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe", "pptp", "l2tp", "etherip", "nsh", "pbb", "lisp", "tzsp"}
 	if int(k) < len(names) {
 		return names[k]
 	}
