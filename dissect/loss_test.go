@@ -71,3 +71,27 @@ func TestHelloInADialogueIsReadBehindAHole(t *testing.T) {
 		t.Errorf("tried %v", tried)
 	}
 }
+
+// TestBytesThatOnlyNumbersTellAreMissed: what was lost at the end of a stream shows in the numbers of what follows, and in what the other side acknowledges. A reset's text is sent, too.
+func TestBytesThatOnlyNumbersTellAreMissed(t *testing.T) {
+	w := newWire(t)
+	begin := []tap.Packet{w.tcp(true, 100, 0, "S", nil), w.tcp(false, 500, 101, "SA", nil), w.tcp(true, 101, 501, "A", nil)}
+	for name, c := range map[string]struct {
+		then             []tap.Packet
+		sent, got, holes uint64
+		history          string
+	}{
+		"FIN":                         {[]tap.Packet{w.tcp(true, 101, 501, "PA", []byte("hello")), w.tcp(false, 701, 106, "FA", nil), w.tcp(true, 106, 702, "FA", nil), w.tcp(false, 702, 107, "A", nil)}, 5, 0, 200, "ShADfFga"},
+		"acknowledgement alone":       {[]tap.Packet{w.tcp(true, 101, 501, "A", nil), w.tcp(true, 101, 901, "A", nil)}, 0, 0, 400, "ShAg"},
+		"acknowledged FIN":            {[]tap.Packet{w.tcp(true, 101, 501, "FA", nil), w.tcp(false, 501, 102, "FA", nil), w.tcp(true, 102, 502, "A", nil)}, 0, 0, 0, "ShAFf"},
+		"acknowledged before":         {[]tap.Packet{w.tcp(false, 501, 151, "A", nil), w.tcp(true, 101, 501, "PA", make([]byte, 50))}, 50, 0, 0, "ShAaD"},
+		"filled behind the number":    {[]tap.Packet{w.tcp(true, 151, 501, "A", nil), w.tcp(true, 101, 501, "PA", make([]byte, 50))}, 50, 0, 0, "ShAD"},
+		"number that nobody believes": {[]tap.Packet{w.tcp(false, 501, 1<<31, "A", nil)}, 0, 0, 0, "ShAa"},
+		"reset with a text":           {[]tap.Packet{w.tcp(false, 501, 101, "RA", []byte("no socket")), w.tcp(false, 501, 101, "RA", []byte("no socket"))}, 0, 9, 0, "ShAr"},
+	} {
+		f := onlyFlows(t, run(append(slices.Clone(begin), c.then...)...), 1)[0]
+		if f.SrcBytes != c.sent || f.DstBytes != c.got || f.MissedBytes != c.holes || f.History != c.history {
+			t.Errorf("%s: %d and %d bytes, %d missed, %s; want %d, %d, %d, %s", name, f.SrcBytes, f.DstBytes, f.MissedBytes, f.History, c.sent, c.got, c.holes, c.history)
+		}
+	}
+}

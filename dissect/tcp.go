@@ -23,6 +23,8 @@ type tcpSide struct {
 	isn     uint32    //
 	synACK  bool      // … which acknowledged another
 	fin     bool      //
+	told    bool      // acked is set
+	acked   uint32    // the largest acknowledgement of the other side beyond next
 	holes   []span    // what is missing below next
 	pending []segment // what waits above read for a hole to close
 	held    int       // bytes in pending
@@ -107,10 +109,15 @@ func (t *tcpState) packet(e *Engine, c *conn, h *decode.Headers, side int, now i
 		s.known, s.next, s.read = true, seq, seq
 	}
 	if h.Flags&flagACK != 0 { // first: what is acknowledged was said before
-		t.acknowledge(e, c, 1-side, h.Ack, now)
+		t.acknowledge(e, c, 1-side, h.Ack, h.Flags&flagRST != 0, now)
 	}
-	if h.PayloadLength > 0 && h.Flags&flagRST == 0 {
+	switch {
+	case h.Flags&flagRST != 0:
+		t.reason(c, side, h)
+	case h.PayloadLength > 0:
 		t.segment(e, c, side, seq, h, now)
+	case int32(seq-s.next) > 0 && !(s.fin && seq == s.next+1): // what lies before was never seen, other than a FIN, which has a number too
+		s.account(c, seq, seq)
 	}
 	if h.Flags&flagFIN != 0 && !s.fin {
 		s.fin = true
@@ -143,6 +150,18 @@ func (t *tcpState) flags(c *conn, h *decode.Headers, side int, now int64) {
 	t.step(side, h)
 	if h.Flags&flagSYN != 0 {
 		s.syn, s.isn = true, h.Seq
+	}
+}
+
+// reason counts what a reset carries: it belongs to no stream (RFC 9293 §3.5.3), but it is sent.
+func (t *tcpState) reason(c *conn, side int, h *decode.Headers) {
+	if t.closed { // a repeated one
+		return
+	}
+	if n := uint64(h.PayloadLength); side == initiator {
+		c.flow.SrcBytes += n
+	} else {
+		c.flow.DstBytes += n
 	}
 }
 
@@ -294,8 +313,11 @@ func (t *tcpState) drain(e *Engine, c *conn, side int, now int64) {
 }
 
 // acknowledge learns from the other side's acknowledgement that bytes arrived which the capture never saw, or of which the snap length cut off some.
-func (t *tcpState) acknowledge(e *Engine, c *conn, side int, ack uint32, now int64) {
+func (t *tcpState) acknowledge(e *Engine, c *conn, side int, ack uint32, reset bool, now int64) {
 	s := &t.sides[side]
+	if ahead := int32(ack - s.next); ahead > 0 && s.known && !reset && (!s.told || int32(ack-s.acked) > 0) {
+		s.told, s.acked = true, ack
+	}
 	if !s.known || s.read == s.next || int32(ack-s.read) <= 0 {
 		return
 	}
@@ -304,6 +326,9 @@ func (t *tcpState) acknowledge(e *Engine, c *conn, side int, ack uint32, now int
 			t.skipHole(e, c, side, now)
 		}
 		return
+	}
+	if len(s.holes) > 0 {
+		t.scaled(side, 'G', &s.gaps)
 	}
 	cut := earlier(ack, s.next) - s.read
 	s.read += cut
@@ -327,6 +352,23 @@ func (t *tcpState) skipHole(e *Engine, c *conn, side int, now int64) {
 	t.drain(e, c, side, now)
 }
 
+// neverSeen counts what the other side has acknowledged behind the last segment that was seen. It is not counted before the end: an acknowledgement may stand before what it is for in the capture.
+func (t *tcpState) neverSeen(c *conn, side int) {
+	const largestWindow = 1 << 30 // RFC 7323 §2.3
+	s := &t.sides[side]
+	n := int32(s.acked - s.next)
+	if !s.told || n > largestWindow {
+		return
+	}
+	if s.fin || n == 1 { // a FIN is acknowledged like a byte
+		n--
+	}
+	if n > 0 {
+		c.flow.MissedBytes += uint64(n)
+		t.scaled(side, 'G', &s.gaps)
+	}
+}
+
 // finish gives the protocol what still waits behind bytes that never came, and releases memory.
 func (t *tcpState) finish(e *Engine, c *conn) {
 	for side := range t.sides {
@@ -334,6 +376,7 @@ func (t *tcpState) finish(e *Engine, c *conn) {
 		for len(s.pending) > 0 {
 			t.skipHole(e, c, side, c.flow.End)
 		}
+		t.neverSeen(c, side)
 		if s.known && c.proto != nil && s.read != s.next {
 			c.proto.gap(e, c, side, int(s.next-s.read)) // cut by the snap length
 		}
