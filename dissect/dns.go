@@ -17,6 +17,9 @@ type dnsConversation struct {
 	waiting []*DNS
 	space   [2]*DNS // of waiting: a resolver asks for A and AAAA from one port
 	good    bool    // at least one message could be read
+
+	transfer uint16 // the question whose first answer was read, when that was for a zone
+	moving   bool   // transfer is set
 }
 
 // dnsDatagrams reads DNS over UDP, one message a datagram.
@@ -202,6 +205,7 @@ func (d *dnsConversation) message(e *Engine, c *conn, b []byte, now int64) {
 		}
 	}
 	switch {
+	case d.continues(m):
 	case len(m.Questions) == 0 && m.Response && len(m.Answers) > 0: // multicast DNS answers without a question (RFC 6762 §6)
 		d.good = true
 		d.respond(e, c, m, dns.Question{Name: m.Answers[0].Name, Type: m.Answers[0].Type}, now)
@@ -217,6 +221,13 @@ func (d *dnsConversation) message(e *Engine, c *conn, b []byte, now int64) {
 		}
 	}
 }
+
+// continues knows a further message of a zone's transfer (RFC 5936 §2.2): it may repeat the question.
+func (d *dnsConversation) continues(m *dns.Message) bool {
+	return d.moving && m.Response && m.ID == d.transfer && (len(m.Questions) == 0 || isTransfer(m.Questions[0].Type))
+}
+
+func isTransfer(kind uint16) bool { return kind == dns.TypeIXFR || kind == dns.TypeAXFR }
 
 // pending finds the query that an answer, or a repetition, belongs to; -1 when there is none.
 func (d *dnsConversation) pending(m *dns.Message, q dns.Question) int {
@@ -236,6 +247,7 @@ func (d *dnsConversation) query(e *Engine, c *conn, m *dns.Message, q dns.Questi
 	if d.waiting == nil {
 		d.waiting = d.space[:0]
 	}
+	d.moving = d.moving && m.ID != d.transfer
 	d.waiting = append(d.waiting, e.newDNS(c, m, q, now))
 }
 
@@ -268,6 +280,9 @@ func (d *dnsConversation) complete(e *Engine, c *conn, m *dns.Message, i int, no
 func (d *dnsConversation) answer(e *Engine, c *conn, m *dns.Message, t *DNS, now int64) {
 	t.RCode, t.Truncated, t.MoreAnswers = dns.RCodeName(m.RCode), m.Truncated, m.MoreAnswers
 	d.answers(e, c, m, t, now)
+	if isTransfer(t.kind) {
+		d.moving, d.transfer = true, t.ID
+	}
 	e.handOut(c, t)
 }
 
@@ -296,8 +311,11 @@ func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, no
 		if i == 0 || r.TTL < t.TTL {
 			t.TTL = r.TTL
 		}
-		// An answer to A or AAAA names the query's name, also through a chain of CNAMEs: that is the name the client wanted.
+		// An answer to A or AAAA names the query's name, also through a chain of CNAMEs: that is the name the client wanted. A zone has addresses of others.
 		if addr, ok := m.Address(r); ok {
+			if isTransfer(t.kind) {
+				continue
+			}
 			e.learnName(c.flow.Src.Addr(), addr, t.Name, r.TTL, now)
 			continue
 		}

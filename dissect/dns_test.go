@@ -254,3 +254,42 @@ func TestQuestionsBehindAHoleAreRead(t *testing.T) {
 		}
 	}
 }
+
+// TestZoneTransferIsOneTransaction: it comes in many messages, of which the first alone need repeat the question, and its addresses are not those of the name that was asked for.
+func TestZoneTransferIsOneTransaction(t *testing.T) {
+	for _, repeated := range []bool{false, true} {
+		w := newWire(t)
+		w.sport = 53
+		soa := &miekg.SOA{Hdr: miekg.RR_Header{Name: "example.", Rrtype: miekg.TypeSOA, Class: miekg.ClassINET, Ttl: 9}, Ns: "ns.example.", Mbox: "root.example.", Serial: 1}
+		var down []byte
+		for i := range 3 {
+			down = append(down, framedDNS(question(t, 7, "example.", func(m *miekg.Msg) {
+				m.Response, m.Question[0].Qtype = true, miekg.TypeAXFR
+				m.Answer = append(m.Answer, soa, &miekg.A{Hdr: miekg.RR_Header{Name: "www.example.", Rrtype: miekg.TypeA, Class: miekg.ClassINET, Ttl: 9}, A: w.server})
+				if i > 0 && !repeated {
+					m.Question = nil
+				}
+			}))...)
+		}
+		up := framedDNS(question(t, 7, "example.", func(m *miekg.Msg) { m.Question[0].Qtype = miekg.TypeAXFR }))
+		list := []tap.Packet{w.tcp(true, 100, 0, "S", nil), w.tcp(false, 500, 101, "SA", nil), w.tcp(true, 101, 501, "A", up), w.tcp(false, 501, 101+uint32(len(up)), "A", down)}
+		w.sport, w.cport = 443, 40001
+		list = append(list, w.tcp(true, 100, 0, "S", nil))
+		c := &collector{}
+		e := New(Config{}, c)
+		for i := range list {
+			e.Packet(&list[i])
+		}
+		e.Close()
+		if len(c.dns) != 1 || c.dns[0].Type != "AXFR" || len(c.dns[0].Answers) != 2 {
+			t.Errorf("repeated question %v: %+v, want one transaction", repeated, c.dns)
+		}
+		for _, f := range c.closed {
+			if f.Host != "" {
+				t.Errorf("port %d is called %q", f.Dst.Port(), f.Host)
+			}
+		}
+	}
+}
+
+func framedDNS(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(b))}, b...) }

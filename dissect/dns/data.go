@@ -21,6 +21,8 @@ const (
 	TypeSRV   = 33
 	TypeDNAME = 39
 	TypeOPT   = 41
+	TypeIXFR  = 251
+	TypeAXFR  = 252
 	TypeSVCB  = 64
 	TypeHTTPS = 65
 )
