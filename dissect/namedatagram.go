@@ -57,6 +57,8 @@ func datagramName(b []byte, port uint16) string {
 		return named(isOpenVPN(b), "openvpn")
 	case 1645, 1646, 1812, 1813, 3799: // RFC 2865 §3, RFC 5176 §2.3
 		return named(len(b) >= 20 && sized16(b, 2, 0) && (b[0] >= 1 && b[0] <= 5 || b[0] >= 11 && b[0] <= 13 || b[0] >= 40 && b[0] <= 45), "radius")
+	case 11211: // a number, a place in a row and a command (memcached, doc/protocol.txt)
+		return named(len(b) > 12 && string(b[2:4]) == "\x00\x00" && string(b[6:8]) == "\x00\x00" && hasAnyPrefix(b[8:], "get ", "gets ", "set ", "stats", "version"), "memcached")
 	case 1900:
 		return named(hasAnyPrefix(b, "M-SEARCH * HTTP/1.1\r\n", "NOTIFY * HTTP/1.1\r\n"), "ssdp")
 	}

@@ -32,6 +32,10 @@ func (p *place) streamName() string {
 		return "telnet"
 	case p.port == 43 && len(client) > 2 && bytes.HasSuffix(client, []byte("\r\n")) && bytes.Count(client, []byte("\n")) == 1: // RFC 3912
 		return "whois"
+	case p.port == 139 && sized16(client, 2, 4) && client[0] == 0x81: // RFC 1002 §4.3.2, whom the session is for
+		return "smb"
+	case p.port == 161 && isSNMP(client): // RFC 3430
+		return "snmp"
 	case p.port == 502 && len(client) >= 8 && sized16(client, 4, 6) && client[2] == 0 && client[3] == 0: // MODBUS over TCP §3.1.3
 		return "modbus"
 	case p.port == 515 && len(client) >= 2 && client[0] >= 1 && client[0] <= 5 && client[len(client)-1] == '\n': // RFC 1179 §5

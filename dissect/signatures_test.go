@@ -15,6 +15,8 @@ func TestStreamsAreNamedByWhatTheyBeginWith(t *testing.T) {
 	}{
 		{"mqtt", 7000, "\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04abcd", "", 5},
 		{"mqtt", 7000, "\x10\x91\x01\x00\x04MQTT\x05\x02\x00\x3c\x00\x04abcd", "", 4},
+		{"snmp", 161, "\x30\x26\x02\x01\x01\x04\x06public\xa0\x19" + strings.Repeat("a", 25), "", 4},
+		{"smb", 139, "\x81\x00\x00\x44\x20" + strings.Repeat("CA", 16) + "\x00\x20" + strings.Repeat("CA", 16) + "\x00", "", 0},
 		{"amqp", 7000, "AMQP\x00\x00\x09\x01", "", 2},
 		{"nats", 7000, "", "INFO {\"server_id\":\"x\"}\r\n", 4},
 		{"rtsp", 7000, "OPTIONS rtsp://192.0.2.1/a RTSP/1.0\r\nCSeq: 1\r\n\r\n", "", 29},
@@ -117,6 +119,7 @@ func TestDatagramsAreNamedByWhatTheyAre(t *testing.T) {
 		{"coap", 5683, "\x41\x01\x00\x01\xaaabc", 0},
 		{"sflow", 6343, "\x00\x00\x00\x05\x00\x00\x00\x01" + strings.Repeat("a", 20), 3},
 		{"radius", 1812, "\x01\x07\x00\x14" + strings.Repeat("a", 16), 3},
+		{"memcached", 11211, "\x00\x07\x00\x00\x00\x01\x00\x00get key\r\n", 6},
 		{"ssdp", 1900, "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n\r\n", 9},
 	} {
 		name := func(port uint16, b []byte) string {
