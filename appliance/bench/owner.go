@@ -192,6 +192,9 @@ func callAndAsk(ctx context.Context, l load) (c comparison, err error) {
 	}
 	c.cpu = watched.CPU
 	c.compare(watched.Answers, truth)
+	if watched.Lost > 0 || watched.QueueFull > 0 {
+		fmt.Fprintf(os.Stderr, "answer after %d ms, recorded %t: the capture lost %d packets, and %d calls could not be asked about since too many waited\n", l.ms, l.recorded, watched.Lost, watched.QueueFull)
+	}
 	for _, reason := range slices.Sorted(maps.Keys(c.reasons)) {
 		fmt.Fprintf(os.Stderr, "answer after %d ms, recorded %t: %d of %d calls unknown: %s\n", l.ms, l.recorded, c.reasons[reason], c.calls, reason)
 	}
@@ -207,7 +210,7 @@ func (c *comparison) compare(answers map[uint16]answer, truth map[uint16]made) {
 		switch {
 		case !ok:
 			c.unknown++
-			c.reasons["its first packet was not seen, or too many calls waited to be asked about"]++
+			c.reasons["its first packet was not seen, or it could not be asked about"]++
 		case a.Addon == "":
 			c.unknown++
 			c.reasons[a.Reason]++

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,8 +36,10 @@ type watch struct {
 
 // watched is what the child answers when its standard input ends.
 type watched struct {
-	Answers map[uint16]answer // by local port
-	CPU     time.Duration     // of the child since it was ready
+	Answers   map[uint16]answer // by local port
+	CPU       time.Duration     // of the child since it was ready
+	Lost      uint64            // packets that the capture lost
+	QueueFull uint64            // flows that could not be asked about
 }
 
 // answer is what the child found out about one flow.
@@ -111,7 +114,7 @@ func maybeWatch() {
 	os.Exit(0)
 }
 
-// lastPackets is how long packets are still read when the callers have ended: the last ones may wait in the capture's ring.
+// lastPackets is how long nothing must have been captured when the callers have ended: the last packets may wait in the capture's ring.
 const lastPackets = 300 * time.Millisecond
 
 func (what watch) run(ctx context.Context) error {
@@ -145,36 +148,34 @@ func (what watch) run(ctx context.Context) error {
 		return err
 	}
 	sink.pending.Wait()
-	return json.NewEncoder(os.Stdout).Encode(watched{Answers: sink.answers, CPU: cpuTime() - before})
+	return json.NewEncoder(os.Stdout).Encode(watched{
+		Answers: sink.answers, CPU: cpuTime() - before, Lost: source.Stats().KernelDropped, QueueFull: resolver.Stats().QueueFull,
+	})
 }
 
-// callsEnd is closed when standard input has ended and the last packets must have come.
-func callsEnd() <-chan struct{} {
-	ended := make(chan struct{})
+// callsEnd turns true when standard input has ended.
+func callsEnd() *atomic.Bool {
+	var ended atomic.Bool
 	go func() {
-		defer close(ended)
 		_, _ = io.Copy(io.Discard, os.Stdin) // an error ends it too
-		time.Sleep(lastPackets)
+		ended.Store(true)
 	}()
-	return ended
+	return &ended
 }
 
-func dissectUntil(ctx context.Context, ended <-chan struct{}, source tap.Source, sink *asker) error {
+func dissectUntil(ctx context.Context, ended *atomic.Bool, source tap.Source, sink *asker) error {
 	local := func(a netip.Addr) bool { return a == sandbox.OdooAddr4 || a == sandbox.OdooAddr6 }
 	engine := dissect.New(dissect.Config{Local: local, Names: dissect.NewNames(0)}, sink)
 	var p tap.Packet
-	for {
-		select {
-		case <-ended:
-			return nil
-		default:
-		}
+	for latest := time.Now(); !ended.Load() || time.Since(latest) < lastPackets; {
 		if err := source.Next(ctx, &p); err == nil {
 			engine.Packet(&p)
+			latest = time.Now()
 		} else if !errors.Is(err, tap.ErrIdle) {
 			return err
 		}
 	}
+	return nil
 }
 
 // asker is a Sink that asks for the owner of every TCP flow and keeps how long the answer took.
