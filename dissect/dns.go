@@ -128,8 +128,12 @@ func (d *dnsStream) regain(e *Engine, c *conn, side int, b []byte) []byte {
 	if d.adrift[side] == 0 || len(b) == 0 {
 		return b
 	}
-	for at := range b {
-		if e.beginsDNS(b[at:], at == 0) {
+	for at, tries := 0, mostTries; at < len(b) && tries > 0; at++ {
+		if !mayBeginDNS(b[at:], at == 0) {
+			continue
+		}
+		tries--
+		if e.isDNS(b[at+2 : min(at+2+int(b[at])<<8+int(b[at+1]), len(b))]) {
 			d.adrift[side] = 0
 			return b[at:]
 		}
@@ -158,14 +162,17 @@ func (e *Engine) isDNS(b []byte) bool {
 	return len(e.dns.Questions) > 0 && (err == nil || err == dns.ErrShort)
 }
 
-// beginsDNS knows a message behind its length. Only what a segment begins with may be cut.
-func (e *Engine) beginsDNS(b []byte, cut bool) bool {
+// mostTries is how many places of a segment are read as if a message began there.
+const mostTries = 32
+
+// mayBeginDNS looks at the length and the header of a message with one question. Only what a segment begins with may be cut.
+func mayBeginDNS(b []byte, cut bool) bool {
 	const counts = 2 + 4
 	if len(b) < counts+2 || b[counts] != 0 || b[counts+1] != 1 {
 		return false
 	}
 	n := 2 + int(b[0])<<8 + int(b[1])
-	return (n <= len(b) || cut) && n > counts && e.isDNS(b[2:min(n, len(b))])
+	return (n <= len(b) || cut) && n > counts && mayBeDNS(b[2:])
 }
 
 // isPlainQuery knows a question that stands alone in a datagram, whatever the port: nothing else has so many bits in their places.
