@@ -162,3 +162,21 @@ func TestLinksThatAreNotKnownAreNamed(t *testing.T) {
 		t.Errorf("%d kinds of damage are told apart, want %d", len(why), mostAlienLinks+1)
 	}
 }
+
+// TestDTLSIsReadBehindManyProbes: browsers ask with STUN whether a way is open, over and over, before they encrypt on it.
+func TestDTLSIsReadBehindManyProbes(t *testing.T) {
+	list, _ := payloads(t, "dtls.pcap", 17, 4434)
+	for _, probes := range []int{1, 9, 200} {
+		w := newWire(t)
+		var packets []tap.Packet
+		for range probes {
+			packets = append(packets, w.datagram(true, 5000, []byte("\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl")))
+		}
+		for _, s := range list {
+			packets = append(packets, w.datagram(s.client, 5000, []byte(s.bytes)))
+		}
+		if f := onlyFlows(t, run(packets...), 1)[0]; f.Channel != "dtls" || f.TLS == nil || f.TLS.SNI == "" || f.TLS.Cipher == "" {
+			t.Errorf("behind %d probes: channel %s, %+v", probes, f.Channel, f.TLS)
+		}
+	}
+}

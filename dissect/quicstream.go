@@ -10,8 +10,11 @@ import (
 // firstDatagram looks at the first datagrams of a UDP conversation on any port. It has no state: all conversations share it.
 type firstDatagram struct{}
 
-// mostLooks is how many datagrams are looked at: some protocols begin with a few of another kind, STUN before DTLS for example.
-const mostLooks = 8
+// mostLooks is how many datagrams are looked at, mostChecks how many behind STUN: two browsers probe their way for as long as it takes before DTLS begins (RFC 8445 §6.1.4).
+const (
+	mostLooks  = 8
+	mostChecks = 1024
+)
 
 func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	switch {
@@ -37,7 +40,7 @@ func (firstDatagram) data(e *Engine, c *conn, side int, b []byte, now int64) {
 				return
 			}
 		}
-		if c.flow.SrcPackets+c.flow.DstPackets >= mostLooks && c.flow.Dst.Port() != 53 { // whoever hides questions behind datagrams without sense is waited for
+		if n := c.flow.SrcPackets + c.flow.DstPackets; n >= mostLooks && c.flow.Dst.Port() != 53 && (c.flow.Channel != "stun" || n >= mostChecks) { // whoever hides questions behind datagrams without sense is waited for
 			c.proto = nil
 		}
 		return
