@@ -3,6 +3,7 @@ package dissect
 import (
 	"net/netip"
 
+	"netaudit/dissect/quic"
 	"netaudit/tap"
 	"netaudit/tap/decode"
 )
@@ -31,11 +32,12 @@ type conn struct {
 	proto    protocol   // reads the payload; nil when nothing more is to be learned
 	stream   *tlsStream // the memory of proto while that reads TLS over TCP, and after
 	first    [2]firstBytes
-	lastSide int    // who spoke last
-	lastData int64  // when the last payload was seen
-	answered bool   // UDP: the responder has spoken
-	proxied  bool   // the responder is a proxy: what DNS says of its address says nothing about the destination
-	target   string // the host that a SOCKS proxy was asked for
+	lastSide int         // who spoke last
+	lastData int64       // when the last payload was seen
+	answered bool        // UDP: the responder has spoken
+	spent    *quic.Spent // QUIC: the server has answered
+	proxied  bool        // the responder is a proxy: what DNS says of its address says nothing about the destination
+	target   string      // the host that a SOCKS proxy was asked for
 }
 
 // firstBytes is the beginning of what a side sent, for the fingerprint.
@@ -64,6 +66,9 @@ func (e *Engine) lookup(h *decode.Headers, id *identity, p *tap.Packet) *conn {
 func (c *conn) reused(h *decode.Headers) bool {
 	if h.Proto == decode.ProtoTCP {
 		return c.tcp.reused(c, h)
+	}
+	if c.spent != nil {
+		return h.Src == c.flow.Src.Addr() && h.SrcPort == c.flow.Src.Port() && c.spent.Another(h.Payload)
 	}
 	d, ok := c.proto.(*dnsDatagrams)
 	return ok && d.reused(c, h)

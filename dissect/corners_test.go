@@ -3,6 +3,7 @@ package dissect
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	miekg "github.com/miekg/dns"
@@ -179,4 +180,44 @@ func TestDTLSIsReadBehindManyProbes(t *testing.T) {
 			t.Errorf("behind %d probes: channel %s, %+v", probes, f.Channel, f.TLS)
 		}
 	}
+}
+
+// TestSecondConnectionOfQUICOnThePortsOfTheFirstIsAnotherFlow: programs have many connections on one port, and the second one may call another name.
+func TestSecondConnectionOfQUICOnThePortsOfTheFirstIsAnotherFlow(t *testing.T) {
+	first, _ := payloads(t, "quic.pcap", 17, 443)
+	second, _ := payloads(t, "quic2.pcap", 17, 443)
+	for cut := 1; cut <= len(first); cut++ { // the first one ends somewhere
+		w := newWire(t)
+		c := &ended{}
+		e := New(Config{}, c)
+		answered := 0 // datagrams of the first connection up to the server's hello
+		for i, s := range slices.Concat(first[:cut], second) {
+			p := w.datagram(s.client, 443, []byte(s.bytes))
+			e.Packet(&p)
+			if i < cut && answered == 0 && len(c.open) == 1 && c.open[0].TLS != nil && c.open[0].TLS.Cipher != "" {
+				answered = i + 1
+			}
+		}
+		e.Close()
+		if answered == 0 {
+			continue // nobody can tell it from a connection that was begun anew
+		}
+		if len(c.names) != 2 || c.names[0] != "www.partner.example" || c.names[1] != "v2.partner.example" || c.packets[0] != uint64(cut) {
+			t.Errorf("%d datagrams of the first: names %q, datagrams %d", cut, c.names, c.packets)
+		}
+	}
+}
+
+// ended notes flows at their end: what they point to is used again.
+type ended struct {
+	collector
+	open    []*Flow
+	names   []string
+	packets []uint64
+}
+
+func (c *ended) FlowOpened(f *Flow) { c.open = append(c.open, f) }
+
+func (c *ended) FlowClosed(f *Flow) {
+	c.names, c.packets = append(c.names, f.TLS.SNI), append(c.packets, f.SrcPackets+f.DstPackets)
 }

@@ -83,7 +83,11 @@ func (q *quicStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
 	if t := c.flow.TLS; t != nil && t.ALPN == "doq" { // RFC 9250
 		c.flow.Channel = "doq"
 	}
-	if q.tls.spoke[initiator] && q.tls.spoke[responder] {
+	over := q.tls.spoke[initiator] && q.tls.spoke[responder]
+	if c.spent == nil && (over || q.tls.server || c.flow.TLS != nil && c.flow.TLS.Alert != "") {
+		c.spent = q.initials.Spent()
+	}
+	if over {
 		c.proto = nil
 	}
 }

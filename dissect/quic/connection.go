@@ -24,6 +24,7 @@ type Connection struct {
 	dcid    []byte // what the keys were derived from
 	keys    [2]*protection
 	crypto  [2]stream
+	server  []byte   // the id that the server has given itself
 	tries   int      // keys that were derived
 	early   [][]byte // datagrams of the server that were captured before the client's first one
 	closed  [2]uint64
@@ -76,6 +77,9 @@ func (c *Connection) packets(side int, datagram []byte) error {
 		if err != nil {
 			return err
 		}
+		if side == Server && c.server == nil {
+			c.server = bytes.Clone(h.scid)
+		}
 		if err := c.frames(side, plain); err != nil {
 			return err
 		}
@@ -92,20 +96,66 @@ func (c *Connection) open(side int, h *header) ([]byte, error) {
 			return plain, err
 		}
 	}
-	if side == Server || c.tries >= mostKeys || c.keys[Client] != nil && c.version == h.version && bytes.Equal(c.dcid, h.dcid) {
+	if side == Server {
+		return c.upgrade(h)
+	}
+	if c.tries >= mostKeys || c.keys[Client] != nil && c.version == h.version && bytes.Equal(c.dcid, h.dcid) {
 		return nil, ErrKeys
 	}
+	return c.derive(side, h, h.dcid)
+}
+
+// upgrade reads a server's packet of another version than the client's: servers may choose one that is compatible, and keep the client's id for the keys (RFC 9368 §2.3, RFC 9369 §4.1).
+func (c *Connection) upgrade(h *header) ([]byte, error) {
+	if c.tries >= mostKeys || c.version == h.version {
+		return nil, ErrKeys
+	}
+	return c.derive(Server, h, c.dcid)
+}
+
+// derive makes keys out of a version and an id, and takes them when they fit a packet.
+func (c *Connection) derive(side int, h *header, dcid []byte) ([]byte, error) {
 	c.tries++
-	client, server, err := initialKeys(h.version, h.dcid)
+	client, server, err := initialKeys(h.version, dcid)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := client.open(h)
+	keys := [2]*protection{client, server}
+	plain, err := keys[side].open(h)
 	if err != nil {
 		return nil, err
 	}
-	c.version, c.dcid, c.keys = h.version, bytes.Clone(h.dcid), [2]*protection{client, server}
+	c.version, c.dcid, c.keys = h.version, bytes.Clone(dcid), keys
 	return plain, nil
+}
+
+// Spent is what is known of a connection that the server has answered: enough to tell another one between the same ports.
+type Spent struct {
+	dcid, server []byte
+	tries        int
+}
+
+// Spent returns what tells this connection from others.
+func (c *Connection) Spent() *Spent { return &Spent{dcid: c.dcid, server: c.server} }
+
+// Another says whether a client's datagram begins another connection: programs have many on one port. Its first packet has keys that come from its own destination id; late ones of the old
+// connection have the server's.
+func (s *Spent) Another(datagram []byte) bool {
+	const smallest, most = 1200, 64 // RFC 9000 §14.1; what was tried in vain
+	if len(datagram) < smallest || !Known(datagram) || s.tries >= most {
+		return false
+	}
+	h, _, err := parse(datagram)
+	if err != nil || h.kind != kindInitial || bytes.Equal(h.dcid, s.dcid) || bytes.Equal(h.dcid, s.server) {
+		return false
+	}
+	s.tries++
+	client, _, err := initialKeys(h.version, h.dcid)
+	if err != nil {
+		return false
+	}
+	_, err = client.open(&h)
+	return err == nil
 }
 
 // frames reads what an Initial packet may hold (RFC 9000 §12.4, table 3).

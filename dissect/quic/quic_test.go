@@ -235,3 +235,47 @@ func FuzzDatagram(f *testing.F) {
 		}
 	})
 }
+
+// TestServersUpgradeIsRead: a server may answer in a compatible version. Its keys come from that version and the client's id (RFC 9369 §4.1).
+func TestServersUpgradeIsRead(t *testing.T) {
+	passed := converse(t, quicgo.Version1, "h3", false)
+	var plain Connection
+	for _, d := range passed {
+		_ = plain.Datagram(d.side, d.data)
+	}
+	want := bytes.Clone(plain.Handshake(Server))
+	_, keys, err := initialKeys(version2, plain.dcid)
+	if err != nil || len(want) == 0 {
+		t.Fatalf("%d bytes of the server, error %v", len(want), err)
+	}
+	for _, wrong := range []bool{false, true} {
+		var c Connection
+		for _, d := range passed {
+			if d.side == Client {
+				_ = c.Datagram(Client, d.data)
+			}
+		}
+		upgraded := sealed(keys, version2, want)
+		if wrong {
+			upgraded[len(upgraded)-1] ^= 1
+		}
+		if err := c.Datagram(Server, upgraded); (err != nil) != wrong || bytes.Equal(c.Handshake(Server), want) == wrong {
+			t.Errorf("damaged %v: error %v, %d bytes, want %d", wrong, err, len(c.Handshake(Server)), len(want))
+		}
+	}
+}
+
+// sealed is an Initial packet with one CRYPTO frame, sealed as RFC 9001 §5 says.
+func sealed(p *protection, version uint32, crypto []byte) []byte {
+	frame := append([]byte{0x06, 0, 0x40 | byte(len(crypto)>>8), byte(len(crypto))}, crypto...)
+	length := 1 + len(frame) + p.aead.Overhead() // a packet number of one byte
+	packet := binary.BigEndian.AppendUint32([]byte{0xd0}, version)
+	packet = append(packet, 0, 4, 's', 'r', 'v', '1', 0, 0x40|byte(length>>8), byte(length), 0)
+	number := len(packet) - 1
+	packet = p.aead.Seal(packet, p.iv[:], frame, packet)
+	var mask [16]byte
+	p.header.Encrypt(mask[:], packet[number+4:number+20])
+	packet[0] ^= mask[0] & 0x0f
+	packet[number] ^= mask[1]
+	return packet
+}
