@@ -70,6 +70,9 @@ func (c *conn) reused(h *decode.Headers) bool {
 	if c.spent != nil {
 		return h.Src == c.flow.Src.Addr() && h.SrcPort == c.flow.Src.Port() && c.spent.Another(h.Payload)
 	}
+	if c.flow.TLS != nil {
+		return c.anotherDTLS(h)
+	}
 	d, ok := c.proto.(*dnsDatagrams)
 	return ok && d.reused(c, h)
 }

@@ -221,3 +221,18 @@ func (c *ended) FlowOpened(f *Flow) { c.open = append(c.open, f) }
 func (c *ended) FlowClosed(f *Flow) {
 	c.names, c.packets = append(c.names, f.TLS.SNI), append(c.packets, f.SrcPackets+f.DstPackets)
 }
+
+// TestSecondHandshakeOfDTLSOnThePortsOfTheFirstIsAnotherFlow: a client that forgot everything begins anew on its port; a hello that is sent again begins nothing.
+func TestSecondHandshakeOfDTLSOnThePortsOfTheFirstIsAnotherFlow(t *testing.T) {
+	first, _ := payloads(t, "dtls.pcap", 17, 4434)
+	second, _ := payloads(t, "dtls.pcap", 17, 4435)
+	w := newWire(t)
+	var list []tap.Packet
+	for _, s := range slices.Concat(first, first[:1], second) {
+		list = append(list, w.datagram(s.client, 5000, []byte(s.bytes)))
+	}
+	flows := run(list...)
+	if len(flows) != 2 || flows[0].SrcPackets+flows[0].DstPackets != uint64(len(first)+1) || flows[1].SrcPackets+flows[1].DstPackets != uint64(len(second)) {
+		t.Errorf("%+v, want %d and %d datagrams", flows, len(first)+1, len(second))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"netaudit/dissect/tls"
+	"netaudit/tap/decode"
 )
 
 const (
@@ -21,6 +22,14 @@ const (
 func isDTLS(b []byte) bool {
 	return len(b) >= dtlsRecordHeader+dtlsHandshakeHeader && b[0] == recordHandshake && b[1] == 0xfe && (b[2] == 0xff || b[2] == 0xfd) &&
 		b[3] == 0 && b[4] == 0 && (b[13] == tls.TypeClientHello || b[13] == tls.TypeServerHello || b[13] == helloVerifyRequest)
+}
+
+// anotherDTLS knows the hello of another connection on the ports of one whose handshake is over, by its random bytes (RFC 6347 §4.2.8): one that is sent again has the same.
+func (c *conn) anotherDTLS(h *decode.Headers) bool {
+	const random, end = dtlsRecordHeader + dtlsHandshakeHeader + 2, dtlsRecordHeader + dtlsHandshakeHeader + 2 + 32
+	f, hello := &c.flow, &c.first[initiator]
+	return len(h.Payload) >= end && isDTLS(h.Payload) && h.Payload[dtlsRecordHeader] == tls.TypeClientHello && (f.TLS.Established || f.TLS.Alert != "") &&
+		h.Src == f.Src.Addr() && h.SrcPort == f.Src.Port() && hello.n >= end && hello.data[0] == recordHandshake && string(hello.data[random:end]) != string(h.Payload[random:end])
 }
 
 // dtlsDatagrams reads the handshake of DTLS: records may be lost, repeated and swapped, and messages come in fragments.
