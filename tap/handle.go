@@ -9,7 +9,7 @@ import (
 	"github.com/gopacket/gopacket/pcap"
 )
 
-// handle is an open capture: libpcap's, or a ring of our own.
+// handle is an open capture: a ring of our own, or libpcap's.
 type handle interface {
 	// read returns the next frame, which is valid until the following call, errNothing when none came within idleAfter, or what ended the capture.
 	read() ([]byte, gopacket.CaptureInfo, error)
@@ -23,18 +23,22 @@ type kernelLosses struct{ dropped, ifDropped, freezes uint32 }
 
 var errNothing = errors.New("no frame came")
 
-// pcapHandle captures in immediate mode: the kernel hands every packet over at once.
+// pcapHandle captures in libpcap's immediate mode: the kernel hands every packet over at once. It reads the kinds of interfaces that immediateHandle does not, and "any".
 type pcapHandle struct{ pcap *pcap.Handle }
 
+// pcapSnapLen takes a whole segment of segmentation offload (45 × 1448 bytes and headers) and with the kernel's own header stays just below 64 KiB. In libpcap's immediate mode every frame occupies a slot of the snap length, in
+// blocks of a power of two: 64 MiB hold 1,024 frames with this value, 511 in twice the memory with 65,536 or on "any" even 128 with libpcap's 256 KiB.
+const pcapSnapLen = 65280
+
 // openPcap opens a capture in the calling thread's network namespace.
-func openPcap(c LiveConfig) (handle, error) {
+func openPcap(c LiveConfig) (*pcapHandle, error) {
 	inactive, err := pcap.NewInactiveHandle(c.Iface)
 	if err != nil {
 		return nil, fmt.Errorf("prepare a capture on %s: %w", c.Iface, err)
 	}
 	defer inactive.CleanUp()
 	err = errors.Join(
-		inactive.SetImmediateMode(true), inactive.SetTimeout(idleAfter), inactive.SetSnapLen(c.SnapLen),
+		inactive.SetImmediateMode(true), inactive.SetTimeout(idleAfter), inactive.SetSnapLen(c.snapLen(pcapSnapLen)),
 		inactive.SetBufferSize(c.BufferBytes), inactive.SetPromisc(c.Promiscuous))
 	if err != nil {
 		return nil, fmt.Errorf("set up the capture on %s: %w", c.Iface, err)

@@ -20,7 +20,7 @@ type LiveConfig struct {
 	NetNS       string // path of the network namespace the interface is in (/run/netns/x, /proc/PID/ns/net), "" = own
 	Filter      string // BPF filter in tcpdump's language, "" = everything
 	BufferBytes int    // kernel buffer, default 64 MiB
-	SnapLen     int    // most bytes taken of one frame, default 65280; it sets how many frames the buffer holds, see defaultSnapLen
+	SnapLen     int    // most bytes taken of one frame, default the whole frame, or 65280 where libpcap captures, see pcapSnapLen
 	Ring        bool   // a TPACKET_V3 ring instead of immediate mode: cheaper a packet on a busy port, some milliseconds later on a quiet one
 	Fanout      uint16 // with Ring: sources of this number share the interface's frames, and a flow always meets the same source; 0 = alone
 	Promiscuous bool   // also frames for other machines: for mirror ports. Only then the kernel tells IfaceDropped
@@ -33,12 +33,6 @@ const (
 	reopenEvery   = 500 * time.Millisecond // how often an interface that went away is tried again
 	statsEvery    = 512                    // packets between two looks at the kernel's drop counters
 )
-
-// defaultSnapLen takes a whole segment of segmentation offload (45 × 1448 bytes and headers) and with the kernel's own header stays
-// just below 64 KiB. In immediate mode (TPACKET_V2) every frame occupies a slot of the snap length, in blocks of a power of two: 64 MiB
-// hold 1,024 frames with this value, 511 in twice the memory with 65,536 or on "any" even 128 with libpcap's 256 KiB, 4,096
-// with 16,128 and 32,768 with 1,920. A slot too few is a packet lost while the reader is off the processor.
-const defaultSnapLen = 65280
 
 // liveSource captures from one interface, by default in immediate mode: the kernel hands every packet over at once. Without it packets
 // arrive 5 to 500 ms late and the calling thread is gone.
@@ -62,6 +56,14 @@ type liveSource struct {
 	up                                                                    atomic.Bool
 }
 
+// snapLen is SnapLen, or otherwise where that is not set.
+func (c *LiveConfig) snapLen(otherwise int) int {
+	if c.SnapLen > 0 {
+		return c.SnapLen
+	}
+	return otherwise
+}
+
 // OpenLive begins to capture. It returns a *RightsError when a capability is missing, an *InterfaceError when there is no such
 // interface, and an error that quotes libpcap when the filter does not compile.
 func OpenLive(c LiveConfig) (Source, error) {
@@ -70,9 +72,6 @@ func OpenLive(c LiveConfig) (Source, error) {
 	}
 	if c.BufferBytes <= 0 {
 		c.BufferBytes = defaultBuffer
-	}
-	if c.SnapLen <= 0 {
-		c.SnapLen = defaultSnapLen
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -91,7 +90,7 @@ func (s *liveSource) open() error {
 		if s.config.Ring {
 			h, err = openRing(s.config)
 		} else {
-			h, err = openPcap(s.config)
+			h, err = openImmediate(s.config)
 		}
 		return err
 	})

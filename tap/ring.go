@@ -8,7 +8,6 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/afpacket"
-	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcap"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -35,7 +34,7 @@ func openRing(c LiveConfig) (handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := ringFilter(c, kind, loopback)
+	program, err := ringFilter(c, loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +107,11 @@ func hardwareType(iface string) (uint16, error) {
 	return request.Uint16(), nil
 }
 
-// wholeFrame is what a filter returns to keep a frame: more bytes than any frame has.
+// wholeFrame is what a filter returns to keep a frame: more bytes than frames have (RFC 2675's longer ones are cut).
 const wholeFrame = 256 << 10
 
 // ringFilter compiles the filter. On the loopback interface every packet passes twice, going out and coming in; as libpcap does, only the second is kept.
-func ringFilter(c LiveConfig, kind LinkType, loopback bool) ([]bpf.RawInstruction, error) {
+func ringFilter(c LiveConfig, loopback bool) ([]bpf.RawInstruction, error) {
 	var program []bpf.RawInstruction
 	if loopback {
 		const packetType = 0xfffff000 + 4 // SKF_AD_OFF + SKF_AD_PKTTYPE, include/uapi/linux/filter.h
@@ -127,17 +126,39 @@ func ringFilter(c LiveConfig, kind LinkType, loopback bool) ([]bpf.RawInstructio
 		}
 	}
 	if c.Filter == "" {
-		return append(program, bpf.RawInstruction{Op: unix.BPF_RET | unix.BPF_K, K: wholeFrame}), nil
+		return append(program, bpf.RawInstruction{Op: unix.BPF_RET | unix.BPF_K, K: uint32(c.snapLen(wholeFrame))}), nil
 	}
-	compiled, err := pcap.CompileBPFFilter(layers.LinkType(kind), wholeFrame, c.Filter)
+	compiled, err := compileFilter(c)
 	if err != nil {
-		return nil, fmt.Errorf("filter %q (write it as for tcpdump): %w", c.Filter, err)
+		return nil, err
 	}
 	for _, i := range compiled {
+		if i.Code == unix.BPF_RET|unix.BPF_K && i.K != 0 {
+			i.K = uint32(c.snapLen(wholeFrame))
+		}
 		program = append(program, bpf.RawInstruction{Op: i.Code, Jt: i.Jt, Jf: i.Jf, K: i.K})
 	}
 	return program, nil
 }
+
+// compileFilter compiles for this interface: VLAN tags are not in the frames that the kernel filters, and libpcap knows that only of a capture that runs.
+func compileFilter(c LiveConfig) ([]pcap.BPFInstruction, error) {
+	plain := c
+	plain.Filter, plain.BufferBytes, plain.SnapLen, plain.Promiscuous = "", filterBuffer, filterBuffer/8, false
+	h, err := openPcap(plain)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	program, err := h.pcap.CompileBPFFilter(c.Filter)
+	if err != nil {
+		return nil, fmt.Errorf("filter %q (write it as for tcpdump): %w", c.Filter, err)
+	}
+	return program, nil
+}
+
+// filterBuffer is the buffer of a capture that only compiles a filter, in bytes.
+const filterBuffer = 64 << 10
 
 func (h *ringHandle) read() ([]byte, gopacket.CaptureInfo, error) {
 	data, info, err := h.ring.ZeroCopyReadPacketData()
