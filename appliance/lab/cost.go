@@ -71,6 +71,8 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return m, json.Unmarshal(out, &m)
 	}
 	figures, own := make([][]map[string]measured, len(ways)), make([][]float64, len(ways))
+	var inside, odooTime time.Duration // of the kernel's programs, and of Odoo meanwhile
+	var entered uint64
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d …\n", round+1, rounds)
 		for turn := range ways {
@@ -83,9 +85,12 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 			if way.watched {
 				c := watching(box, filepath.Join(work, fmt.Sprintf("state%d-%d", round, n)), sandbox.OdooInterface)
 				c.KernelHook = way.hook
-				var share float64
-				m, share, err = watched(ctx, c, log, load)
-				own[n] = append(own[n], share)
+				var u use
+				m, u, err = watched(ctx, c, log, load)
+				own[n] = append(own[n], u.share)
+				if way.hook {
+					inside, entered, odooTime = inside+u.inside, entered+u.entered, odooTime+odooUsed(m, each)
+				}
 			} else {
 				m, err = load()
 			}
@@ -100,14 +105,30 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		slices.Sort(own[n+1])
 		fmt.Printf("netaudit itself used %.1f %% of a processor: %s\n", 100*own[n+1][len(own[n+1])/2], way.name)
 	}
+	fmt.Printf("the kernel's records took %.3f %% of Odoo's processor time: %d times %d ns\n", 100*inside.Seconds()/odooTime.Seconds(), entered, inside.Nanoseconds()/int64(max(1, entered)))
 	return nil
+}
+
+// odooUsed is how much processor time Odoo used for the requests of one load.
+func odooUsed(m map[string]measured, each time.Duration) (all time.Duration) {
+	for _, kind := range m {
+		all += time.Duration(kind.Odoo * kind.PerSec * each.Seconds() * float64(time.Microsecond))
+	}
+	return all
 }
 
 // settling is how long an appliance is left alone after it began: what it does once is no cost of watching.
 const settling = 3 * time.Second
 
-// watched runs the load under an appliance; own is the share of one processor that this process, which is the appliance, used meanwhile.
-func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, own float64, err error) {
+// use is what netaudit takes: the share of one processor of this process, which is the appliance, and what its programs in the kernel run inside of system calls, all of whose callers are counted as Odoo here.
+type use struct {
+	share   float64
+	inside  time.Duration
+	entered uint64
+}
+
+// watched runs the load under an appliance.
+func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, u use, err error) {
 	running, finish := context.WithCancel(ctx)
 	defer finish()
 	var loadErr error
@@ -116,11 +137,11 @@ func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load fun
 			defer finish()
 			time.Sleep(settling)
 			begun, used := time.Now(), processorTime()
-			m, loadErr = load()
-			own = (processorTime() - used).Seconds() / time.Since(begun).Seconds()
+			u.inside, u.entered, loadErr = programsDuring(func() (err error) { m, err = load(); return err })
+			u.share = (processorTime() - used).Seconds() / time.Since(begun).Seconds()
 		}()
 	})
-	return m, own, errors.Join(loadErr, err)
+	return m, u, errors.Join(loadErr, err)
 }
 
 // processorTime is what this process has used so far.
