@@ -105,7 +105,7 @@ type TLS struct {
 	Retry       bool   // the server asked for another hello (RFC 8446 §4.1.4, RFC 6347 §4.2.1)
 	Established bool   // application data or Finished seen from both sides
 	Alert       string // the last alert in the clear: who sent it and its name, "server unknown_ca"
-	StartTLS    string // protocol that upgraded: smtp imap pop3 ldap postgres ftp xmpp mysql, or http-connect, socks; "" direct
+	StartTLS    string // protocol that upgraded: smtp imap pop3 ldap postgres ftp xmpp mysql, http (its Upgrade), or http-connect, socks; "" direct
 	Cert        *Certificate
 	CertNames   CertNames
 }
@@ -166,7 +166,7 @@ type HTTP struct {
 	Version    string // of the request: 1.0 1.1 2
 	Method     string // upper case, at most 32 bytes
 	Host       string // Host header or :authority, lower case, without the port
-	Path       string // without query and fragment
+	Path       string // without query and fragment; values of parameters are masked
 	Status     int    // 0 when no response was seen
 	UserAgent  string
 	Headers    []string // names of the request's headers, lower case, at most 64; never values

@@ -108,6 +108,7 @@ type httpSide struct {
 	chunked bool   // a chunked body goes on until its last chunk
 	trailer bool   // fields behind the last chunk, until an empty line
 	toEnd   bool   // the body lasts until the connection ends
+	expects bool   // whether the body comes is for the server to say (RFC 9110 §10.1.1)
 	lost    bool   // out of step: nothing is read until a segment begins with a head
 	body    uint64 // bytes of body so far
 }
@@ -119,11 +120,15 @@ func (s *httpStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	if d.lost {
 		s.regain(e, c, side, b)
 	}
+	if d.expects && s.early && d.body == 0 && isHTTPRequest(b) { // the server did not want the body
+		*d = httpSide{}
+	}
 	for len(b) > 0 && !d.lost {
 		switch {
 		case s.upgrade:
 			s.end(e, c)
-			c.proto = nil
+			c.proto = behindGap("http") // TLS may follow (RFC 2817)
+			c.proto.data(e, c, side, b, now)
 			return
 		case s.tunnel:
 			s.end(e, c)
@@ -285,6 +290,7 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 	h.UserAgent = maskMail(cut(e.text(fields.get("User-Agent")), longestAgent))
 	h.Headers = e.headerNames(fields)
 	d.bodyOf(fields, false)
+	d.expects = bytes.EqualFold(fields.get("Expect"), []byte("100-continue"))
 	if h.Method == "CONNECT" {
 		h.Host, h.Path, s.port, c.proxied = e.hostWithoutPort(target), "", portOf(target), true
 	}

@@ -172,3 +172,37 @@ func TestHeadsThatTheSnapLengthCutsKeepWhatIsThere(t *testing.T) {
 		}
 	}
 }
+
+// TestBodyThatNobodyWantsHidesNoRequest: a client that waits for a 100 may go on with another request when it is refused.
+func TestBodyThatNobodyWantsHidesNoRequest(t *testing.T) {
+	const refused, ok = "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	for _, length := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
+		lines, _ := requests(conversation(newWire(t), 80, []said{
+			{true, "PUT /big HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\n" + length + "\r\n\r\n"}, {false, refused}, {true, "GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n"}, {false, ok},
+		}, nil))
+		if want := []string{"PUT a.example /big 417 0 0", "GET a.example /next 200 0 2"}; !slices.Equal(lines, want) {
+			t.Errorf("%s: %q, want %q", length, lines, want)
+		}
+	}
+}
+
+// TestSessionsInPathsAreMasked: servers write them there for clients that keep no cookies.
+func TestSessionsInPathsAreMasked(t *testing.T) {
+	lines, _ := requests(conversation(newWire(t), 80, []said{{true, "GET /a;jsessionid=secret;v=2/b=1/c;d/e;f=secret?g HTTP/1.1\r\nHost: a.example\r\n\r\n"}}, nil))
+	if want := "GET a.example /a;jsessionid=***;v=***/b=1/c;d/e;f=*** 0 0 0"; len(lines) != 1 || lines[0] != want {
+		t.Errorf("%q, want %q", lines, want)
+	}
+}
+
+// TestTLSBehindAnUpgradeIsRead: printers turn to TLS so (RFC 2817). Requests that only the server understands are HTTP too.
+func TestTLSBehindAnUpgradeIsRead(t *testing.T) {
+	f := onlyFlows(t, run(conversation(newWire(t), 631, []said{
+		{true, "OPTIONS * HTTP/1.1\r\nHost: printer.example\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n\r\n"}, {false, "HTTP/1.1 101 Switching\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n\r\n"}, {true, string(clientHello(t))},
+	}, nil)...), 1)[0]
+	if f.TLS == nil || f.TLS.SNI != "license.mit-odoo.de" || f.TLS.StartTLS != "http" || f.HTTP == nil || f.HTTP.Status != 101 {
+		t.Errorf("%+v, TLS %+v", f, f.TLS)
+	}
+	if f := onlyFlows(t, run(conversation(newWire(t), 7000, []said{{true, "GET\t/a\tHTTP/1.1\r\nHost: a.example\r\n\r\n"}, {false, "HTTP/1.1 200 OK\r\n\r\n"}}, nil)...), 1)[0]; f.Channel != "http" {
+		t.Errorf("channel %s", f.Channel)
+	}
+}

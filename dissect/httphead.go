@@ -86,7 +86,7 @@ func authorityOf(target []byte) []byte {
 	return authority
 }
 
-// path is a request target without scheme, authority, query and fragment. Parts that are mail addresses are masked.
+// path is a request target without scheme, authority, query and fragment. Parts that are mail addresses, and values of parameters, are masked.
 func (e *Engine) path(target []byte) string {
 	if authority := authorityOf(target); authority != nil {
 		target = target[bytes.Index(target, []byte("://"))+3+len(authority):]
@@ -97,7 +97,7 @@ func (e *Engine) path(target []byte) string {
 	if i := bytes.IndexAny(target, "?#"); i >= 0 {
 		target = target[:i]
 	}
-	return maskMail(cut(e.text(target), longestPath))
+	return maskMail(maskParameters(cut(e.text(target), longestPath)))
 }
 
 // hostWithoutPort is a Host field or authority in lower case, without port, user and password.
@@ -124,6 +124,31 @@ func portOf(authority []byte) uint16 {
 		return 0
 	}
 	return uint16(n)
+}
+
+// maskParameters hides the values of a path's parameters (RFC 3986 §3.3): some servers put the session's id there.
+func maskParameters(path string) string {
+	if !strings.Contains(path, ";") {
+		return path
+	}
+	var b strings.Builder
+	for _, part := range strings.SplitAfter(path, "/") {
+		for j, parameter := range strings.Split(part, ";") {
+			name, value, ok := strings.Cut(parameter, "=")
+			if j > 0 {
+				b.WriteByte(';')
+			}
+			if b.WriteString(name); ok && j > 0 {
+				b.WriteString("=***")
+				if strings.HasSuffix(value, "/") {
+					b.WriteByte('/')
+				}
+			} else if ok {
+				b.WriteString("=" + value)
+			}
+		}
+	}
+	return b.String()
 }
 
 // masked stands for a mail address.

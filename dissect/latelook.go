@@ -16,6 +16,10 @@ func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	case side == initiator && isClientHello(b), side == responder && isServerTLS(nil, b):
 		f.Channel = tlsChannel(f.Dst.Port())
 		c.proto = e.newTLSStream(c, "")
+	case l.hellos && side == responder && c.flow.Channel == "tcp" && hasAnyPrefix(b, "HTTP/1.0 ", "HTTP/1.1 "): // the server has understood what nobody else would
+		f.Channel = "http"
+		l.another(c)
+		return
 	case l.hellos:
 		l.another(c)
 		return

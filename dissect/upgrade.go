@@ -10,7 +10,7 @@ type upgradeStream struct {
 	seen     [2]int
 }
 
-// behindGap waits for TLS in a dialogue of which some is missing.
+// behindGap waits for TLS in a dialogue of which some is missing, or is not read.
 func behindGap(protocol string) protocol {
 	return &upgradeStream{protocol: protocol, seen: [2]int{1, 1}}
 }
