@@ -11,6 +11,7 @@ import (
 type fingerprinter struct {
 	hash hash.Hash
 	text [sha256.Size + 2*(1+len(firstBytes{}.data))]byte // begins with the key
+	out  [sha256.Size]byte
 }
 
 func newFingerprinter(key [32]byte) (p fingerprinter) {
@@ -19,13 +20,13 @@ func newFingerprinter(key [32]byte) (p fingerprinter) {
 	return p
 }
 
-func (p *fingerprinter) sum(first *[2]firstBytes) (sum [32]byte) {
+func (p *fingerprinter) sum(first *[2]firstBytes) [32]byte {
 	text := p.text[:sha256.Size]
 	for i := range first {
 		text = append(append(text, first[i].n), first[i].data[:first[i].n]...)
 	}
 	p.hash.Reset()
 	_, _ = p.hash.Write(text) // it never fails
-	p.hash.Sum(sum[:0])
-	return sum
+	p.hash.Sum(p.out[:0])
+	return p.out
 }

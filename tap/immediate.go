@@ -96,18 +96,20 @@ func networkOrder(v uint16) uint16 {
 // mapRing lets the kernel make the ring and maps it.
 func (h *immediateHandle) mapRing(size int) (err error) {
 	for _, option := range []struct {
-		what         string
-		level, name  int
-		value        int
-		mayBeRefused bool
+		what        string
+		name, value int
 	}{
-		{"ask for TPACKET_V2", unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V2, false},
-		{"keep room for VLAN tags", unix.SOL_PACKET, unix.PACKET_RESERVE, vlanTag, false},
-		{"ask for whole copies of long frames", unix.SOL_PACKET, unix.PACKET_COPY_THRESH, 1, false},
-		{"make room for them", unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, longQueued, true}, // it takes CAP_NET_ADMIN; without it there is room for fewer
+		{"ask for TPACKET_V2", unix.PACKET_VERSION, unix.TPACKET_V2},
+		{"keep room for VLAN tags", unix.PACKET_RESERVE, vlanTag},
+		{"ask for whole copies of long frames", unix.PACKET_COPY_THRESH, 1},
 	} {
-		if err := unix.SetsockoptInt(h.fd, option.level, option.name, option.value); err != nil && !option.mayBeRefused {
+		if err := unix.SetsockoptInt(h.fd, unix.SOL_PACKET, option.name, option.value); err != nil {
 			return fmt.Errorf("%s: %w", option.what, err)
+		}
+	}
+	if unix.SetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, longQueued) != nil { // it takes CAP_NET_ADMIN
+		if err := unix.SetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, longQueued); err != nil { // as much as net.core.rmem_max lets
+			return fmt.Errorf("make room for copies of long frames: %w", err)
 		}
 	}
 	pieces := max(1, size/ringPiece)
