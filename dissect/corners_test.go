@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 	miekg "github.com/miekg/dns"
 
 	"netaudit/tap"
@@ -235,4 +237,41 @@ func TestSecondHandshakeOfDTLSOnThePortsOfTheFirstIsAnotherFlow(t *testing.T) {
 	if len(flows) != 2 || flows[0].SrcPackets+flows[0].DstPackets != uint64(len(first)+1) || flows[1].SrcPackets+flows[1].DstPackets != uint64(len(second)) {
 		t.Errorf("%+v, want %d and %d datagrams", flows, len(first)+1, len(second))
 	}
+}
+
+// TestDirectionsOfATunnelAreOneFlow: both ends of L2TP, PPTP, GTP-U and MPLS choose numbers of their own for what is sent to them.
+func TestDirectionsOfATunnelAreOneFlow(t *testing.T) {
+	w := newWire(t)
+	inside := func(up bool, flags string) []byte { return w.tcp(up, 100, 501, flags, nil).Data[14:] }
+	for name, wrap := range map[string]func(up bool, number byte, packet []byte) tap.Packet{
+		"L2TP": func(up bool, number byte, packet []byte) tap.Packet {
+			return w.datagram(up, 1701, slices.Concat([]byte{0x00, 0x02, 0, number, 0, number + 1, 0xff, 0x03, 0x00, 0x21}, packet))
+		},
+		"PPTP": func(up bool, number byte, packet []byte) tap.Packet {
+			return w.tunnelled(up, layers.IPProtocolGRE, slices.Concat([]byte{0x30, 0x01, 0x88, 0x0b, 0, byte(len(packet) + 1), 0, number, 0, 0, 0, 1, 0x21}, packet))
+		},
+		"GTP-U": func(up bool, number byte, packet []byte) tap.Packet {
+			w := *w
+			w.cport = 2152 // whatever carries packets goes there
+			return w.datagram(up, 2152, slices.Concat([]byte{0x30, 255, 0, byte(len(packet)), 0, 0, 0, number}, packet))
+		},
+		"GRE": func(up bool, _ byte, packet []byte) tap.Packet {
+			return w.tunnelled(up, layers.IPProtocolGRE, slices.Concat([]byte{0x20, 0, 8, 0, 0, 0, 0, 9}, packet))
+		},
+	} {
+		list := []tap.Packet{wrap(true, 7, inside(true, "S")), wrap(false, 40, inside(false, "SA"))}
+		if flows := run(list...); len(flows) != 1 || flows[0].DstPackets != 1 || flows[0].Tunnel == nil {
+			t.Errorf("%s: %+v", name, flows)
+		}
+	}
+}
+
+// tunnelled is a packet of an IP protocol between the two ends.
+func (w *wire) tunnelled(fromClient bool, proto layers.IPProtocol, payload []byte) tap.Packet {
+	w.t.Helper()
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: w.client, DstIP: w.server}
+	if !fromClient {
+		ip.SrcIP, ip.DstIP = ip.DstIP, ip.SrcIP
+	}
+	return w.frame(ip, gopacket.Payload(payload))
 }

@@ -70,8 +70,9 @@ func pathHash(h *decode.Headers) uint64 {
 			a, b = b, a // both directions of a tunnel are one path
 		}
 		id := l.ID
-		if l.Kind == decode.TunnelGTPU || l.Kind == decode.TunnelMPLS {
-			id = 0 // these identifiers differ between the directions
+		switch l.Kind {
+		case decode.TunnelGTPU, decode.TunnelMPLS, decode.TunnelL2TP, decode.TunnelPPTP, decode.TunnelNSH:
+			id = 0 // these identifiers differ between the directions: each end chooses what it is called by
 		}
 		maphash.WriteComparable(&m, decode.TunnelLayer{Kind: l.Kind, Src: a, Dst: b, ID: id})
 	}

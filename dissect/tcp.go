@@ -109,7 +109,7 @@ func (t *tcpState) packet(e *Engine, c *conn, h *decode.Headers, side int, now i
 		s.known, s.next, s.read = true, seq, seq
 	}
 	if h.Flags&flagACK != 0 { // first: what is acknowledged was said before
-		t.acknowledge(e, c, 1-side, h.Ack, h.Flags&flagRST != 0, now)
+		t.acknowledge(e, c, 1-side, h.Ack, h.Flags&(flagSYN|flagRST) == 0, now)
 	}
 	switch {
 	case h.Flags&flagRST != 0:
@@ -312,10 +312,10 @@ func (t *tcpState) drain(e *Engine, c *conn, side int, now int64) {
 	s.pending = nil
 }
 
-// acknowledge learns from the other side's acknowledgement that bytes arrived which the capture never saw, or of which the snap length cut off some.
-func (t *tcpState) acknowledge(e *Engine, c *conn, side int, ack uint32, reset bool, now int64) {
+// acknowledge learns from the other side's acknowledgement that bytes arrived which the capture never saw, or of which the snap length cut off some. plain says that its segment neither begins nor resets the connection: only such are believed about what was not seen.
+func (t *tcpState) acknowledge(e *Engine, c *conn, side int, ack uint32, plain bool, now int64) {
 	s := &t.sides[side]
-	if ahead := int32(ack - s.next); ahead > 0 && s.known && !reset && (!s.told || int32(ack-s.acked) > 0) {
+	if ahead := int32(ack - s.next); ahead > 0 && s.known && plain && (!s.told || int32(ack-s.acked) > 0) {
 		s.told, s.acked = true, ack
 	}
 	if !s.known || s.read == s.next || int32(ack-s.read) <= 0 {

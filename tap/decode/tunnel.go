@@ -234,7 +234,7 @@ func TunnelPorts(src, dst uint16) bool {
 	case portVXLAN, portVXLANLinux, portGeneve, portGTPU, portTeredo, portL2TP, portVXLANGPE, portMPLS, portGRE, portLISP, portTZSP:
 		return true
 	default:
-		return src == portTeredo
+		return src == portTeredo || src == portL2TP
 	}
 }
 
@@ -264,10 +264,14 @@ func (w *walk) udpTunnel() (done bool, err error) {
 	case portTZSP:
 		strip = (*walk).tzsp
 	default:
-		if w.h.SrcPort != portTeredo {
+		switch w.h.SrcPort { // of these the answers go to a port that the client has chosen
+		case portTeredo:
+			strip = (*walk).teredo
+		case portL2TP:
+			strip = (*walk).l2tp
+		default:
 			return false, nil
 		}
-		strip = (*walk).teredo
 	}
 	headers, place := *w.h, *w
 	switch err = strip(w); {
