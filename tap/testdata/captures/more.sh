@@ -2,7 +2,7 @@
 # Makes further captures beside this script anew: FTP's data connections, mail between servers, tunnels whose packets are cut into fragments,
 # protocols that are named.
 # All are real programs in a network namespace of its own (root needed). Needs: iproute2 tcpdump openssl curl vsftpd lftp python3-pyftpdlib postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd
-# freetds-bin iputils-ping mosquitto mosquitto-clients memcached nats-server snmpd snmp tftpd-hpa socat coturn openvpn redis-server redis-tools sipsak freeradius-utils krb5-user. postfix and the exim4 of peers.sh exclude each other.
+# freetds-bin iputils-ping mosquitto mosquitto-clients memcached nats-server snmpd snmp tftpd-hpa socat coturn openvpn redis-server redis-tools sipsak freeradius-utils krb5-user gnutls-bin botan erlang-ssl. postfix and the exim4 of peers.sh exclude each other.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ns=netaudit-more
@@ -248,4 +248,38 @@ PY
 	record inside $inside sh -c "for port in 1194 1195; do for proto in udp tcp-client; do auth=; [ \$port = 1194 ] || auth='--tls-auth $work/ta.key';
 timeout 3 openvpn $both \$auth --lport 0 --proto \$proto --remote 203.0.113.12 \$port --tls-client; done; done
 FREETDSCONF=$work/freetds.conf timeout 5 tsql -S db -U secretuser -P secretword </dev/null; $python $work/old.py; true"
+fi
+
+# TLS and DTLS of other programs: GnuTLS in every version, with pre-shared keys and without any certificate, Botan, Erlang, and a certificate with a key on a curve of Brainpool in the name of a person.
+if wanted stacks; then
+	openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -config "$work/openssl.cnf" -keyout "$work/rsakey.pem" -out "$work/rsa.pem" 2>/dev/null
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:brainpoolP256r1 -nodes -days 40000 -set_serial -7 -subj '/DC=example/DC=partner/O=Test, "A"/OU=one/OU=two/CN=secret@partner.example/emailAddress=secret@partner.example' \
+		-addext subjectAltName=DNS:www.partner.example,IP:203.0.113.13,email:secret@partner.example -keyout "$work/curvekey.pem" -out "$work/curve.pem" 2>/dev/null
+	printf 'secretuser:1234567890abcdef\n' >"$work/psk"
+	tls="--x509keyfile $work/rsakey.pem --x509certfile $work/rsa.pem --echo"
+	old=+VERS-TLS1.0:+VERS-TLS1.1:%UNSAFE_RENEGOTIATION
+	serve gnutls-serv $tls -p 4511 --priority NORMAL:$old
+	serve gnutls-serv $tls -p 4471 --udp --mtu 700 --priority NORMAL:+VERS-DTLS1.0
+	serve gnutls-serv -p 4513 --echo --priority NORMAL:+ANON-ECDH:+ANON-DH:-VERS-TLS1.3
+	serve gnutls-serv -p 4514 --echo --pskpasswd "$work/psk" --priority NORMAL:+PSK:+DHE-PSK:+ECDHE-PSK
+	serve openssl s_server -cert "$work/curve.pem" -key "$work/curvekey.pem" -accept 203.0.113.13:4515 -quiet -rev -tls1_2 -sigalgs ECDSA+SHA256
+	cat >"$work/stacks.sh" <<SH
+unset SSL_CERT_FILE
+call() { port=\$1; shift; (echo hello; sleep 0.3) | timeout 5 gnutls-cli --insecure -p \$port 203.0.113.13 --sni-hostname www.partner.example "\$@"; }
+for v in TLS1.0 TLS1.1 TLS1.2 TLS1.3; do call 4511 --priority NORMAL:-VERS-ALL:+VERS-\$v --alpn=http/1.1; done
+call 4511 --priority NORMAL:-VERS-TLS1.3 --rehandshake
+call 4511 --resume --waitresumption
+call 4511 --resume --priority NORMAL:-VERS-TLS1.3
+call 4471 --udp --mtu 400
+call 4471 --udp --mtu 400 --priority NORMAL:-VERS-ALL:+VERS-DTLS1.0
+call 4471 --udp --resume
+call 4513 --priority NORMAL:+ANON-ECDH:+ANON-DH:-VERS-TLS1.3
+call 4514 --pskusername secretuser --pskkey 1234567890abcdef --priority NORMAL:-KX-ALL:+PSK:+DHE-PSK:+ECDHE-PSK
+(echo hello; sleep 0.3) | timeout 5 openssl s_client -connect 203.0.113.13:4515 -servername www.partner.example -curves brainpoolP256r1:P-256 -sigalgs ECDSA+SHA256
+echo | timeout 5 botan tls_client 203.0.113.13 --port=4511
+erl -noshell -eval 'ssl:start(), [begin {ok, S} = ssl:connect({203,0,113,13}, 4511, [{verify, verify_none}, {versions, V}, {server_name_indication, "www.partner.example"}], 3000), ssl:send(S, <<"hello">>), timer:sleep(200), ssl:close(S) end || V <- [['"'tlsv1.2'"'], ['"'tlsv1.3', 'tlsv1.2'"']]], halt().'
+true
+SH
+	sleep 2
+	record stacks $inside bash "$work/stacks.sh"
 fi
