@@ -141,7 +141,7 @@ func reversed(h *decode.Headers) bool {
 		if h.Flags&flagSYN != 0 {
 			return h.Flags&flagACK != 0
 		}
-		return servicePort(h.SrcPort) && !servicePort(h.DstPort)
+		return fromServer(h)
 	case decode.ProtoUDP:
 		return servicePort(h.SrcPort) && !servicePort(h.DstPort) && h.DstPort >= 1024
 	case decode.ProtoICMP:
@@ -150,6 +150,22 @@ func reversed(h *decode.Headers) bool {
 		return h.SrcPort == 129
 	default:
 		return false
+	}
+}
+
+// fromServer tells who sends a segment in the middle of a connection: by its first words, by a port that is known, or by one from which systems take ports for clients.
+func fromServer(h *decode.Headers) bool {
+	const ephemeral = 32768 // Linux; others begin higher (RFC 6335 §6)
+	src, dst := servicePort(h.SrcPort), servicePort(h.DstPort)
+	switch b := h.Payload; {
+	case isClientHello(b), isRequestLine(b):
+		return false
+	case isServerTLS(nil, b), hasAnyPrefix(b, "HTTP/1.0 ", "HTTP/1.1 "):
+		return true
+	case src != dst:
+		return src
+	default:
+		return h.SrcPort < ephemeral && h.DstPort >= ephemeral
 	}
 }
 

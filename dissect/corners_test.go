@@ -275,3 +275,29 @@ func (w *wire) tunnelled(fromClient bool, proto layers.IPProtocol, payload []byt
 	}
 	return w.frame(ip, gopacket.Payload(payload))
 }
+
+// TestServerIsKnownInTheMiddleOfAConnection: by what it says, and by its port when one of the two is a client's.
+func TestServerIsKnownInTheMiddleOfAConnection(t *testing.T) {
+	hello := []byte("\x16\x03\x03\x00\x5a\x02\x00\x00\x56\x03\x03")
+	for _, c := range []struct {
+		client, server uint16
+		fromClient     bool
+		payload        []byte
+	}{
+		{40000, 4501, false, nil},
+		{40000, 4501, true, nil},
+		{40000, 50000, false, hello},
+		{3000, 40000, false, hello},
+		{50000, 40000, false, []byte("HTTP/1.1 200 OK\r\n\r\n")},
+		{443, 40000, true, []byte("GET / HTTP/1.1\r\n\r\n")},
+		{3000, 40000, true, clientHello(t)},
+		{40000, 443, false, nil},
+		{20000, 8069, true, nil},
+	} {
+		w := newWire(t)
+		w.cport, w.sport = c.client, c.server
+		if f := onlyFlows(t, run(w.tcp(c.fromClient, 100, 200, "A", c.payload)), 1)[0]; f.Src.Port() != c.client || !f.MidStream {
+			t.Errorf("%d → %d, want the client at %d", f.Src.Port(), f.Dst.Port(), c.client)
+		}
+	}
+}
