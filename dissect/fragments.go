@@ -143,7 +143,7 @@ func (d *datagram) take(h *decode.Headers) *decode.Reason {
 		return errFragmentMissing // cut by the snap length, or more pieces than honest networks make
 	}
 	if !h.FragmentMore {
-		if d.end >= 0 && d.end != to {
+		if d.end >= 0 && d.end != to || d.reaches(to) {
 			return errFragmentLength
 		}
 		d.end = to
@@ -163,6 +163,11 @@ func (d *datagram) take(h *decode.Headers) *decode.Reason {
 	d.pieces = append(d.pieces, fragmentPiece{from, bytes.Clone(h.Piece)})
 	d.got += len(h.Piece)
 	return nil
+}
+
+// reaches says that a piece which came before lies beyond an end.
+func (d *datagram) reaches(end int) bool {
+	return slices.ContainsFunc(d.pieces, func(p fragmentPiece) bool { return p.offset+len(p.data) > end })
 }
 
 func (e *Engine) forget(d *datagram) {

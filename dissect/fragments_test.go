@@ -211,3 +211,32 @@ func TestFragmentsInsideFragmentsAreOneDatagram(t *testing.T) {
 		t.Errorf("%d bytes in %d packets, damage %v", f.SrcBytes, f.SrcPackets, e.Stats().Malformed)
 	}
 }
+
+// TestPiecesThatDoNotFitTogetherAreRefused: whatever lengths and ends a datagram's pieces claim, in whatever order, also when their lengths add up to an end before some of them.
+func TestPiecesThatDoNotFitTogetherAreRefused(t *testing.T) {
+	piece := func(offset, length int, more bool) []byte {
+		b := make([]byte, 20+length)
+		b[0], b[8], b[9] = 0x45, 64, 17
+		binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+		binary.BigEndian.PutUint16(b[4:], 7)
+		at := uint16(offset / 8)
+		if more {
+			at |= 0x2000
+		}
+		binary.BigEndian.PutUint16(b[6:], at)
+		copy(b[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
+		return b
+	}
+	e := New(Config{}, &collector{})
+	feed(e, someTime, piece(48, 8, true), piece(0, 8, true), piece(16, 16, false)) // 32 bytes, and an end at 32
+	if e.Stats().Malformed["ip: fragment beyond the end of its datagram"] != 1 {
+		t.Errorf("counted %v", e.Stats().Malformed)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		e := New(Config{}, &collector{})
+		for range rapid.IntRange(2, 8).Draw(r, "pieces") {
+			feed(e, someTime, piece(8*rapid.IntRange(0, 6).Draw(r, "offset"), 8*rapid.IntRange(0, 4).Draw(r, "length"), rapid.Bool().Draw(r, "more")))
+		}
+		e.Close()
+	})
+}
