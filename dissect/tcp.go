@@ -209,16 +209,17 @@ func (s *tcpSide) account(c *conn, seq, end uint32) uint32 {
 		fresh = end - from
 		s.next = end
 	}
-	for i := 0; i < len(s.holes); i++ {
+	for i := 0; i < len(s.holes) && fresh < end-seq; i++ {
 		h := s.holes[i]
-		from, to := later(seq, h.from), earlier(end, h.to)
-		n := int32(to - from)
-		if n <= 0 {
+		at := int64(int32(h.from - seq)) // all else is told from here: of numbers, half of all apart, none is before the other
+		from, to := max(at, 0), min(at+int64(h.to-h.from), int64(end-seq))
+		if to <= from {
 			continue
 		}
-		fresh += uint32(n)
+		n := min(uint32(to-from), end-seq-fresh) // never more than the segment has, though its numbers came round again
+		fresh += n
 		c.flow.MissedBytes -= uint64(n)
-		left, right := span{h.from, from}, span{to, h.to}
+		left, right := span{h.from, seq + uint32(from)}, span{seq + uint32(to), h.to}
 		s.holes = slices.Delete(s.holes, i, i+1)
 		for _, rest := range []span{right, left} {
 			if rest.from != rest.to {
@@ -233,13 +234,6 @@ func (s *tcpSide) account(c *conn, seq, end uint32) uint32 {
 		}
 	}
 	return fresh
-}
-
-func later(a, b uint32) uint32 {
-	if int32(a-b) > 0 {
-		return a
-	}
-	return b
 }
 
 func earlier(a, b uint32) uint32 {
@@ -258,7 +252,7 @@ func (t *tcpState) deliver(e *Engine, c *conn, side int, seq uint32, data []byte
 			t.skipHole(e, c, side, now)
 		}
 		return
-	} else if skip := int(-ahead); skip >= len(data) {
+	} else if skip := -int(ahead); skip >= len(data) { // half of all numbers behind: -ahead has no value of 32 bits
 		return
 	} else {
 		data = data[skip:]
