@@ -31,6 +31,7 @@ type immediateHandle struct {
 	taken       bool   // the slot before next is lent
 	long        []byte // room for frames that are longer than a slot
 	lost        uint32 // frames for which the ring had no slot
+	down        bool   // the interface was, when no frame came
 }
 
 const (
@@ -148,17 +149,18 @@ func (h *immediateHandle) state() error {
 	}
 }
 
-// ended says what ended the capture, nil when nothing did. When an interface is taken down the socket stays bound to it, and sees its frames again when it is up (packet_notifier, net/packet/af_packet.c).
+// ended says what ended the capture, nil when nothing did. When an interface is taken down the socket stays bound to it, and sees its frames again when it is up. One that is deleted is taken down first, and the socket hears of that
+// alone: so it is asked then whether it still is bound (packet_notifier, net/packet/af_packet.c).
 func (h *immediateHandle) ended() error {
 	err := h.state()
-	if !errors.Is(err, unix.ENETDOWN) {
+	if h.down = h.down || errors.Is(err, unix.ENETDOWN); !h.down {
 		return err
 	}
 	address, nameErr := unix.Getsockname(h.fd)
 	if link, ok := address.(*unix.SockaddrLinklayer); nameErr == nil && ok && link.Ifindex > 0 {
 		return nil
 	}
-	return err
+	return unix.ENETDOWN
 }
 
 // read implements handle.
@@ -171,7 +173,7 @@ func (h *immediateHandle) read() ([]byte, gopacket.CaptureInfo, error) {
 			return nil, gopacket.CaptureInfo{}, err
 		}
 	}
-	h.taken = true
+	h.taken, h.down = true, false
 	return h.frame(h.memory[h.next*slotSize : (h.next+1)*slotSize])
 }
 
@@ -197,7 +199,7 @@ func (h *immediateHandle) wait() error {
 	if _, err := unix.Poll(poll, int(idleAfter.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for a frame: %w", err)
 	}
-	if poll[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 && !h.filled() {
+	if (h.down || poll[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0) && !h.filled() {
 		if err := h.ended(); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package tap
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -193,6 +194,39 @@ func stream(t *testing.T, left, right string, sent []byte) {
 	_, err := conn.Write(sent)
 	if err := errors.Join(err, <-taken, conn.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestADeletedInterfaceEndsItsCapture: it is taken down first, and who waits for frames hears of that before it is gone.
+func TestADeletedInterfaceEndsItsCapture(t *testing.T) {
+	needRoot(t)
+	for range 10 {
+		_, right := twoHosts(t)
+		s, err := OpenLive(LiveConfig{Iface: "wire", NetNS: right})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			var gone *InterfaceError
+			err := ErrIdle
+			for err == nil || errors.Is(err, ErrIdle) {
+				err = s.Next(ctx, &Packet{})
+			}
+			if errors.As(err, &gone) {
+				err = nil
+			}
+			ended <- err
+		}()
+		time.Sleep(20 * time.Millisecond) // it waits
+		if out, err := exec.Command("ip", "-n", strings.TrimPrefix(right, "/run/netns/"), "link", "delete", "wire").CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		if err := errors.Join(<-ended, s.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
