@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -91,5 +92,19 @@ func TestProtocolsAreRecognisedAtAnyPort(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestProxyHeaderBehindTheServersWords: a server that seems to speak before the header of the PROXY protocol, and headers behind headers, lead to an end.
+func TestProxyHeaderBehindTheServersWords(t *testing.T) {
+	w := newWire(t)
+	header := proxySignature + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb"
+	list := append(dialogue(w, "cS sSA cA"), w.tcp(false, 5001, 1001, "PA", []byte{1, 2, 3}))
+	onlyFlows(t, run(append(list, w.tcp(true, 1001, 5004, "PA", []byte(header)), w.tcp(false, 5004, 1001+uint32(len(header)), "PA", []byte{4}))...), 1)
+	many := []byte(strings.Repeat(header, 40))
+	onlyFlows(t, run(append(dialogue(w, "cS sSA cA"), w.tcp(true, 1001, 5001, "PA", many))...), 1)
+	request := strings.Repeat(header, mostProxyHeaders) + "GET / HTTP/1.1\r\nHost: behind.example\r\n\r\n"
+	if f := onlyFlows(t, run(append(dialogue(w, "cS sSA cA"), w.tcp(true, 1001, 5001, "PA", []byte(request)))...), 1)[0]; f.Host != "behind.example" {
+		t.Errorf("behind %d headers: %q", mostProxyHeaders, f.Host)
 	}
 }

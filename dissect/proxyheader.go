@@ -9,8 +9,12 @@ import (
 // (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). What follows is recognised as if it were the beginning.
 type proxyHeader struct {
 	port   uint16
+	number uint8 // of this header
 	buffer []byte
 }
+
+// mostProxyHeaders bounds the headers of a connection. Where the server seems to speak first the header is not taken off, and would be met again, and again.
+const mostProxyHeaders = 4
 
 const (
 	proxySignature  = "\r\n\r\n\x00\r\nQUIT\n"
@@ -25,7 +29,7 @@ func isProxyHeader(b []byte) bool {
 }
 
 func (p *proxyHeader) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	next := &detector{place: place{port: p.port}}
+	next := &detector{place: place{port: p.port, headers: p.number}}
 	if side == responder {
 		c.proto = next
 		next.data(e, c, side, b, now)

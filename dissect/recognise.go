@@ -13,6 +13,7 @@ type place struct {
 	port    uint16    // that the service is asked for at
 	through string    // which proxy carries it: http-connect, socks; "" direct
 	final   bool      // nothing more will come
+	headers uint8     // headers of the PROXY protocol so far: one load balancer may stand behind another
 }
 
 // enough is how many bytes of a client tell nothing before nobody is waited for any longer. TLS needs six, a request line a few more.
@@ -34,8 +35,8 @@ func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 		len(client) == 0 && hasAnyPrefix(server, "HTTP/1.") && (f.MidStream || p.final): // a server that gives up early speaks before the client does
 		f.Channel = "http"
 		return newHTTPStream(), false
-	case isProxyHeader(client):
-		return &proxyHeader{port: p.port}, false
+	case p.headers < mostProxyHeaders && isProxyHeader(client):
+		return &proxyHeader{port: p.port, number: p.headers + 1}, false
 	case hasAnyPrefix(client, "SSH-") || hasAnyPrefix(server, "SSH-"):
 		f.Channel = "ssh"
 		return &sshStream{}, false
