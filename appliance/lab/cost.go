@@ -71,8 +71,6 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		return m, json.Unmarshal(out, &m)
 	}
 	figures, own := make([][]map[string]measured, len(ways)), make([][]float64, len(ways))
-	var inside, odooTime time.Duration // of the kernel's programs, and of Odoo meanwhile
-	var entered uint64
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d …\n", round+1, rounds)
 		for turn := range ways {
@@ -85,12 +83,9 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 			if way.watched {
 				c := watching(box, filepath.Join(work, fmt.Sprintf("state%d-%d", round, n)), sandbox.OdooInterface)
 				c.KernelHook = way.hook
-				var u use
-				m, u, err = watched(ctx, c, log, load)
-				own[n] = append(own[n], u.share)
-				if way.hook {
-					inside, entered, odooTime = inside+u.inside, entered+u.entered, odooTime+odooUsed(m, each)
-				}
+				var share float64
+				m, share, err = watched(ctx, c, log, load)
+				own[n] = append(own[n], share)
 			} else {
 				m, err = load()
 			}
@@ -105,7 +100,22 @@ func cost(ctx context.Context, dir string, rounds int, each time.Duration) (err 
 		slices.Sort(own[n+1])
 		fmt.Printf("netaudit itself used %.1f %% of a processor: %s\n", 100*own[n+1][len(own[n+1])/2], way.name)
 	}
-	fmt.Printf("the kernel's records took %.3f %% of Odoo's processor time: %d times %d ns\n", 100*inside.Seconds()/odooTime.Seconds(), entered, inside.Nanoseconds()/int64(max(1, entered)))
+	return inside(ctx, watching(box, filepath.Join(work, "inside"), sandbox.OdooInterface), log, each, load)
+}
+
+// inside prints what netaudit's programs in the kernel take of Odoo's processor time, when whatever they run in is counted as Odoo. It is a turn of its own: to measure them costs as well.
+func inside(ctx context.Context, c appliance.Config, log *slog.Logger, each time.Duration, load func() (map[string]measured, error)) error {
+	var ran time.Duration
+	var times uint64
+	c.KernelHook = true
+	m, _, err := watched(ctx, c, log, func() (m map[string]measured, err error) {
+		ran, times, err = programsDuring(func() (err error) { m, err = load(); return err })
+		return m, err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("the kernel's records took %.2f %% of Odoo's processor time: %d times %d ns\n", 100*ran.Seconds()/odooUsed(m, each).Seconds(), times, ran.Nanoseconds()/int64(max(1, times)))
 	return nil
 }
 
@@ -120,15 +130,8 @@ func odooUsed(m map[string]measured, each time.Duration) (all time.Duration) {
 // settling is how long an appliance is left alone after it began: what it does once is no cost of watching.
 const settling = 3 * time.Second
 
-// use is what netaudit takes: the share of one processor of this process, which is the appliance, and what its programs in the kernel run inside of system calls, all of whose callers are counted as Odoo here.
-type use struct {
-	share   float64
-	inside  time.Duration
-	entered uint64
-}
-
-// watched runs the load under an appliance.
-func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, u use, err error) {
+// watched runs the load under an appliance; own is the share of one processor that this process, which is the appliance, used meanwhile.
+func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load func() (map[string]measured, error)) (m map[string]measured, own float64, err error) {
 	running, finish := context.WithCancel(ctx)
 	defer finish()
 	var loadErr error
@@ -137,11 +140,11 @@ func watched(ctx context.Context, c appliance.Config, log *slog.Logger, load fun
 			defer finish()
 			time.Sleep(settling)
 			begun, used := time.Now(), processorTime()
-			u.inside, u.entered, loadErr = programsDuring(func() (err error) { m, err = load(); return err })
-			u.share = (processorTime() - used).Seconds() / time.Since(begun).Seconds()
+			m, loadErr = load()
+			own = (processorTime() - used).Seconds() / time.Since(begun).Seconds()
 		}()
 	})
-	return m, u, errors.Join(loadErr, err)
+	return m, own, errors.Join(loadErr, err)
 }
 
 // processorTime is what this process has used so far.
