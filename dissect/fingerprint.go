@@ -9,7 +9,7 @@ import (
 // somebody holds and reveals nothing without the key. No input is the beginning of another one, so a keyed hash needs no second pass (HMAC's is
 // there for inputs that can be prolonged). One engine owns it.
 type fingerprinter struct {
-	hash hash.Hash
+	hash hash.Hash                                        // kept, as out is: of sha256.Sum256 both can come to be allocated for each flow
 	text [sha256.Size + 2*(1+len(firstBytes{}.data))]byte // begins with the key
 	out  [sha256.Size]byte
 }

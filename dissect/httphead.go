@@ -131,24 +131,17 @@ func maskParameters(path string) string {
 	if !strings.Contains(path, ";") {
 		return path
 	}
-	var b strings.Builder
-	for _, part := range strings.SplitAfter(path, "/") {
-		for j, parameter := range strings.Split(part, ";") {
-			name, value, ok := strings.Cut(parameter, "=")
-			if j > 0 {
-				b.WriteByte(';')
-			}
-			if b.WriteString(name); ok && j > 0 {
-				b.WriteString("=***")
-				if strings.HasSuffix(value, "/") {
-					b.WriteByte('/')
-				}
-			} else if ok {
-				b.WriteString("=" + value)
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		parameters := strings.Split(part, ";")
+		for j, parameter := range parameters[1:] {
+			if name, _, ok := strings.Cut(parameter, "="); ok {
+				parameters[1+j] = name + "=***"
 			}
 		}
+		parts[i] = strings.Join(parameters, ";")
 	}
-	return b.String()
+	return strings.Join(parts, "/")
 }
 
 // masked stands for a mail address.

@@ -30,15 +30,15 @@ type pcapHandle struct{ pcap *pcap.Handle }
 // blocks of a power of two: 64 MiB hold 1,024 frames with this value, 511 in twice the memory with 65,536 or on "any" even 128 with libpcap's 256 KiB.
 const pcapSnapLen = 65280
 
-// openPcap opens a capture in the calling thread's network namespace.
-func openPcap(c LiveConfig) (*pcapHandle, error) {
+// openPcap opens a capture of at most snapLen bytes a frame in the calling thread's network namespace.
+func openPcap(c LiveConfig, snapLen int) (*pcapHandle, error) {
 	inactive, err := pcap.NewInactiveHandle(c.Iface)
 	if err != nil {
 		return nil, fmt.Errorf("prepare a capture on %s: %w", c.Iface, err)
 	}
 	defer inactive.CleanUp()
 	err = errors.Join(
-		inactive.SetImmediateMode(true), inactive.SetTimeout(idleAfter), inactive.SetSnapLen(c.snapLen(pcapSnapLen)),
+		inactive.SetImmediateMode(true), inactive.SetTimeout(idleAfter), inactive.SetSnapLen(snapLen),
 		inactive.SetBufferSize(c.BufferBytes), inactive.SetPromisc(c.Promiscuous))
 	if err != nil {
 		return nil, fmt.Errorf("set up the capture on %s: %w", c.Iface, err)

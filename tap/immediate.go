@@ -19,7 +19,7 @@ import (
 )
 
 // immediateHandle reads a TPACKET_V2 ring (Linux, Documentation/networking/packet_mmap.rst): the kernel hands every frame over at once. Each takes a slot, and the slots are short, so that there are many; of a frame that is longer than
-// its slot the kernel queues a whole copy at the socket as well (PACKET_COPY_THRESH). libpcap's immediate mode has no such copies: there every slot is as long as the longest frame, and 64 MiB are 1,024 of them instead of 32,768. It
+// its slot the kernel queues a whole copy at the socket as well (PACKET_COPY_THRESH). libpcap's immediate mode has no such copies: there every slot is as long as the longest frame, and 64 MiB are 1,024 of them instead of 32,768. (gopacket/afpacket has TPACKET_V2 too, and lends nobody its socket to ask for the copies.) It
 // belongs to the goroutine that reads; close comes when nobody does.
 type immediateHandle struct {
 	iface       string
@@ -47,13 +47,13 @@ const (
 func openImmediate(c LiveConfig) (handle, error) {
 	kind, loopback, err := ringLink(c.Iface)
 	if err != nil {
-		return openPcap(c) // "any", and what libpcap knows besides; else it says what is wrong
+		return openPcap(c, pcapSnapLen) // "any", and what libpcap knows besides; else it says what is wrong
 	}
 	program, err := ringFilter(c, loopback)
 	if err != nil {
 		return nil, err
 	}
-	h := &immediateHandle{iface: c.Iface, promiscuous: c.Promiscuous, kind: kind, fd: -1, long: make([]byte, vlanTag+c.snapLen(wholeFrame))}
+	h := &immediateHandle{iface: c.Iface, promiscuous: c.Promiscuous, kind: kind, fd: -1, long: make([]byte, vlanTag+wholeFrame)}
 	if err := h.open(c, program); err != nil {
 		h.close()
 		if errors.Is(err, unix.EPERM) {

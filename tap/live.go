@@ -20,7 +20,6 @@ type LiveConfig struct {
 	NetNS       string // path of the network namespace the interface is in (/run/netns/x, /proc/PID/ns/net), "" = own
 	Filter      string // BPF filter in tcpdump's language, "" = everything
 	BufferBytes int    // kernel buffer, default 64 MiB
-	SnapLen     int    // most bytes taken of one frame, default the whole frame, or 65280 where libpcap captures, see pcapSnapLen
 	Ring        bool   // a TPACKET_V3 ring instead of immediate mode: cheaper a packet on a busy port, some milliseconds later on a quiet one
 	Fanout      uint16 // with Ring: sources of this number share the interface's frames, and a flow always meets the same source; 0 = alone
 	Promiscuous bool   // also frames for other machines: for mirror ports. Only then the kernel tells IfaceDropped
@@ -54,14 +53,6 @@ type liveSource struct {
 
 	packets, bytes, truncated, kernelDropped, ifaceDropped, freezes, lost atomic.Uint64
 	up                                                                    atomic.Bool
-}
-
-// snapLen is SnapLen, or otherwise where that is not set.
-func (c *LiveConfig) snapLen(otherwise int) int {
-	if c.SnapLen > 0 {
-		return c.SnapLen
-	}
-	return otherwise
 }
 
 // OpenLive begins to capture. It returns a *RightsError when a capability is missing, an *InterfaceError when there is no such

@@ -126,7 +126,7 @@ func ringFilter(c LiveConfig, loopback bool) ([]bpf.RawInstruction, error) {
 		}
 	}
 	if c.Filter == "" {
-		return append(program, bpf.RawInstruction{Op: unix.BPF_RET | unix.BPF_K, K: uint32(c.snapLen(wholeFrame))}), nil
+		return append(program, bpf.RawInstruction{Op: unix.BPF_RET | unix.BPF_K, K: wholeFrame}), nil
 	}
 	compiled, err := compileFilter(c)
 	if err != nil {
@@ -134,7 +134,7 @@ func ringFilter(c LiveConfig, loopback bool) ([]bpf.RawInstruction, error) {
 	}
 	for _, i := range compiled {
 		if i.Code == unix.BPF_RET|unix.BPF_K && i.K != 0 {
-			i.K = uint32(c.snapLen(wholeFrame))
+			i.K = wholeFrame
 		}
 		program = append(program, bpf.RawInstruction{Op: i.Code, Jt: i.Jt, Jf: i.Jf, K: i.K})
 	}
@@ -144,8 +144,8 @@ func ringFilter(c LiveConfig, loopback bool) ([]bpf.RawInstruction, error) {
 // compileFilter compiles for this interface: VLAN tags are not in the frames that the kernel filters, and libpcap knows that only of a capture that runs.
 func compileFilter(c LiveConfig) ([]pcap.BPFInstruction, error) {
 	plain := c
-	plain.Filter, plain.BufferBytes, plain.SnapLen, plain.Promiscuous = "", filterBuffer, filterBuffer/8, false
-	h, err := openPcap(plain)
+	plain.Filter, plain.BufferBytes, plain.Promiscuous = "", filterBuffer, false
+	h, err := openPcap(plain, filterBuffer/8)
 	if err != nil {
 		return nil, err
 	}

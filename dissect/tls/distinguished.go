@@ -3,6 +3,7 @@ package tls
 import (
 	"encoding/asn1"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -34,9 +35,7 @@ func distinguishedName(s cryptobyte.String) string {
 		}
 		parts = append(parts, strings.Join(attributes, "+"))
 	}
-	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
-		parts[i], parts[j] = parts[j], parts[i]
-	}
+	slices.Reverse(parts)
 	return strings.Join(parts, ",")
 }
 
