@@ -65,8 +65,7 @@ func (d *dnsDatagrams) reused(c *conn, h *decode.Headers) bool {
 type dnsStream struct {
 	dnsConversation
 	sides  [2][]byte
-	skip   [2]int   // bytes left of a message that has a hole
-	adrift [2]int16 // how many segments are still looked at for one that begins with a message; 0: it is known where they begin
+	adrift [2]adrift
 }
 
 func (d *dnsStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
@@ -110,22 +109,18 @@ func (d *dnsStream) surrender(e *Engine, c *conn, now int64) {
 
 // gap goes on behind bytes that are missing: within a message its length tells where the next one begins, else a segment that begins with one.
 func (d *dnsStream) gap(_ *Engine, _ *conn, side int, n int) {
-	left := d.skip[side]
+	left := d.adrift[side].skip
 	if b := d.sides[side]; len(b) >= 2 {
 		left = 2 + int(b[0])<<8 + int(b[1]) - len(b)
 	}
-	d.sides[side], d.skip[side] = nil, left-n
-	if d.skip[side] < 0 || left == 0 {
-		d.skip[side], d.adrift[side] = 0, mostLateLooks
-	}
+	d.sides[side] = nil
+	d.adrift[side].hole(left, n)
 }
 
 // regain finds the beginning of a message behind a gap, and returns what is there from it on.
 func (d *dnsStream) regain(e *Engine, c *conn, side int, b []byte) []byte {
-	n := min(d.skip[side], len(b))
-	d.skip[side] -= n
-	b = b[n:]
-	if d.adrift[side] == 0 || len(b) == 0 {
+	a := &d.adrift[side]
+	if b = a.pass(b); a.looks == 0 || len(b) == 0 {
 		return b
 	}
 	for at, tries := 0, mostTries; at < len(b) && tries > 0; at++ {
@@ -134,11 +129,11 @@ func (d *dnsStream) regain(e *Engine, c *conn, side int, b []byte) []byte {
 		}
 		tries--
 		if e.isDNS(b[at+2 : min(at+2+int(b[at])<<8+int(b[at+1]), len(b))]) {
-			d.adrift[side] = 0
+			a.looks = 0
 			return b[at:]
 		}
 	}
-	if d.adrift[side]--; d.adrift[side] == 0 {
+	if a.looks--; a.looks == 0 {
 		d.flush(e, c)
 		c.proto = nil
 	}

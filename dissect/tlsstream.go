@@ -213,9 +213,8 @@ type tlsSide struct {
 	encrypted bool // after ChangeCipherSpec: contents say nothing
 	done      bool
 
-	skip   int   // bytes left of a record that has a hole
-	torn   bool  // the handshake message under way has one: the next record need not begin with another
-	adrift int16 // how many segments are still looked at for one that begins with a record, 0: it is known where they begin
+	torn   bool // the handshake message under way has a hole: the next record need not begin with another
+	adrift adrift
 }
 
 // newTLSStream begins to read TLS; startTLS names the protocol that led to it.
@@ -370,32 +369,25 @@ func (t *tlsStream) gap(e *Engine, c *conn, side int, n int) {
 		return
 	}
 	t.lost = true
-	left := s.skip
+	left := s.adrift.skip
 	if len(s.record) >= recordHeader {
 		left = recordHeader + int(s.record[3])<<8 + int(s.record[4]) - len(s.record)
 	}
-	*s = tlsSide{encrypted: s.encrypted, torn: true, adrift: s.adrift, skip: left - n}
-	if s.skip < 0 || left == 0 {
-		s.skip, s.adrift = 0, mostLateLooks
-	}
+	*s = tlsSide{encrypted: s.encrypted, torn: true, adrift: s.adrift}
+	s.adrift.hole(left, n)
 }
 
 // regain finds the beginning of a record behind a gap, and returns what is there from it on.
 func (t *tlsStream) regain(c *conn, side int, b []byte) []byte {
 	s := &t.sides[side]
-	if s.skip > 0 {
-		n := min(s.skip, len(b))
-		s.skip -= n
-		b = b[n:]
-	}
-	if s.adrift == 0 || len(b) == 0 || s.done {
+	if b = s.adrift.pass(b); s.adrift.looks == 0 || len(b) == 0 || s.done {
 		return b
 	}
 	if beginsRecord(b) {
-		s.adrift = 0
+		s.adrift.looks = 0
 		return b
 	}
-	if s.adrift--; s.adrift == 0 {
+	if s.adrift.looks--; s.adrift.looks == 0 {
 		t.give(c, side)
 	}
 	return nil
