@@ -62,7 +62,7 @@ var messageComparisons = []comparison{
 				return nil
 			}
 			least := uint64(1 << 32)
-			for _, text := range f["dns.resp.ttl"][:n] {
+			for _, text := range f["dns.resp.ttl"][:min(n, len(f["dns.resp.ttl"]))] {
 				ttl, _ := strconv.ParseUint(text, 10, 32)
 				least = min(least, ttl)
 			}
@@ -72,7 +72,7 @@ var messageComparisons = []comparison{
 	{
 		name: "HTTP requests",
 		ours: func(e ledger.Event) []string {
-			if e.Kind != "http" {
+			if e.Kind != "http" || e.HTTP.Method == "" { // a response whose request was not captured
 				return nil
 			}
 			return one(e.HTTP.Method + " " + e.HTTP.Host + " " + e.HTTP.Path + " HTTP/" + e.HTTP.Version)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"netaudit/dissect/quic"
+	"netaudit/dissect/tls"
 	"netaudit/tap"
 	"netaudit/tap/decode"
 )
@@ -143,6 +144,9 @@ func reversed(h *decode.Headers) bool {
 		}
 		return fromServer(h)
 	case decode.ProtoUDP:
+		if isDTLS(h.Payload) {
+			return h.Payload[dtlsRecordHeader] != tls.TypeClientHello
+		}
 		return servicePort(h.SrcPort) && !servicePort(h.DstPort) && h.DstPort >= 1024
 	case decode.ProtoICMP:
 		return h.SrcPort == 0 // echo reply

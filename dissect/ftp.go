@@ -15,7 +15,7 @@ type ftpStream struct {
 const longestFTPLine = 256
 
 func (s *ftpStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	if side == initiator && s.spoken && isClientHello(b) {
+	if side == initiator && s.spoken && isClientHello(b) || side == responder && isServerTLS(nil, b) {
 		c.proto = e.newTLSStream(c, "ftp")
 		c.proto.data(e, c, side, b, now)
 		return

@@ -92,6 +92,7 @@ const http2Preface = "PRI * HTTP/2.0\r\n"
 type httpStream struct {
 	sides   [2]httpSide
 	waiting []*HTTP // requests without a response yet, oldest first
+	gone    int     // … that were handed out already: their responses are nobody's
 	space   [2]*HTTP
 	current *HTTP  // whose response body is under way
 	early   bool   // … or is there already, and the request's body is not
@@ -119,6 +120,9 @@ func (s *httpStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	d := &s.sides[side]
 	if d.lost {
 		s.regain(e, c, side, b)
+	}
+	if len(b) > 0 && s.overTLS(e, c, side, b, now) {
+		return
 	}
 	if d.expects && s.early && d.body == 0 && isHTTPRequest(b) { // the server did not want the body
 		*d = httpSide{}
@@ -151,6 +155,28 @@ func (s *httpStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		}
 		s.settle(e, c, side, now)
 	}
+}
+
+// overTLS gives the word to TLS when a side begins with a hello where a head could be: what led there is not in a capture that has one direction alone.
+func (s *httpStream) overTLS(e *Engine, c *conn, side int, b []byte, now int64) bool {
+	d := &s.sides[side]
+	if s.tunnel || s.upgrade || d.inBody() || len(d.head) > 0 || side == initiator && !isClientHello(b) || side == responder && !isServerTLS(nil, b) {
+		return false
+	}
+	through := ""
+	switch n := len(s.waiting); {
+	case side == initiator && n > 0 && s.waiting[n-1].Method == "CONNECT":
+		through = "http-connect"
+	case side == responder && s.current != nil && s.current.Method == "": // the request is missing
+		through = "http-connect"
+		c.proxied = true
+	case side == responder:
+		return false
+	}
+	s.end(e, c)
+	c.proto = e.newTLSStream(c, through)
+	c.proto.data(e, c, side, b, now)
+	return true
 }
 
 // regain finds the way back after a loss: the next head is believed where a segment begins with one. Of the requests that wait, only the last can be the one that the
@@ -222,6 +248,15 @@ func (s *httpStream) headBytes(e *Engine, c *conn, side int, b []byte, now int64
 			s.headOf(e, c, side, b[:n], now)
 			return b[n:]
 		}
+		if len(b) > 0 && !mayBeginHead(side, b) {
+			e.damage(headDamage[side])
+			d.lost = true
+			return nil
+		}
+	} else if side == initiator && isNewRequest(d.head, b) {
+		e.damage(headDamage[side])
+		d.head = nil
+		return s.headBytes(e, c, side, b, now)
 	}
 	before := len(d.head)
 	d.head = append(d.head, b[:min(len(b), longestHead+1-before)]...)
@@ -239,6 +274,29 @@ func (s *httpStream) headBytes(e *Engine, c *conn, side int, b []byte, now int64
 	s.headOf(e, c, side, head, now)
 	return b[from+n-before:]
 }
+
+var headDamage = [2]string{"http: request line", "http: status line"}
+
+// mayBeginHead says that bytes can be the beginning of a head: of what is sent behind a body without being announced most can not.
+func mayBeginHead(side int, b []byte) bool {
+	if side == responder {
+		const version = "HTTP/1."
+		return string(b[:min(len(b), len(version))]) == version[:min(len(b), len(version))]
+	}
+	method, _, _ := bytes.Cut(b[:min(len(b), longestMethod+1)], []byte(" "))
+	return len(method) <= longestMethod && isMethod(method)
+}
+
+// isNewRequest says that a segment begins with a request that does not go on with what is there of a head: a word without an end, which was sent behind a body without being announced.
+func isNewRequest(head, b []byte) bool {
+	if len(head) > longestMethod || bytes.IndexByte(head, ' ') >= 0 || !isHTTPRequest(b) || !isRequestLine(b) {
+		return false
+	}
+	method, _, _ := bytes.Cut(b, []byte(" "))
+	return isCommonMethod(method) && !isCommonMethod(slices.Concat(head, method))
+}
+
+func isCommonMethod(b []byte) bool { return slices.Contains(httpMethods, string(b)+" ") }
 
 // headEnd is where a head ends: behind the first empty line, 0 when there is none. Lines may end without a carriage return (RFC 9112 §2.2).
 func headEnd(b []byte) int {
@@ -273,16 +331,13 @@ func (s *httpStream) headOf(e *Engine, c *conn, side int, head []byte, now int64
 func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 	d := &s.sides[initiator]
 	line, fields := e.splitHead(head)
-	method, target, version, ok := splitRequestLine(line)
+	method, target, version, ok := readRequestLine(line)
 	if !ok {
-		e.damage("http: request line")
+		e.damage(headDamage[initiator])
 		d.lost = true
 		return
 	}
-	h := &HTTP{Method: strings.ToUpper(e.text(method)), Path: e.path(target), Start: now, End: now}
-	if v, ok := bytes.CutPrefix(version, []byte("HTTP/")); ok && len(v) <= 3 {
-		h.Version = e.text(v)
-	}
+	h := &HTTP{Method: strings.ToUpper(e.text(method)), Path: e.path(target), Start: now, End: now, Version: e.text(version)}
 	h.Host = e.hostWithoutPort(fields.get("Host"))
 	if authority := authorityOf(target); len(authority) > 0 { // to a proxy: what the request line says counts (RFC 9112 §3.2.2)
 		h.Host, c.proxied = e.hostWithoutPort(authority), true
@@ -309,6 +364,7 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 	if len(s.waiting) >= mostPipelined {
 		e.sink.HTTPRequest(&c.flow, s.waiting[0])
 		s.waiting = slices.Delete(s.waiting, 0, 1)
+		s.gone++
 	}
 	if s.waiting == nil {
 		s.waiting = s.space[:0]
@@ -329,6 +385,18 @@ func splitRequestLine(line []byte) (method, target, version []byte, ok bool) {
 	return method, target, version, len(target) > 0
 }
 
+// readRequestLine is splitRequestLine for lines without a version, too: those of HTTP/0.9.
+func readRequestLine(line []byte) (method, target, version []byte, ok bool) {
+	const longestVersion = 3
+	method, target, version, ok = splitRequestLine(line)
+	if number, named := bytes.CutPrefix(version, []byte("HTTP/")); ok && named && len(number) <= longestVersion {
+		return method, target, number, isMethod(method)
+	}
+	method, target, _ = bytes.Cut(bytes.TrimRight(line, " \t"), []byte(" "))
+	target = bytes.TrimLeft(target, " \t")
+	return method, target, []byte("0.9"), len(target) > 0 && isCommonMethod(method) && beginsTarget(target, false)
+}
+
 // response reads a status line (RFC 9112 §4) and completes the oldest request that waits.
 func (s *httpStream) response(e *Engine, c *conn, head []byte, now int64) {
 	d := &s.sides[responder]
@@ -336,7 +404,7 @@ func (s *httpStream) response(e *Engine, c *conn, head []byte, now int64) {
 	version, rest, ok := bytes.Cut(line, []byte(" "))
 	status, err := strconv.Atoi(string(rest[:min(len(rest), 3)]))
 	if !ok || !bytes.HasPrefix(version, []byte("HTTP/1.")) || err != nil || status < 100 {
-		e.damage("http: status line")
+		e.damage(headDamage[responder])
 		d.lost = true
 		return
 	}
@@ -344,7 +412,10 @@ func (s *httpStream) response(e *Engine, c *conn, head []byte, now int64) {
 		return // an interim response; the final one follows
 	}
 	method := ""
-	if len(s.waiting) > 0 {
+	switch {
+	case s.gone > 0:
+		s.gone--
+	case len(s.waiting) > 0:
 		h := s.waiting[0]
 		s.waiting = slices.Delete(s.waiting, 0, 1)
 		h.Status, h.End, method = status, now, h.Method
@@ -352,6 +423,12 @@ func (s *httpStream) response(e *Engine, c *conn, head []byte, now int64) {
 			c.flow.HTTP.Status = status
 		}
 		s.current = h
+	default: // the capture began later than the request, or has this direction alone
+		s.current = &HTTP{Version: e.text(version[len("HTTP/"):]), Status: status, Start: now, End: now}
+		if c.flow.HTTP == nil {
+			first := *s.current
+			c.flow.HTTP = &first
+		}
 	}
 	switch {
 	case status == 101:
@@ -445,6 +522,10 @@ func (s *httpStream) gap(e *Engine, c *conn, side int, n int) {
 }
 
 func (s *httpStream) end(e *Engine, c *conn) {
+	if head := s.sides[initiator].head; len(s.waiting) == 0 && bytes.Count(head, []byte("\n")) == 1 && !isRequestLine(head) { // HTTP/0.9 has no fields and no empty line
+		s.sides[initiator].head = nil
+		s.request(e, c, head, c.flow.End)
+	}
 	if s.current != nil {
 		s.finish(e, c, c.flow.End)
 	}

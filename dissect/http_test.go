@@ -122,7 +122,7 @@ func TestHTTPIsReadHoweverItIsCut(t *testing.T) {
 	}
 }
 
-// TestHTTPIsFoundAgainBehindALoss: a lost segment costs the requests that it held and no others, and a capture that begins in the middle sees those that follow.
+// TestHTTPIsFoundAgainBehindALoss: a lost segment costs what it held of the requests and no more, and a capture that begins in the middle sees those that follow.
 func TestHTTPIsFoundAgainBehindALoss(t *testing.T) {
 	request := func(i int) said { return said{true, fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", i)} }
 	answer := said{false, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}
@@ -131,11 +131,11 @@ func TestHTTPIsFoundAgainBehindALoss(t *testing.T) {
 		lost []int // packets: three of the handshake, then one a piece
 		want string
 	}{
-		"a request":         {[]int{5}, "GET a /1 200 0 2|GET a /3 200 0 2"},
+		"a request":         {[]int{5}, "GET a /1 200 0 2|   200 0 2|GET a /3 200 0 2"},
 		"a response":        {[]int{6}, "GET a /1 200 0 2|GET a /2 0 0 0|GET a /3 200 0 2"},
 		"both":              {[]int{5, 6}, "GET a /1 200 0 2|GET a /3 200 0 2"},
-		"the beginning":     {[]int{0, 1, 2, 3}, "GET a /2 200 0 2|GET a /3 200 0 2"},
-		"the first request": {[]int{3}, "GET a /2 200 0 2|GET a /3 200 0 2"},
+		"the beginning":     {[]int{0, 1, 2, 3}, "   200 0 2|GET a /2 200 0 2|GET a /3 200 0 2"},
+		"the first request": {[]int{3}, "   200 0 2|GET a /2 200 0 2|GET a /3 200 0 2"},
 	} {
 		var list []tap.Packet
 		for i, p := range whole {
@@ -147,6 +147,55 @@ func TestHTTPIsFoundAgainBehindALoss(t *testing.T) {
 		if got := strings.Join(lines, "|"); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestResponsesAloneAreToldByTheirStatus: of a capture with the server's direction alone, and of more requests in a row than wait for an answer.
+func TestResponsesAloneAreToldByTheirStatus(t *testing.T) {
+	lines, _ := requests(conversation(newWire(t), 80, []said{{false, "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"}, {false, "HTTP/1.0 200 OK\r\n\r\nto the end"}}, nil)[3:])
+	if got, want := strings.Join(lines, "|"), "   404 0 2|   200 0 10"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	const n = 2 * mostPipelined
+	list := conversation(newWire(t), 80, []said{{true, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", n)}, {false, strings.Repeat("HTTP/1.1 304 Not Modified\r\n\r\n", n)}}, nil)
+	if lines, _ := requests(list); len(lines) != n {
+		t.Errorf("%d rows of %d requests", len(lines), n)
+	}
+}
+
+// TestWhatIsSentBehindABodyIsNoPartOfARequest: content without a length must not stand in a row as a method.
+func TestWhatIsSentBehindABodyIsNoPartOfARequest(t *testing.T) {
+	const request, answer = "POST /%d HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	for _, body := range []string{"password=secret", "secret", "a\nsecret", "\x00\x01"} {
+		lines, _ := requests(conversation(newWire(t), 80, []said{{true, fmt.Sprintf(request, 1) + body}, {false, answer + "more"}, {true, fmt.Sprintf(request, 2)}, {false, answer}}, nil))
+		if got, want := strings.Join(lines, "|"), "POST a /1 200 0 2|POST a /2 200 0 2"; got != want {
+			t.Errorf("%q: %s, want %s", body, got, want)
+		}
+	}
+}
+
+// TestRequestsOfHTTP09AreRead: they have no version, no fields and mostly no empty line.
+func TestRequestsOfHTTP09AreRead(t *testing.T) {
+	for _, line := range []string{"GET /old?secret\r\n", "GET /old\n\n", "GET /old \r\n\r\n"} {
+		lines, flows := requests(conversation(newWire(t), 80, []said{{true, line}, {false, "<p>old</p>"}}, nil))
+		if got := strings.Join(lines, "|"); got != "GET  /old 0 0 0" || flows[0].HTTP.Version != "0.9" {
+			t.Errorf("%q: %s, %+v", line, got, flows[0].HTTP)
+		}
+	}
+}
+
+// TestTunnelsInOneDirectionAreRead: what the proxy is asked for and what it carries, though the other side is missing.
+func TestTunnelsInOneDirectionAreRead(t *testing.T) {
+	hello := string(clientHello(t))
+	_, flows := requests(conversation(newWire(t), 3128, []said{{true, "CONNECT license.mit-odoo.de:443 HTTP/1.1\r\nHost: license.mit-odoo.de:443\r\n\r\n"}, {true, hello}}, nil))
+	if f := flows[0]; f.TLS == nil || f.TLS.StartTLS != "http-connect" || f.Host != "license.mit-odoo.de" {
+		t.Errorf("the client alone: %+v", f)
+	}
+	list, _ := payloads(t, "openssl.pcap", 6, 443)
+	server := list[slices.IndexFunc(list, func(s said) bool { return !s.client })].bytes
+	_, flows = requests(conversation(newWire(t), 3128, []said{{false, "HTTP/1.1 200 Connection established\r\n\r\n"}, {false, server}}, nil)[3:])
+	if f := flows[0]; f.TLS == nil || f.TLS.StartTLS != "http-connect" || f.TLS.Cipher == "" {
+		t.Errorf("the server alone: %+v, %+v", f, f.TLS)
 	}
 }
 

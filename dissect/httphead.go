@@ -31,6 +31,7 @@ func (e *Engine) splitHead(head []byte) ([]byte, headFields) {
 		var one []byte
 		one, rest = cutLine(rest)
 		name, value, ok := bytes.Cut(one, []byte(":"))
+		name = bytes.TrimRight(name, " \t") // some servers take it so, though they must not (RFC 9112 §5.1)
 		if ok && len(name) > 0 && !bytes.ContainsAny(name, " \t") {
 			fields = append(fields, headField{name, bytes.TrimSpace(value)})
 		}

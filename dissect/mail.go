@@ -69,7 +69,7 @@ func (m *mailStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto.data(e, c, side, b, now)
 		return
 	}
-	if side == initiator && m.skip[side] == 0 && !m.content && isClientHello(b) { // whoever is at the other end has taken another command for STARTTLS
+	if m.skip[side] == 0 && (side == initiator && !m.content && isClientHello(b) || side == responder && !m.listing && isServerTLS(nil, b)) { // whoever is at the other end has taken another command for STARTTLS, or the client is not in the capture
 		c.proto = behindGap(m.protocol)
 		c.proto.data(e, c, side, b, now)
 		return

@@ -29,7 +29,7 @@ type mysqlStream struct {
 }
 
 func (m *mysqlStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	if m.tls && side == initiator {
+	if m.tls && side == initiator || side == responder && isServerTLS(nil, b) {
 		c.proto = e.newTLSStream(c, "mysql")
 		c.proto.data(e, c, side, b, now)
 		return

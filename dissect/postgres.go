@@ -41,7 +41,7 @@ type postgresStream struct {
 }
 
 func (p *postgresStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	if side == initiator && (p.accepted || p.asked && isClientHello(b)) { // the answer may be missing
+	if side == initiator && (p.accepted || p.asked && isClientHello(b)) || side == responder && isServerTLS(nil, b) { // the other side may be missing
 		c.proto = e.newTLSStream(c, "postgres")
 		c.proto.data(e, c, side, b, now)
 		return

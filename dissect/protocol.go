@@ -98,6 +98,11 @@ func (d *detector) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	d.order = append(d.order, side)
 	d.ends = append(d.ends, len(d.sides[side]))
 	next, undecided := d.recognise(e, c)
+	if undecided && c.silent(1-side) && (side == initiator && isClientHello(b) || side == responder && isServerTLS(nil, b)) { // in a capture of one direction the other's words are not waited for
+		c.proto = unknown(c)
+		c.proto.data(e, c, side, b, now)
+		return
+	}
 	if undecided {
 		return
 	}
@@ -105,6 +110,11 @@ func (d *detector) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto = unknown(c)
 	}
 	d.replay(e, c, now)
+}
+
+// silent says that the capture has nothing of a side.
+func (c *conn) silent(side int) bool {
+	return side == initiator && c.flow.SrcPackets == 0 || side == responder && c.flow.DstPackets == 0
 }
 
 // replay hands what was kept to the protocol in the order in which it came.

@@ -51,6 +51,9 @@ func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 	case isPostgres(client):
 		f.Channel = "postgres"
 		return &postgresStream{}, false
+	case len(client) == 0 && len(server) > 0 && server[0] == postgresAgrees && isServerTLS(nil, server[1:]): // of the question nothing was captured
+		f.Channel = "postgres"
+		return &postgresStream{asked: true}, false
 	case isMySQLGreeting(server) || p.port == 3306 && isMySQLRefusal(server):
 		f.Channel = "mysql"
 		return &mysqlStream{}, false

@@ -4,7 +4,7 @@ package dissect
 const mostBeforeUpgrade = 16 << 10
 
 // upgradeStream waits in a plain dialogue for the ClientHello that STARTTLS leads to: LDAP (RFC 4511 §4.14), XMPP (RFC 6120 §5), RDP, ManageSieve and others. The dialogue itself is not read: whatever
-// was said, a ClientHello at the beginning of what the client sends next is the upgrade.
+// was said, a hello at the beginning of what a side sends next is the upgrade.
 type upgradeStream struct {
 	protocol string
 	seen     [2]int
@@ -16,7 +16,7 @@ func behindGap(protocol string) protocol {
 }
 
 func (u *upgradeStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
-	if side == initiator && u.seen[initiator] > 0 && isClientHello(b) {
+	if side == initiator && u.seen[initiator] > 0 && isClientHello(b) || side == responder && isServerTLS(nil, b) { // a capture may have the server's direction alone
 		if m := c.flow.Mail; m != nil {
 			m.StartTLS, m.State = true, mailTLS
 		}
