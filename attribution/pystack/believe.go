@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"netaudit/attribution/pystack/memory"
 )
 
 // How long a thread that runs is waited for: first that it sleeps by itself, then for turns on its processor, as long as patience and at least a few times, since a busy host may let
@@ -95,7 +97,9 @@ func (p *Process) inOneMoment(tstate uint64, tid int, t turn) (stack, error) {
 	if err != nil {
 		return stack{}, err
 	}
-	r, err := p.copyStack(tstate)
+	view := memory.Over(p.mem)
+	defer view.Close()
+	r, err := p.copyStack(view, tstate)
 	if err != nil {
 		return stack{}, err
 	}

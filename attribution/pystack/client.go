@@ -55,7 +55,8 @@ func (p *Process) Serving(client netip.AddrPort) (Thread, error) {
 func (p *Process) mayServe(s threadState, client netip.AddrPort) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	view := &memory.Overlay{Below: p.mem}
+	view := memory.Over(p.mem)
+	defer view.Close()
 	p.reading++
 	raw, _, err := p.rawStack(view, s.addr)
 	if err != nil {

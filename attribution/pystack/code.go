@@ -31,14 +31,14 @@ func (c *code) fleeting() bool {
 	return !strings.HasPrefix(c.file, "/") && !strings.HasPrefix(c.file, "<frozen ")
 }
 
-// addCode asks for a code object, and for the texts of one that is read anew for each stack, as long as they were the last time.
-func (p *Process) addCode(pieces *memory.Pieces, addr uint64) {
+// wantCode asks for a code object, and for the texts of one that is read anew for each stack, as long as they were the last time.
+func (p *Process) wantCode(view *memory.Overlay, addr uint64) {
 	l := &p.rt.layout
-	pieces.Add(addr, l.codeSize())
+	view.Want(addr, l.codeSize())
 	if c := p.codes[addr]; c != nil && c.fleeting() {
-		pieces.Add(c.head.filename, l.asciiSize+uint64(len(c.file)))
-		pieces.Add(c.head.name, l.asciiSize+uint64(len(c.function)))
-		pieces.Add(c.head.lines, bytesItems+uint64(len(c.table)))
+		view.Want(c.head.filename, l.asciiSize+uint64(len(c.file)))
+		view.Want(c.head.name, l.asciiSize+uint64(len(c.function)))
+		view.Want(c.head.lines, bytesItems+uint64(len(c.table)))
 	}
 }
 

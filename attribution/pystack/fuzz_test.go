@@ -119,7 +119,9 @@ func FuzzStackFromHostileMemory(f *testing.F) {
 
 // framesOnce reads a stack without asking whether its thread ran.
 func framesOnce(p *Process, tstate uint64) ([]Frame, error) {
-	r, err := p.copyStack(tstate)
+	view := memory.Over(p.mem)
+	defer view.Close()
+	r, err := p.copyStack(view, tstate)
 	if err != nil {
 		return nil, err
 	}

@@ -81,10 +81,10 @@ type Process struct {
 	chains  map[uint64][]uint64 // the frames of thread states, see expect
 	cached  int                 // bytes in both
 
-	expected  map[uint64]memory.Pieces // what was read last of thread states, see expect
-	expecting int                      // pieces in it
+	expected  map[uint64][]memory.Piece // what was read last of thread states, see expect
+	expecting int                       // pieces in it
 
-	around atomic.Pointer[memory.Pieces] // what states read last
+	around atomic.Pointer[[]memory.Piece] // what states read last
 
 	typeNames map[uint64]uint64 // by type: where its name was last
 
@@ -109,7 +109,7 @@ func Open(pid int) (*Process, error) {
 }
 
 func newProcess(pid int, mem memory.Reader) *Process {
-	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[uint64]moduleName{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}, expected: map[uint64]memory.Pieces{}, pools: map[uint64]pool{}, typeNames: map[uint64]uint64{}}
+	return &Process{pid: pid, mem: mem, codes: map[uint64]*code{}, modules: map[uint64]moduleName{}, owners: map[owner]string{}, chains: map[uint64][]uint64{}, expected: map[uint64][]memory.Piece{}, pools: map[uint64]pool{}, typeNames: map[uint64]uint64{}}
 }
 
 // Version is the interpreter's version, such as "3.11.2"; "3.N" when the patch level is not to be found.

@@ -122,7 +122,9 @@ func (p *Process) Recorded(slots []byte) ([]Frame, error) {
 		return nil, fmt.Errorf("naming a recorded stack of process %d: %w: %w", p.pid, ErrTorn, err)
 	}
 	p.reading++
-	view := p.gatherRecorded(list)
+	view := memory.Over(p.mem)
+	defer view.Close()
+	p.gatherRecorded(view, list)
 	frames := make([]Frame, len(list))
 	var named []slotFrame
 	for i, f := range slices.Backward(list) { // outermost first: what a function was defined in must have its own name first
@@ -155,43 +157,37 @@ func (l *layout) decodeAll(slots []byte) ([]slotFrame, error) {
 }
 
 // gatherRecorded copies at once what the frames refer to. Where the name of a type was last is remembered, so that it comes along; names that are elsewhere now take a second turn.
-func (p *Process) gatherRecorded(list []slotFrame) *memory.Overlay {
-	view := &memory.Overlay{Below: p.mem}
-	var pieces memory.Pieces
+func (p *Process) gatherRecorded(view *memory.Overlay, list []slotFrame) {
 	for _, f := range list {
-		p.addCode(&pieces, f.code)
-		pieces.Add(f.globals+dictKeys, 8)
+		p.wantCode(view, f.code)
+		view.Want(f.globals+dictKeys, 8)
 		if m, ok := p.modules[f.globals]; ok {
-			pieces.Add(m.witness, 8)
+			view.Want(m.witness, 8)
 		}
 		if f.typ != 0 {
-			pieces.Add(f.typ+typeName, 8)
+			view.Want(f.typ+typeName, 8)
 			if name, ok := p.typeNames[f.typ]; ok {
-				addName(&pieces, name)
+				wantName(view, name)
 			}
 		}
 	}
-	view.Gather(pieces)
-	pieces = nil
+	view.Gather()
 	for _, f := range list {
 		if f.typ == 0 {
 			continue
 		}
 		if name, err := memory.Uint64(view, f.typ+typeName); err == nil && p.typeNames[f.typ] != name {
 			p.rememberName(f.typ, name)
-			addName(&pieces, name)
+			wantName(view, name)
 		}
 	}
-	if len(pieces) > 0 {
-		view.Gather(pieces)
-	}
-	return view
+	view.Gather()
 }
 
-// addName asks for the beginning of a name; most end in the second piece.
-func addName(pieces *memory.Pieces, name uint64) {
-	pieces.Add(name, namePiece-name%namePiece)
-	pieces.Add(name-name%namePiece+namePiece, namePiece)
+// wantName asks for the beginning of a name; most end in the second piece.
+func wantName(view *memory.Overlay, name uint64) {
+	view.Want(name, namePiece-name%namePiece)
+	view.Want(name-name%namePiece+namePiece, namePiece)
 }
 
 // mostTypeNames bounds the memory; when it is full it begins anew.

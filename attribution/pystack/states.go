@@ -9,9 +9,13 @@ import (
 
 // states lists the thread states of all interpreters.
 func (p *Process) states() ([]threadState, error) {
-	view := &memory.Overlay{Below: p.mem}
+	view := memory.Over(p.mem)
+	defer view.Close()
 	if around := p.around.Load(); around != nil {
-		view.Gather(*around) // what was read the last time, at once
+		for _, piece := range *around { // what was read the last time, at once
+			view.Want(piece.Addr, piece.N)
+		}
+		view.Gather()
 	}
 	states, err := p.statesIn(view)
 	if used, same := view.Used(); err == nil && !same && len(used) <= mostAround {

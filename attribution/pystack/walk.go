@@ -2,7 +2,6 @@ package pystack
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"netaudit/attribution/pystack/memory"
@@ -11,6 +10,7 @@ import (
 // Bounds on one walk.
 const (
 	maxFrames    = 4096
+	usualFrames  = 64 // most stacks have fewer
 	maxChunks    = 256
 	maxChains    = 512     // threads whose frames are remembered
 	mostExpected = 1 << 16 // pieces of memory that are remembered, of all threads together
@@ -54,8 +54,8 @@ type reading struct {
 }
 
 // copyStack reads a stack once. It is of one moment only if the thread did not run meanwhile.
-func (p *Process) copyStack(tstate uint64) (reading, error) {
-	r := reading{view: &memory.Overlay{Below: p.mem}}
+func (p *Process) copyStack(view *memory.Overlay, tstate uint64) (reading, error) {
+	r := reading{view: view}
 	var err error
 	if r.raw, r.truncated, err = p.rawStack(r.view, tstate); err == nil {
 		p.gather(r.view, r.raw)
@@ -98,14 +98,13 @@ func (p *Process) rawStack(view *memory.Overlay, tstate uint64) ([]rawFrame, boo
 // expect copies at once what was read of the thread when it was read last: it is often the same, and each system call that it takes piece by piece makes it likelier that the thread wakes meanwhile. To 3.10 the frames themselves are
 // among it: CPython uses their memory again and again, and to follow five hundred one by one takes longer than many a thread sleeps. What is not there any more is copied in vain.
 func (p *Process) expect(view *memory.Overlay, tstate uint64) {
-	pieces := p.expected[tstate]
-	if chain := p.chains[tstate]; len(chain) > 0 {
-		pieces = slices.Clone(pieces)
-		for _, addr := range chain {
-			pieces.Add(addr, p.rt.layout.frameHead())
-		}
+	for _, piece := range p.expected[tstate] {
+		view.Want(piece.Addr, piece.N)
 	}
-	view.Gather(pieces)
+	for _, addr := range p.chains[tstate] {
+		view.Want(addr, p.rt.layout.frameHead())
+	}
+	view.Gather()
 }
 
 // expectAgain remembers what was of use of a copy.
@@ -138,42 +137,37 @@ func (p *Process) remember(tstate uint64, raw []rawFrame) {
 // gather copies what the frames refer to, all objects of a kind at once: code objects, dicts of globals and first arguments; then the types of those; then the types' names. A stack
 // of forty frames would else take some hundred and fifty system calls.
 func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
-	objects, types, names := make([]uint64, 0, len(raw)), make([]uint64, 0, len(raw)), make([]uint64, 0, len(raw))
-	pieces := make(memory.Pieces, 0, 4*len(raw))
+	var objectRoom, typeRoom [usualFrames]uint64
+	objects, types := objectRoom[:0], typeRoom[:0]
 	for _, f := range raw {
 		if obj := p.firstArgument(view, f); obj != 0 {
 			objects = append(objects, obj)
 		}
 	}
 	for _, f := range raw {
-		p.addCode(&pieces, f.code)
-		pieces.Add(f.globals+dictKeys, 8)
+		p.wantCode(view, f.code)
+		view.Want(f.globals+dictKeys, 8)
 		if m, ok := p.modules[f.globals]; ok {
-			pieces.Add(m.witness, 8)
+			view.Want(m.witness, 8)
 		}
 	}
 	for _, obj := range objects {
-		pieces.Add(obj, objectHead)
+		view.Want(obj, objectHead)
 	}
-	view.Gather(pieces)
-	pieces = pieces[:0]
+	view.Gather()
 	for _, obj := range objects {
 		if typ, err := memory.Uint64(view, obj+obType); err == nil {
 			types = append(types, typ)
-			pieces.Add(typ+typeName, 8)
+			view.Want(typ+typeName, 8)
 		}
 	}
-	view.Gather(pieces)
-	pieces = pieces[:0]
+	view.Gather()
 	for _, typ := range types {
 		if name, err := memory.Uint64(view, typ+typeName); err == nil {
-			names = append(names, name)
+			wantName(view, name)
 		}
 	}
-	for _, name := range names {
-		addName(&pieces, name)
-	}
-	view.Gather(pieces)
+	view.Gather()
 }
 
 // copyChunks takes the thread's data stack (3.11+), newest chunk first, so that frames are walked in one snapshot.
@@ -224,7 +218,7 @@ func (l *layout) frameHead() uint64 {
 // chain follows the frames outwards. Together with an error it returns those before it.
 func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) {
 	l := &p.rt.layout
-	out := make([]rawFrame, 0, 64)
+	out := make([]rawFrame, 0, usualFrames)
 	buf := make([]byte, l.frameHead())
 	var mark circle
 	for steps := 0; addr != 0; steps++ {

@@ -172,7 +172,8 @@ func (p *Process) Waiter(worker Thread) (Thread, error) {
 func (p *Process) mayAwait(s threadState) (objects []uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	view := &memory.Overlay{Below: p.mem}
+	view := memory.Over(p.mem)
+	defer view.Close()
 	p.reading++
 	raw, _, err := p.rawStack(view, s.addr)
 	if err != nil {

@@ -10,24 +10,11 @@ import (
 // Piece is N bytes of memory at an address.
 type Piece struct{ Addr, N uint64 }
 
-// Pieces are places in memory that are to be read together, in any order; one may be named several times.
-type Pieces []Piece
-
-// Add asks for n bytes at addr.
-func (p *Pieces) Add(addr, n uint64) { *p = append(*p, Piece{addr, n}) }
-
-// span is a piece of memory and the room for it.
-type span struct {
-	addr uint64
-	data []byte
-	used bool
-}
-
 // vector is what is read in one go: pieces that lie close together, and what lies between them. To copy some bytes more takes the kernel less time than to find a page once more.
 type vector struct {
-	addr, size uint64
-	data       []byte
-	spans      []span // its pieces
+	addr, size   uint64
+	at           int // where in the room
+	first, after int // its pieces
 }
 
 // Pieces are joined when no page has to be read for the gap alone: one more page could be one that cannot be read.
@@ -36,82 +23,90 @@ const (
 	mostGap = 512 // bytes
 )
 
-// vectors makes room for the pieces: by address, the longest of those that begin at the same. Those that end beyond the last address are left out. It changes
-// the order of p.
-func (p Pieces) vectors() []vector {
-	slices.SortFunc(p, func(a, b Piece) int { return cmp.Or(cmp.Compare(a.Addr, b.Addr), cmp.Compare(b.N, a.N)) })
-	p = slices.CompactFunc(p, func(longest, same Piece) bool { return longest.Addr == same.Addr })
-	p = slices.DeleteFunc(p, func(x Piece) bool { return x.N == 0 || x.Addr+x.N < x.Addr })
-	spans, vectors, first := make([]span, len(p)), make([]vector, 0, len(p)), 0
-	total := uint64(0)
-	for i, end := 0, uint64(0); i < len(p); i++ {
-		spans[i].addr = p[i].Addr
-		if end = max(end, p[i].Addr+p[i].N); i+1 < len(p) && joins(end, p[i+1].Addr) {
-			continue
-		}
-		vectors = append(vectors, vector{addr: p[first].Addr, size: end - p[first].Addr, spans: spans[first : i+1]})
-		total += end - p[first].Addr
-		first, end = i+1, 0
-	}
-	room := make([]byte, total)
-	for i := range vectors {
-		v := &vectors[i]
-		v.data, room = room[:v.size:v.size], room[v.size:]
-		for k := range v.spans {
-			off := v.spans[k].addr - v.addr
-			v.spans[k].data = v.data[off : off+p[k].N]
-		}
-		p = p[len(v.spans):]
-	}
-	return vectors
-}
-
 // joins says whether a piece that begins at addr is read together with those that end before end.
 func joins(end, addr uint64) bool {
 	return addr <= end || addr-end <= mostGap && addr/page == (end-1)/page
 }
 
+// gathering is one turn of copying: the pieces, how they are joined, and the copies. It is used again, so that a turn takes no new memory.
+type gathering struct {
+	wanted  []Piece
+	vectors []vector
+	copies  []span // one for each piece
+	local   []unix.Iovec
+	remote  []unix.RemoteIovec
+}
+
+// sort orders the pieces by address, and leaves only the longest of those that begin at the same.
+func (g *gathering) sort() {
+	slices.SortFunc(g.wanted, func(a, b Piece) int {
+		if a.Addr == b.Addr {
+			return cmp.Compare(b.N, a.N)
+		}
+		return cmp.Compare(a.Addr, b.Addr)
+	})
+	g.wanted = slices.CompactFunc(g.wanted, func(longest, same Piece) bool { return longest.Addr == same.Addr })
+}
+
+// join makes vectors of the sorted pieces, and says how much room they need behind what is in use.
+func (g *gathering) join(inUse int) (need int) {
+	g.vectors, g.copies = g.vectors[:0], g.copies[:0]
+	for first := 0; first < len(g.wanted); {
+		v := vector{addr: g.wanted[first].Addr, at: inUse + need, first: first, after: first}
+		for end := v.addr; v.after < len(g.wanted) && (v.after == first || joins(end, g.wanted[v.after].Addr)); v.after++ {
+			piece := g.wanted[v.after]
+			g.copies = append(g.copies, span{addr: piece.Addr, at: uint32(v.at + int(piece.Addr-v.addr)), n: uint32(piece.N)})
+			end = max(end, piece.Addr+piece.N)
+			v.size = end - v.addr
+		}
+		g.vectors = append(g.vectors, v)
+		need += int(v.size)
+		first = v.after
+	}
+	return need
+}
+
 // mostVectors is the kernel's bound on the pieces of one process_vm_readv(2) (UIO_MAXIOV).
 const mostVectors = 1024
 
-// gather reads the pieces with as few system calls as there can be, and returns those that could be read, by address.
-func gather(r Reader, pieces Pieces) []span {
+// read fills the room with as few system calls as there can be. Copies of what could not be read are left out.
+func (g *gathering) read(r Reader, room []byte) {
 	p, ok := r.(Process)
-	read := make([]span, 0, len(pieces))
-	for vectors := pieces.vectors(); len(vectors) > 0; {
+	for rest := g.vectors; len(rest) > 0; {
 		n := 0
 		if ok {
-			n = p.gather(vectors[:min(len(vectors), mostVectors)])
+			n = g.readAtOnce(p, rest[:min(len(rest), mostVectors)], room)
 		}
-		for _, v := range vectors[:n] {
-			read = append(read, v.spans...)
-		}
-		if vectors = vectors[n:]; n == 0 { // the first one cannot be read as a whole, or this reader knows no vectors
-			read = append(read, vectors[0].oneByOne(r)...)
-			vectors = vectors[1:]
+		if rest = rest[n:]; n == 0 { // the first one cannot be read as a whole, or this reader knows no vectors
+			g.readOneByOne(r, rest[0], room)
+			rest = rest[1:]
 		}
 	}
-	return read
+	g.copies = slices.DeleteFunc(g.copies, func(s span) bool { return s.n == 0 })
 }
 
-// oneByOne reads each piece by itself and returns those that could be read.
-func (v vector) oneByOne(r Reader) []span {
-	return slices.DeleteFunc(v.spans, func(s span) bool { return r.ReadAt(s.addr, s.data) != nil })
-}
-
-// gather reads up to the first vector that cannot be read and returns how many it has read.
-func (p Process) gather(vectors []vector) int {
-	local, remote := make([]unix.Iovec, len(vectors)), make([]unix.RemoteIovec, len(vectors))
-	for i, v := range vectors {
-		local[i] = unix.Iovec{Base: &v.data[0], Len: uint64(len(v.data))}
-		remote[i] = unix.RemoteIovec{Base: uintptr(v.addr), Len: len(v.data)}
+// readOneByOne reads each piece of a vector by itself.
+func (g *gathering) readOneByOne(r Reader, v vector, room []byte) {
+	for i := v.first; i < v.after; i++ {
+		if s := &g.copies[i]; r.ReadAt(s.addr, s.in(room)) != nil {
+			s.n = 0
+		}
 	}
-	total, err := unix.ProcessVMReadv(int(p), local, remote, 0)
+}
+
+// readAtOnce reads up to the first vector that cannot be read and returns how many it has read.
+func (g *gathering) readAtOnce(p Process, vectors []vector, room []byte) int {
+	g.local, g.remote = g.local[:0], g.remote[:0]
+	for _, v := range vectors {
+		g.local = append(g.local, unix.Iovec{Base: &room[v.at], Len: v.size})
+		g.remote = append(g.remote, unix.RemoteIovec{Base: uintptr(v.addr), Len: int(v.size)})
+	}
+	total, err := unix.ProcessVMReadv(int(p), g.local, g.remote, 0)
 	if err != nil {
 		return 0
 	}
 	for n, v := range vectors {
-		if total -= len(v.data); total < 0 {
+		if total -= int(v.size); total < 0 {
 			return n
 		}
 	}

@@ -16,13 +16,14 @@ func BenchmarkPages(b *testing.B) {
 	}
 	start := uint64(uintptr(unsafe.Pointer(&room[0])))
 	for b.Loop() {
-		var list Pieces
+		view := Over(Process(os.Getpid()))
 		for range pieces {
-			list.Add(start+uint64(rand.IntN(pages))*page+64, 160)
+			view.Want(start+uint64(rand.IntN(pages))*page+64, 160)
 		}
-		if read := gather(Process(os.Getpid()), list); len(read) == 0 {
+		if view.Gather(); len(view.copies) == 0 {
 			b.Fatal("nothing could be read")
 		}
+		view.Close()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/pieces, "ns/page")
 }

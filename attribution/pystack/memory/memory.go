@@ -62,7 +62,7 @@ func Bytes(r Reader, addr uint64, n int) ([]byte, error) {
 		if s := o.find(addr, uint64(n)); s != nil {
 			s.used = true
 			off := addr - s.addr
-			return s.data[off : off+uint64(n) : off+uint64(n)], nil
+			return s.in(o.room)[off : off+uint64(n) : off+uint64(n)], nil
 		}
 	}
 	b := make([]byte, n)

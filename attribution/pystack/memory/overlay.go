@@ -1,17 +1,54 @@
 package memory
 
 import (
-	"cmp"
 	"slices"
+	"sync"
 )
 
 // Overlay answers reads from copies taken earlier and passes all others on: what is copied in one go is walked without further system calls. It belongs to one goroutine.
 type Overlay struct {
-	Below  Reader
 	Passed bool // whether a read was passed on, since it was last set to false
 
+	below  Reader
 	copies []span // by address, one of each
+	room   []byte // what they are copies of
 	turns  int    // in which they were copied
+
+	turn  gathering
+	spare []span
+}
+
+// span is a copy of a piece of memory.
+type span struct {
+	addr uint64
+	at   uint32 // where in the room
+	n    uint32 // bytes
+	used bool
+}
+
+// in is the copy.
+func (s span) in(room []byte) []byte { return room[s.at : s.at+s.n : s.at+s.n] }
+
+// mostRoom is what an overlay may keep when it is closed, in bytes: some stacks with all they refer to.
+const mostRoom = 256 << 10
+
+var closed = sync.Pool{New: func() any { return new(Overlay) }}
+
+// Over makes an overlay without copies.
+func Over(below Reader) *Overlay {
+	o := closed.Get().(*Overlay)
+	o.below = below
+	return o
+}
+
+// Close lets another overlay use the room. What was read from this one by Bytes, and the overlay itself, must not be used any more.
+func (o *Overlay) Close() {
+	if cap(o.room) > mostRoom {
+		return
+	}
+	o.turn.wanted = o.turn.wanted[:0]
+	*o = Overlay{copies: o.copies[:0], room: o.room[:0], turn: o.turn, spare: o.spare[:0]}
+	closed.Put(o)
 }
 
 // Fetch copies n bytes at addr from the reader below, if they are not there yet.
@@ -19,57 +56,70 @@ func (o *Overlay) Fetch(addr uint64, n int) error {
 	if o.find(addr, uint64(n)) != nil {
 		return nil
 	}
-	s := span{addr: addr, data: make([]byte, n)}
-	if err := o.Below.ReadAt(addr, s.data); err != nil {
+	s := span{addr: addr, at: uint32(len(o.room)), n: uint32(n)}
+	o.room = slices.Grow(o.room, n)[:len(o.room)+n]
+	if err := o.below.ReadAt(addr, s.in(o.room)); err != nil {
 		return err
 	}
-	o.add([]span{s})
+	o.add(append(o.turn.copies[:0], s))
 	return nil
 }
 
-// Gather copies many small pieces at once, those that are not there yet. A piece that cannot be read is left out: whoever asks for it later gets the error.
-func (o *Overlay) Gather(pieces Pieces) {
-	if len(o.copies) == 0 {
-		o.add(gather(o.Below, slices.Clone(pieces)))
-	} else if missing := o.missing(pieces); len(missing) > 0 {
-		o.add(gather(o.Below, missing))
+// Want asks for n bytes at addr, to be copied by Gather together with others; in any order, and one may be named several times.
+func (o *Overlay) Want(addr, n uint64) {
+	if beyondTheEnd := addr+n < addr; n != 0 && !beyondTheEnd && o.find(addr, n) == nil {
+		o.turn.wanted = append(o.turn.wanted, Piece{addr, n})
 	}
 }
 
-func (o *Overlay) missing(pieces Pieces) (out Pieces) {
-	for _, p := range pieces {
-		if o.find(p.Addr, p.N) == nil {
-			out = append(out, p)
-		}
+// Gather copies at once what is wanted and not there yet. A piece that cannot be read is left out: whoever asks for it later gets the error.
+func (o *Overlay) Gather() {
+	g := &o.turn
+	if len(g.wanted) == 0 {
+		return
 	}
-	return out
+	g.sort()
+	need := g.join(len(o.room))
+	o.room = slices.Grow(o.room, need)[:len(o.room)+need]
+	g.read(o.below, o.room)
+	o.add(g.copies)
+	g.wanted = g.wanted[:0]
 }
 
 // Used are the pieces that were read from copies. same says that these are all that was copied, and that it was copied at once.
-func (o *Overlay) Used() (pieces Pieces, same bool) {
+func (o *Overlay) Used() (pieces []Piece, same bool) {
 	same = o.turns == 1 && !slices.ContainsFunc(o.copies, func(s span) bool { return !s.used })
 	if same {
 		return nil, true
 	}
 	for _, s := range o.copies {
 		if s.used {
-			pieces.Add(s.addr, uint64(len(s.data)))
+			pieces = append(pieces, Piece{s.addr, uint64(s.n)})
 		}
 	}
 	return pieces, false
 }
 
-func (o *Overlay) add(spans []span) {
-	if len(spans) == 0 {
+// add merges the copies of a turn, which come by address, one of each. Of two that begin at the same address the longer one stays.
+func (o *Overlay) add(turn []span) {
+	if len(turn) == 0 {
 		return
 	}
-	if o.turns++; len(o.copies) == 0 {
-		o.copies = spans // they come by address, one of each
-		return
+	o.turns++
+	all, old := o.spare[:0], o.copies
+	for len(old) > 0 && len(turn) > 0 {
+		switch a, b := old[0], turn[0]; {
+		case a.addr < b.addr:
+			all, old = append(all, a), old[1:]
+		case a.addr > b.addr:
+			all, turn = append(all, b), turn[1:]
+		case a.n < b.n:
+			old = old[1:]
+		default:
+			turn = turn[1:]
+		}
 	}
-	o.copies = append(o.copies, spans...)
-	slices.SortFunc(o.copies, func(a, b span) int { return cmp.Or(cmp.Compare(a.addr, b.addr), cmp.Compare(len(b.data), len(a.data))) })
-	o.copies = slices.CompactFunc(o.copies, func(longest, s span) bool { return longest.addr == s.addr })
+	o.copies, o.spare = append(append(all, old...), turn...), o.copies
 }
 
 // find is the copy in which n bytes at addr are; nil when there is none.
@@ -86,7 +136,7 @@ func (o *Overlay) find(addr, n uint64) *span {
 		return nil
 	}
 	s := &o.copies[i]
-	if off, size := addr-s.addr, uint64(len(s.data)); off > size || n > size-off {
+	if off, size := addr-s.addr, uint64(s.n); off > size || n > size-off {
 		return nil
 	}
 	return s
@@ -96,9 +146,9 @@ func (o *Overlay) find(addr, n uint64) *span {
 func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
 	if s := o.find(addr, uint64(len(buf))); s != nil {
 		s.used = true
-		copy(buf, s.data[addr-s.addr:])
+		copy(buf, s.in(o.room)[addr-s.addr:])
 		return nil
 	}
 	o.Passed = true
-	return o.Below.ReadAt(addr, buf)
+	return o.below.ReadAt(addr, buf)
 }

@@ -24,10 +24,17 @@ func (c *counted) ReadAt(addr uint64, buf []byte) error {
 	return nil
 }
 
+func want(view *Overlay, pieces ...Piece) {
+	for _, p := range pieces {
+		view.Want(p.Addr, p.N)
+	}
+	view.Gather()
+}
+
 func TestWhatIsCopiedIsNotReadAgain(t *testing.T) {
 	below := &counted{length: 250}
-	view := &Overlay{Below: below}
-	view.Gather(Pieces{{16, 8}, {100, 50}, {240, 100}})
+	view := Over(below)
+	want(view, Piece{16, 8}, Piece{100, 50}, Piece{240, 100})
 	if err := errors.Join(view.Fetch(100, 16), view.Fetch(104, 46), view.Fetch(16, 8)); err != nil || below.reads != 3 {
 		t.Errorf("%d reads for three pieces, %v", below.reads, err)
 	}
@@ -44,15 +51,15 @@ func TestWhatIsCopiedIsNotReadAgain(t *testing.T) {
 	if err := view.ReadAt(245, b[:]); !errors.Is(err, errOutside) {
 		t.Errorf("what cannot be read: %v", err)
 	}
-	if used, same := view.Used(); same || !slices.Equal(used, Pieces{{16, 64}}) {
+	if used, same := view.Used(); same || !slices.Equal(used, []Piece{{16, 64}}) {
 		t.Errorf("used: %v, %t", used, same)
 	}
 }
 
 func TestReadingTheSameAgainTakesOneTurn(t *testing.T) {
-	pieces := Pieces{{16, 8}, {100, 50}}
-	view := &Overlay{Below: &counted{length: 250}}
-	view.Gather(pieces)
+	pieces := []Piece{{16, 8}, {100, 50}}
+	view := Over(&counted{length: 250})
+	want(view, pieces...)
 	var b [8]byte
 	for _, p := range pieces {
 		if err := view.ReadAt(p.Addr, b[:]); err != nil {
