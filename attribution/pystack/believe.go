@@ -103,15 +103,15 @@ func (p *Process) inOneMoment(tstate uint64, tid int, t turn) (stack, error) {
 	if err != nil {
 		return stack{}, err
 	}
-	if !m.lasted() {
+	if view.OneMoment = m.lasted(); !view.OneMoment {
 		return stack{}, errRan
 	}
 	frames, err := p.frames(r)
-	p.expectAgain(tstate, r.view)
+	p.expectAgain(tstate, view)
 	if err != nil {
 		return stack{}, err
 	}
-	if r.view.Passed && !m.lasted() {
+	if !view.OneMoment && !m.lasted() {
 		return stack{}, errRan
 	}
 	if !m.asleep && !r.truncated && !rooted(frames) {

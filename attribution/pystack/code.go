@@ -92,12 +92,20 @@ func (p *Process) code(r memory.Reader, addr uint64) (*code, error) {
 	if c.table, err = bytesObject(r, h.lines); err != nil {
 		return nil, err
 	}
-	if now, err := l.codeHead(p.mem, addr); err != nil || now != h {
-		return nil, fmt.Errorf("a code object that is another one by now: %w", errImplausible)
+	if !ofOneMoment(r) {
+		if now, err := l.codeHead(p.mem, addr); err != nil || now != h {
+			return nil, fmt.Errorf("a code object that is another one by now: %w", errImplausible)
+		}
 	}
 	p.reserve(len(c.file) + len(c.function) + len(c.table))
 	p.codes[addr] = c
 	return c, nil
+}
+
+// ofOneMoment says that all that was read belongs together, see Process.inOneMoment.
+func ofOneMoment(r memory.Reader) bool {
+	view, ok := r.(*memory.Overlay)
+	return ok && view.OneMoment
 }
 
 // moduleName is what a dict of globals calls its module. A dict may be freed and another begin at the same address: witness is a word of it that tells them apart.

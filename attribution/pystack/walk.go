@@ -60,11 +60,10 @@ func (p *Process) copyStack(view *memory.Overlay, tstate uint64) (reading, error
 	if r.raw, r.truncated, err = p.rawStack(r.view, tstate); err == nil {
 		p.gather(r.view, r.raw)
 	}
-	r.view.Passed = false
 	return r, err
 }
 
-// frames names the frames of a copy. What is not remembered is read from the process: then the moment has to last until the end, see Overlay.Passed.
+// frames names the frames of a copy. What is not remembered is read from the process: then the moment has to last until the end, see Overlay.OneMoment.
 func (p *Process) frames(r reading) ([]Frame, error) {
 	p.reading++
 	frames := make([]Frame, 0, len(r.raw))

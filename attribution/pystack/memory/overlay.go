@@ -7,10 +7,11 @@ import (
 
 // Overlay answers reads from copies taken earlier and passes all others on: what is copied in one go is walked without further system calls. It belongs to one goroutine.
 type Overlay struct {
-	Passed bool // whether a read was passed on, since it was last set to false
+	OneMoment bool // for its owner to say of the copies; a read that is passed on ends it
 
 	below  Reader
 	copies []span // by address, one of each
+	last   int    // the copy that was read last
 	room   []byte // what they are copies of
 	turns  int    // in which they were copied
 
@@ -28,6 +29,12 @@ type span struct {
 
 // in is the copy.
 func (s span) in(room []byte) []byte { return room[s.at : s.at+s.n : s.at+s.n] }
+
+// has says whether n bytes at addr are part of it.
+func (s *span) has(addr, n uint64) bool {
+	off, size := addr-s.addr, uint64(s.n)
+	return off <= size && n <= size-off
+}
 
 // mostRoom is what an overlay may keep when it is closed, in bytes: some stacks with all they refer to.
 const mostRoom = 256 << 10
@@ -124,6 +131,9 @@ func (o *Overlay) add(turn []span) {
 
 // find is the copy in which n bytes at addr are; nil when there is none.
 func (o *Overlay) find(addr, n uint64) *span {
+	if o.last < len(o.copies) && o.copies[o.last].has(addr, n) {
+		return &o.copies[o.last]
+	}
 	i, after := -1, len(o.copies) // the last one that begins at addr or before, and those behind it
 	for i+1 < after {
 		if middle := int(uint(i+1+after) / 2); o.copies[middle].addr <= addr {
@@ -132,14 +142,11 @@ func (o *Overlay) find(addr, n uint64) *span {
 			after = middle
 		}
 	}
-	if i < 0 {
+	if i < 0 || !o.copies[i].has(addr, n) {
 		return nil
 	}
-	s := &o.copies[i]
-	if off, size := addr-s.addr, uint64(s.n); off > size || n > size-off {
-		return nil
-	}
-	return s
+	o.last = i
+	return &o.copies[i]
 }
 
 // ReadAt implements Reader.
@@ -149,6 +156,6 @@ func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
 		copy(buf, s.in(o.room)[addr-s.addr:])
 		return nil
 	}
-	o.Passed = true
+	o.OneMoment = false
 	return o.below.ReadAt(addr, buf)
 }
