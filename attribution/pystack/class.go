@@ -40,19 +40,6 @@ const (
 // owner is what is remembered of a method: the type of its first argument and its code.
 type owner struct{ typ, code uint64 }
 
-// firstType is the type of a frame's first argument; 0 when it cannot be read.
-func (p *Process) firstType(r memory.Reader, f rawFrame) uint64 {
-	obj := p.firstArgument(r, f)
-	if obj == 0 {
-		return 0
-	}
-	typ, err := memory.Uint64(r, obj+obType)
-	if err != nil {
-		return 0
-	}
-	return typ
-}
-
 // ownerOf names the module of the class in which a frame's method stands: the first class in the method resolution order of the first argument's type that
 // has this very code under the method's name. "" when there is none, or when it cannot be read: what a function calls its globals proves nothing, but its class had to be
 // registered under a name.

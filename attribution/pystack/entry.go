@@ -21,10 +21,10 @@ func (p *Process) entryOf(r memory.Reader, f rawFrame, function, module string, 
 		return Entry{}
 	}
 	name := p.local(r, f, 1)
-	if name == 0 || p.firstArgument(r, f) == 0 {
+	if name == 0 || p.argument(f) == 0 {
 		return Entry{}
 	}
-	return p.entry(p.firstType(r, f), name)
+	return p.entry(f.typ, name)
 }
 
 // local is the object in a frame's local with this number, 0 when it cannot be read.

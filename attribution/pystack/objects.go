@@ -69,6 +69,9 @@ func decodeString(data []byte, kind uint32, ascii bool) string {
 	return string(runes)
 }
 
+// cellType is the type of what holds a variable that functions share (PyCellObject).
+const cellType = "cell"
+
 // nameOfType gives tp_name of an object's type. A cell (a captured argument) is looked through.
 func (l *layout) nameOfType(r memory.Reader, obj uint64) (string, error) {
 	for range 2 {
@@ -84,14 +87,14 @@ func (l *layout) nameOfType(r memory.Reader, obj uint64) (string, error) {
 			return "", err
 		}
 		name, err := cString(r, ptr)
-		if err != nil || name != "cell" {
+		if err != nil || name != cellType {
 			return name, err
 		}
 		if obj, err = memory.Uint64(r, obj+16); err != nil { // PyCellObject.ob_ref
 			return "", err
 		}
 	}
-	return "cell", nil
+	return cellType, nil
 }
 
 // namePiece is how much of a name is read at once, in bytes; aligned pieces never cross a page.

@@ -82,7 +82,7 @@ func (p *Process) Plan() (WalkPlan, error) {
 // slotFrame is one decoded slot.
 type slotFrame struct {
 	rawFrame
-	typ, holder, second uint64
+	holder, second uint64
 }
 
 // decode takes a slot apart. skip says that it is no frame of Python code.
@@ -216,7 +216,7 @@ func (p *Process) recordedFrame(view *memory.Overlay, f slotFrame, outer []slotF
 	}
 	out.Module, out.Forged, out.Spec = module.name, module.forged, module.spec
 	if c.head.argcount > 0 {
-		p.nameArgument(view, &out, f)
+		p.nameArgument(view, &out, f.rawFrame)
 	}
 	if dispatches(c.function, out.Module, c.head.argcount) {
 		out.Entry = p.entry(f.typ, f.second)
@@ -290,7 +290,7 @@ func (l *layout) hasConstant(r memory.Reader, code, object uint64) bool {
 }
 
 // nameArgument fills in the first argument's type and the class that has the method. Types live longer than the objects: one that cannot be read leaves both empty.
-func (p *Process) nameArgument(view *memory.Overlay, out *Frame, f slotFrame) {
+func (p *Process) nameArgument(r memory.Reader, out *Frame, f rawFrame) {
 	if p.rt.layout.minor >= 14 && f.arg0&3 == 3 {
 		out.Arg0Type = "int"
 		return
@@ -298,7 +298,7 @@ func (p *Process) nameArgument(view *memory.Overlay, out *Frame, f slotFrame) {
 	if f.typ == 0 {
 		return
 	}
-	name, err := typeText(view, f.typ)
+	name, err := typeText(r, f.typ)
 	if err != nil {
 		return
 	}

@@ -2,7 +2,6 @@ package pystack
 
 import (
 	"fmt"
-	"strings"
 
 	"netaudit/attribution/pystack/memory"
 )
@@ -19,8 +18,8 @@ const (
 	maxCopy      = 8 << 20 // bytes copied of one data stack; the oldest frames beyond are read one by one
 )
 
-// rawFrame is a frame before its code object was looked at.
-type rawFrame struct{ addr, code, globals, lasti, arg0 uint64 }
+// rawFrame is a frame before its code object was looked at. typ, the type of its first argument, is known when all that frames refer to was gathered.
+type rawFrame struct{ addr, code, globals, lasti, arg0, typ uint64 }
 
 // top is the innermost frame of a thread.
 func (p *Process) top(view *memory.Overlay, tstate uint64) (uint64, error) {
@@ -136,33 +135,32 @@ func (p *Process) remember(tstate uint64, raw []rawFrame) {
 // gather copies what the frames refer to, all objects of a kind at once: code objects, dicts of globals and first arguments; then the types of those; then the types' names. A stack
 // of forty frames would else take some hundred and fifty system calls.
 func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
-	var objectRoom, typeRoom [usualFrames]uint64
-	objects, types := objectRoom[:0], typeRoom[:0]
-	for _, f := range raw {
-		if obj := p.firstArgument(view, f); obj != 0 {
-			objects = append(objects, obj)
-		}
-	}
 	for _, f := range raw {
 		p.wantCode(view, f.code)
 		view.Want(f.globals+dictKeys, 8)
 		if m, ok := p.modules[f.globals]; ok {
 			view.Want(m.witness, 8)
 		}
-	}
-	for _, obj := range objects {
-		view.Want(obj, objectHead)
-	}
-	view.Gather()
-	for _, obj := range objects {
-		if typ, err := memory.Uint64(view, obj+obType); err == nil {
-			types = append(types, typ)
-			view.Want(typ+typeName, 8)
+		if obj := p.argument(f); obj != 0 {
+			view.Want(obj, objectHead)
 		}
 	}
 	view.Gather()
-	for _, typ := range types {
-		if name, err := memory.Uint64(view, typ+typeName); err == nil {
+	for i := range raw {
+		f := &raw[i]
+		if obj := p.argument(*f); obj != 0 {
+			if typ, err := memory.Uint64(view, obj+obType); err == nil {
+				f.typ = typ
+				view.Want(typ+typeName, 8)
+			}
+		}
+	}
+	view.Gather()
+	for _, f := range raw {
+		if f.typ == 0 {
+			continue
+		}
+		if name, err := memory.Uint64(view, f.typ+typeName); err == nil {
 			wantName(view, name)
 		}
 	}
@@ -255,6 +253,9 @@ func (p *Process) chain(r memory.Reader, addr uint64) ([]rawFrame, bool, error) 
 			}
 		}
 		if !shim {
+			if l.minor >= 11 {
+				f.arg0, _ = memory.Uint64(r, addr+l.fLocals) // 0: it may be deleted or rebound at any time, which makes no stack wrong
+			}
 			out = append(out, f)
 		}
 		addr = le64(buf, int(l.fBack))
@@ -302,11 +303,10 @@ func (p *Process) frame(r memory.Reader, f rawFrame) (Frame, error) {
 	out.Entry = p.entryOf(r, f, c.function, out.Module, c.head.argcount)
 	out.Job = p.jobOf(r, f, c.function, out.Module, c.head.argcount)
 	if c.head.argcount > 0 {
-		out.does, out.awaits = p.workOf(r, f, c.function, out.Module)
-		out.Arg0Type = p.arg0(r, f)
-		if strings.Contains(out.Arg0Type, ".") {
-			out.typ = p.firstType(r, f)
-			out.OwnerModule = p.ownerOf(out.typ, f.code, out.Function)
+		out.does, out.awaits = p.workOf(f, c.function, out.Module)
+		p.nameArgument(r, &out, f)
+		if out.Arg0Type == cellType {
+			out.Arg0Type, _ = p.rt.layout.nameOfType(r, p.argument(f)) // "" when unreadable
 		}
 	}
 	return out, nil
@@ -330,36 +330,13 @@ func (p *Process) line(f rawFrame, c *code) (int, error) {
 	return lineAt(l.minor, c.table, int(c.head.first), off), nil
 }
 
-// arg0 is "" when unreadable: it may be deleted or rebound at any time, which makes no stack wrong.
-func (p *Process) arg0(r memory.Reader, f rawFrame) string {
-	l := &p.rt.layout
-	if l.minor >= 14 && p.tagged(r, f)&3 == 3 {
-		return "int"
-	}
-	name, err := l.nameOfType(r, p.firstArgument(r, f))
-	if err != nil {
-		return ""
-	}
-	return name
-}
-
-// firstArgument is the object in the frame's first local; 0 when it cannot be read.
-func (p *Process) firstArgument(r memory.Reader, f rawFrame) uint64 {
-	if p.rt.layout.minor <= 10 {
+// argument is the object in the frame's first local; 0 when there is none, or it could not be read. From 3.14 the lowest bits in the frame are a tag, 3 for a number that is no object.
+func (p *Process) argument(f rawFrame) uint64 {
+	switch {
+	case p.rt.layout.minor < 14:
 		return f.arg0
-	}
-	obj := p.tagged(r, f)
-	if p.rt.layout.minor >= 14 {
-		obj &^= 3
-	}
-	return obj
-}
-
-// tagged is the first local as it stands in the frame; from 3.14 its lowest bits are a tag.
-func (p *Process) tagged(r memory.Reader, f rawFrame) uint64 {
-	obj, err := memory.Uint64(r, f.addr+p.rt.layout.fLocals)
-	if err != nil {
+	case f.arg0&3 == 3:
 		return 0
 	}
-	return obj
+	return f.arg0 &^ 3
 }

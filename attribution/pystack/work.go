@@ -26,19 +26,19 @@ const (
 )
 
 // workOf reads what a frame works for, and what it waits for; none and 0 for all other frames, and when it cannot be read.
-func (p *Process) workOf(r memory.Reader, f rawFrame, function, module string) (does []uint64, awaits uint64) {
+func (p *Process) workOf(f rawFrame, function, module string) (does []uint64, awaits uint64) {
 	name := function[strings.LastIndexByte(function, '.')+1:]
 	switch {
 	case module == "concurrent.futures.thread" && name == "run":
-		return p.futureOf(p.firstArgument(r, f)), 0
+		return p.futureOf(p.argument(f)), 0
 	case module == "threading" && name == "_bootstrap_inner":
-		if self := p.firstArgument(r, f); self != 0 {
+		if self := p.argument(f); self != 0 {
 			return []uint64{self}, 0
 		}
 	case module == "concurrent.futures._base" && (name == "result" || name == "exception"),
 		module == "asyncio.base_events" && name == "run_forever",
 		module == "threading" && name == "join":
-		return nil, p.firstArgument(r, f)
+		return nil, p.argument(f)
 	}
 	return nil, 0
 }
@@ -99,7 +99,7 @@ func (p *Process) cellContent(cell uint64) uint64 {
 	if err != nil {
 		return 0
 	}
-	if kind, err := typeText(p.mem, typ); err != nil || kind != "cell" {
+	if kind, err := typeText(p.mem, typ); err != nil || kind != cellType {
 		return 0
 	}
 	content, err := memory.Uint64(p.mem, cell+cellRef)
@@ -185,7 +185,7 @@ func (p *Process) mayAwait(s threadState) (objects []uint64) {
 			continue
 		}
 		if module, err := p.module(p.mem, f.globals); err == nil {
-			if _, object := p.workOf(view, f, c.function, module.name); object != 0 {
+			if _, object := p.workOf(f, c.function, module.name); object != 0 {
 				objects = append(objects, object)
 			}
 		}
