@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"netaudit/tap"
+	"netaudit/tap/decode"
 )
 
 // TestHostileStreamsCostNoMoreThanTheirLength: for each way to make a parser keep or search what it has, twice the packets may cost twice the memory traffic and
@@ -135,7 +136,7 @@ func TestTableFindsWhatIsInIt(t *testing.T) {
 		table, seed := newTable(), newHashSeed()
 		known := map[key]*conn{}
 		for _, n := range rapid.SliceOfN(rapid.IntRange(0, 300), 0, 3000).Draw(t, "keys") {
-			k := key{aLo: uint64(n)}
+			k := key{a: decode.Bits{Low: uint64(n)}}
 			hash := seed.hash(&k) % 7 // nearly all collide
 			if c := known[k]; c != nil {
 				table.remove(c)
@@ -146,7 +147,7 @@ func TestTableFindsWhatIsInIt(t *testing.T) {
 			}
 		}
 		for n := range 301 {
-			k := key{aLo: uint64(n)}
+			k := key{a: decode.Bits{Low: uint64(n)}}
 			if got := table.find(seed.hash(&k)%7, &k); got != known[k] {
 				t.Fatalf("key %d: %p, want %p", n, got, known[k])
 			}

@@ -11,11 +11,14 @@ import (
 // key names a conversation, the same for both directions: endpoint a is the smaller one. The same addresses and ports on another
 // VLAN or in another tunnel are another conversation. It holds no pointer: the garbage collector need not look at it.
 type key struct {
-	aHi, aLo, bHi, bLo uint64 // addresses as 16 bytes, IPv4 mapped into IPv6 (RFC 4291 §2.5.5.2)
-	path               uint64 // hash of VLANs and tunnels, 0 for none
-	aPort, bPort       uint16 // for ICMP what pairs question and answer
-	proto              uint8
-	v6                 bool // tells ::ffff:192.0.2.1 from 192.0.2.1
+	a, b decode.Bits // addresses
+	path uint64      // hash of VLANs and tunnels, 0 for none
+	rest uint64      // ports of a and b (for ICMP what pairs question and answer), protocol, and what tells ::ffff:192.0.2.1 from 192.0.2.1
+}
+
+// is compares field by field: that is done before the library's comparison of memory has begun.
+func (k *key) is(o *key) bool {
+	return k.a == o.a && k.b == o.b && k.rest == o.rest && k.path == o.path
 }
 
 // identity is what a packet's conversation is found by.
@@ -27,16 +30,19 @@ type identity struct {
 
 // identify finds out which conversation a packet belongs to. It writes where the result stays: a copy of so much is waited for.
 func (s *hashSeed) identify(h *decode.Headers, id *identity) {
-	k := &id.key
-	k.aHi, k.aLo, k.bHi, k.bLo = h.SrcBits.High, h.SrcBits.Low, h.DstBits.High, h.DstBits.Low
-	k.aPort, k.bPort = h.SrcPort, h.DstPort
+	a, b, aPort, bPort := h.SrcBits, h.DstBits, h.SrcPort, h.DstPort
 	if h.Proto == decode.ProtoICMP || h.Proto == decode.ProtoICMPv6 {
-		k.aPort, k.bPort = communityPorts(h.Proto, uint8(h.SrcPort), uint8(h.DstPort))
+		aPort, bPort = communityPorts(h.Proto, uint8(h.SrcPort), uint8(h.DstPort))
 	}
-	k.proto, k.v6, k.path = h.Proto, h.Src.Is6(), 0
-	id.fromA = k.ordered()
+	id.fromA = ordered(a, b, aPort, bPort)
 	if !id.fromA {
-		k.aHi, k.aLo, k.aPort, k.bHi, k.bLo, k.bPort = k.bHi, k.bLo, k.bPort, k.aHi, k.aLo, k.aPort
+		a, b, aPort, bPort = b, a, bPort, aPort
+	}
+	k := &id.key
+	k.a, k.b, k.path = a, b, 0
+	k.rest = uint64(aPort)<<32 | uint64(bPort)<<16 | uint64(h.Proto)<<1
+	if h.Src.Is6() {
+		k.rest |= 1
 	}
 	if h.VLANCount > 0 || h.Tunnel.Count > 0 {
 		k.path = pathHash(h)
@@ -45,14 +51,14 @@ func (s *hashSeed) identify(h *decode.Headers, id *identity) {
 }
 
 // ordered says that endpoint a is not the larger one.
-func (k *key) ordered() bool {
+func ordered(a, b decode.Bits, aPort, bPort uint16) bool {
 	switch {
-	case k.aHi != k.bHi:
-		return k.aHi < k.bHi
-	case k.aLo != k.bLo:
-		return k.aLo < k.bLo
+	case a.High != b.High:
+		return a.High < b.High
+	case a.Low != b.Low:
+		return a.Low < b.Low
 	default:
-		return k.aPort <= k.bPort
+		return aPort <= bPort
 	}
 }
 
@@ -106,13 +112,7 @@ func newHashSeed() (s hashSeed) {
 }
 
 // hash folds the key by multiplication (as wyhash does, https://github.com/wangyi-fudan/wyhash).
-func (s *hashSeed) hash(k *key) uint64 {
-	rest := uint64(k.aPort)<<32 | uint64(k.bPort)<<16 | uint64(k.proto)<<1
-	if k.v6 {
-		rest |= 1
-	}
-	return fold(s.addresses(decode.Bits{High: k.aHi, Low: k.aLo}, decode.Bits{High: k.bHi, Low: k.bLo})^k.path, rest^s[4])
-}
+func (s *hashSeed) hash(k *key) uint64 { return fold(s.addresses(k.a, k.b)^k.path, k.rest^s[4]) }
 
 func (s *hashSeed) addresses(a, b decode.Bits) uint64 {
 	return fold(a.High^s[0], a.Low^s[1]) ^ fold(b.High^s[2], b.Low^s[3])
@@ -131,7 +131,7 @@ func (t *table) find(hash uint64, k *key) *conn {
 		if s.c == nil {
 			return nil
 		}
-		if s.hash == hash && s.c.key == *k {
+		if s.hash == hash && s.c.key.is(k) {
 			return s.c
 		}
 	}

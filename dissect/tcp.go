@@ -130,6 +130,13 @@ func (t *tcpState) packet(e *Engine, c *conn, h *decode.Headers, side int, now i
 // flags notes what the segment's flags say about the connection's state.
 func (t *tcpState) flags(c *conn, h *decode.Headers, side int, now int64) {
 	s := &t.sides[side]
+	if h.Flags&(flagSYN|flagFIN|flagRST) == 0 { // nearly all: it begins and ends nothing
+		t.note(side, h)
+		if s.state == endpointInactive {
+			t.wake(side, h)
+		}
+		return
+	}
 	if h.Flags&flagSYN != 0 {
 		if ack := h.Flags&flagACK != 0; s.syn && s.isn == h.Seq && s.synACK == ack {
 			c.flow.Retransmits++

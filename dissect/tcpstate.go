@@ -15,14 +15,11 @@ const (
 	endpointReset                       // sent a RST
 )
 
-// step moves the state of a side on by the flags of its segment, of which plain ones change nothing but a state that is still unknown.
+// step moves the state of a side on by the flags of its segment that begins or ends something.
 func (t *tcpState) step(side int, h *decode.Headers) {
 	s, peer := &t.sides[side], &t.sides[1-side]
 	if s.state == endpointInactive {
 		t.wake(side, h)
-		return
-	}
-	if h.Flags&(flagSYN|flagFIN|flagRST) == 0 {
 		return
 	}
 	switch s.state {

@@ -35,29 +35,36 @@ func newPcap(w *window, order binary.ByteOrder) (*classicPcap, error) {
 }
 
 func (f *classicPcap) next(w *window, p *Packet) error {
-	h, err := w.peek(pcapRecord)
-	if err != nil {
-		return err
+	b := w.buffer[w.begin:w.end]
+	if len(b) < pcapRecord {
+		var err error
+		if b, err = w.peek(pcapRecord); err != nil {
+			return err
+		}
 	}
+	h := (*[pcapRecord]byte)(b) // of known length: nothing is to be checked field by field
 	var sec, frac, captured, length uint32
 	if f.little { // spelt out: the interface would cost a call a field
-		sec, frac = binary.LittleEndian.Uint32(h), binary.LittleEndian.Uint32(h[4:])
+		sec, frac = binary.LittleEndian.Uint32(h[0:]), binary.LittleEndian.Uint32(h[4:])
 		captured, length = binary.LittleEndian.Uint32(h[8:]), binary.LittleEndian.Uint32(h[12:])
 	} else {
-		sec, frac = binary.BigEndian.Uint32(h), binary.BigEndian.Uint32(h[4:])
+		sec, frac = binary.BigEndian.Uint32(h[0:]), binary.BigEndian.Uint32(h[4:])
 		captured, length = binary.BigEndian.Uint32(h[8:]), binary.BigEndian.Uint32(h[12:])
 	}
 	if captured > largestRecord {
 		return damage(fmt.Sprintf("a record claims %d captured bytes; %d is the most a capture can hold", captured, largestRecord))
 	}
-	record, err := w.peek(pcapRecord + int(captured))
-	if err != nil {
-		return err
+	end := pcapRecord + int(captured)
+	if len(b) < end {
+		var err error
+		if b, err = w.peek(end); err != nil {
+			return err
+		}
 	}
-	w.begin += len(record)
-	w.offset += int64(len(record))
+	w.begin += end
+	w.offset += int64(end)
 	p.Time = int64(sec)*1e9 + int64(frac)*f.fraction
-	p.Data = record[pcapRecord:]
+	p.Data = b[pcapRecord:end]
 	p.Length = max(int(min(length, 1<<30)), int(captured))
 	p.Link, p.Iface = f.link, ""
 	return nil

@@ -94,6 +94,9 @@ func First(link tap.LinkType, frame []byte, wireLength int, h *Headers) error {
 }
 
 func decode(link tap.LinkType, frame []byte, wireLength int, h *Headers, into bool) error {
+	if link == tap.LinkEthernet && h.plain(frame) {
+		return nil
+	}
 	h.reset()
 	w := &h.walk
 	*w = walk{h: h, rest: frame, cut: max(0, wireLength-len(frame)), into: into}

@@ -74,12 +74,14 @@ func (w *walk) tcp() error {
 		h.PayloadLength = max(0, len(b)+w.cut-header)
 		return nil
 	}
-	if h.Flags&0x02 != 0 {
+	if h.Flags&flagSYN != 0 {
 		h.MSS = maximumSegmentSize(b[20:header])
 	}
 	w.payload(header)
 	return nil
 }
+
+const flagSYN = 2
 
 func maximumSegmentSize(options []byte) uint16 {
 	for len(options) >= 2 {
