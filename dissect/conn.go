@@ -295,7 +295,7 @@ func (e *Engine) finishHead(c *conn) {
 func (e *Engine) contradicted(c *conn) {
 	f := &c.flow
 	if !c.proxied && (f.HostSource == HostSNI || f.HostSource == HostHTTP) {
-		f.ToldHost, _ = e.names().Contradicts(f.Src.Addr(), f.Dst.Addr(), f.Host, f.Start)
+		f.ToldHost = e.names().contradicts(c.nameKey(), f.Host, f.Start)
 	}
 }
 
@@ -310,7 +310,7 @@ func (e *Engine) name(c *conn) {
 	case c.target != "":
 		f.Host, f.HostSource = c.target, HostProxy
 	case f.HostSource == HostNone:
-		if name, ok := e.told(f); ok {
+		if name, ok := e.told(c); ok {
 			f.Host, f.HostSource = name, HostDNS
 		} else if f.TLS != nil && f.TLS.Cert != nil && len(f.TLS.Cert.SAN) > 0 {
 			f.Host, f.HostSource = f.TLS.Cert.SAN[0], HostCert
@@ -321,13 +321,21 @@ func (e *Engine) name(c *conn) {
 }
 
 // told returns the name that DNS gave the destination: to this client, or to the host that it is an address of.
-func (e *Engine) told(f *Flow) (string, bool) {
-	names := e.names()
-	name, ok := names.Lookup(f.Src.Addr(), f.Dst.Addr(), f.Start)
-	if ok || !names.resolver.Load() || !e.config.Local(f.Src.Addr()) {
+func (e *Engine) told(c *conn) (string, bool) {
+	names, k := e.names(), c.nameKey()
+	name, ok := names.lookup(k, c.flow.Start)
+	if ok || !names.resolver.Load() || !e.config.Local(c.flow.Src.Addr()) {
 		return name, ok
 	}
-	return names.Lookup(thisHost, f.Dst.Addr(), f.Start)
+	return names.lookup(nameKey{thisHost, k.address}, c.flow.Start)
+}
+
+// nameKey is what the destination's name is asked for by.
+func (c *conn) nameKey() nameKey {
+	if c.aIsSrc {
+		return keyOf(c.key.a, c.key.b)
+	}
+	return keyOf(c.key.b, c.key.a)
 }
 
 func baseChannel(proto uint8) string {

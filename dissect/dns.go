@@ -234,7 +234,7 @@ func isTransfer(kind uint16) bool { return kind == dns.TypeIXFR || kind == dns.T
 // pending finds the query that an answer, or a repetition, belongs to; -1 when there is none.
 func (d *dnsConversation) pending(m *dns.Message, q dns.Question) int {
 	return slices.IndexFunc(d.waiting, func(w *DNS) bool {
-		return w.ID == m.ID && w.kind == q.Type && w.Name == string(m.Text(q.Name))
+		return w.ID == m.ID && w.kind == q.Type && w.Name == q.Name.Text()
 	})
 }
 
@@ -255,10 +255,10 @@ func (d *dnsConversation) query(e *Engine, c *conn, m *dns.Message, q dns.Questi
 
 // newDNS begins a transaction, and counts its name.
 func (e *Engine) newDNS(c *conn, m *dns.Message, q dns.Question, now int64) *DNS {
-	name := m.Text(q.Name)
+	name := q.Name.Text()
 	t := e.questions.take()
 	answers := t.Answers[:0]
-	*t = DNS{Name: e.words.of(name), Type: dns.TypeName(q.Type), kind: q.Type, ID: m.ID, EDNS: m.EDNS, Start: now, End: now, Answers: answers}
+	*t = DNS{Name: name, Type: dns.TypeName(q.Type), kind: q.Type, ID: m.ID, EDNS: m.EDNS, Start: now, End: now, Answers: answers}
 	t.Zone = e.zones.count(c.flow.Src.Addr(), name, now)
 	return t
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"netaudit/dissect/tls"
+	"netaudit/tap/decode"
 )
 
 // mostECHNames bounds the public names that are remembered; then all are forgotten. There are few: one stands for all customers of a content network.
@@ -67,7 +68,8 @@ func (e *Engine) judgeECH(c *conn, sni string, id uint8) ECH {
 	case c.proxied && f.HTTP != nil:
 		meant = f.HTTP.Host == sni
 	default:
-		meant = names.Gave(f.Src.Addr(), f.Dst.Addr(), sni, f.Start) || e.config.Local(f.Src.Addr()) && names.Gave(thisHost, f.Dst.Addr(), sni, f.Start)
+		k := keyOf(decode.BitsOf(f.Src.Addr()), decode.BitsOf(f.Dst.Addr()))
+		meant = names.gave(k, sni, f.Start) || e.config.Local(f.Src.Addr()) && names.gave(nameKey{thisHost, k.address}, sni, f.Start)
 	}
 	switch {
 	case keyed, public && !meant:

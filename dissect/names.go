@@ -29,14 +29,19 @@ type Names struct {
 type nameKey struct{ client, address decode.Bits }
 
 // keyOf takes all loopback addresses for one client: this host, which asks a name server of its own.
-func keyOf(client, address netip.Addr) nameKey {
-	if client.IsLoopback() {
+func keyOf(client, address decode.Bits) nameKey {
+	if isLoopback(client) {
 		client = thisHost
 	}
-	return nameKey{decode.BitsOf(client), decode.BitsOf(address)}
+	return nameKey{client, address}
 }
 
-var thisHost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+// isLoopback knows 127.0.0.0/8 and ::1.
+func isLoopback(a decode.Bits) bool { return a.High == 0 && (a.Low>>24 == 0xffff7f || a.Low == 1) }
+
+var thisHost = decode.BitsOf(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+
+func (k *nameKey) is(o *nameKey) bool { return k.address == o.address && k.client == o.client }
 
 type nameEntry struct {
 	key     nameKey
@@ -71,10 +76,11 @@ func (n *Names) Add(client, address netip.Addr, name string, ttl uint32, now int
 	if name == "" {
 		return
 	}
-	if client.IsLoopback() {
+	by := decode.BitsOf(client)
+	if isLoopback(by) {
 		n.resolver.Store(true)
 	}
-	k := keyOf(client, address)
+	k := keyOf(by, decode.BitsOf(address))
 	expires := now + int64(max(ttl, leastTTL))*1e9 + nameGrace
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -104,30 +110,30 @@ func (e *nameEntry) add(name string, expires int64) {
 
 // Lookup returns the newest name that client was told for address, if that is still good at now.
 func (n *Names) Lookup(client, address netip.Addr, now int64) (string, bool) {
-	k := keyOf(client, address)
+	return n.lookup(keyOf(decode.BitsOf(client), decode.BitsOf(address)), now)
+}
+
+func (n *Names) lookup(k nameKey, now int64) (name string, ok bool) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	if e := n.good(&k, now); e != nil {
-		return e.names[0], true
+		name, ok = e.names[0], true
 	}
-	return "", false
+	n.mu.Unlock()
+	return name, ok
 }
 
-// Contradicts returns the newest name that client was told for address, if it was told names for it and none of them is name.
-func (n *Names) Contradicts(client, address netip.Addr, name string, now int64) (told string, ok bool) {
-	k := keyOf(client, address)
+// contradicts returns the newest name that a client was told for an address, if it was told names for it and none of them is name.
+func (n *Names) contradicts(k nameKey, name string, now int64) (told string) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	e := n.good(&k, now)
-	if e == nil || slices.Contains(e.names[:], name) {
-		return "", false
+	if e := n.good(&k, now); e != nil && !slices.Contains(e.names[:], name) {
+		told = e.names[0]
 	}
-	return e.names[0], true
+	n.mu.Unlock()
+	return told
 }
 
-// Gave says whether client was told name, perhaps among others, for address, and that is still good at now.
-func (n *Names) Gave(client, address netip.Addr, name string, now int64) bool {
-	k := keyOf(client, address)
+// gave says whether a client was told name, perhaps among others, for an address, and that is still good at now.
+func (n *Names) gave(k nameKey, name string, now int64) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.good(&k, now)
@@ -147,7 +153,7 @@ func (n *Names) find(k *nameKey) (e *nameEntry, set uint64, tag uint16) {
 	hash := n.seed.addresses(k.client, k.address)
 	set, tag = hash&uint64(len(n.sets)-1), uint16(hash>>48)|1
 	for i, t := range n.tags[set] {
-		if t == tag && n.sets[set][i].key == *k {
+		if t == tag && n.sets[set][i].key.is(k) {
 			return &n.sets[set][i], set, tag
 		}
 	}

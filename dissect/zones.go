@@ -1,13 +1,13 @@
 package dissect
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"math/bits"
 	"net/netip"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/net/publicsuffix"
@@ -37,10 +37,11 @@ type zones struct {
 	recent  [1024]*zoneCount // of counts, by a hash of client and domain: what is asked again need not be looked for
 	ring    []zoneKey        // in the order of arrival
 	next    int
-	seed    maphash.Seed  // of domains, where a collision costs time only
+	seed    maphash.Seed  // of names and domains, where a collision costs time only
 	keyed   xxhash.Digest // of names
 	key     uint64        // from the installation's key: nobody can choose names that count as one, and the same capture gives the same numbers
 	domains [1024]domainSlot
+	names   [1024]askedName
 }
 
 type zoneKey struct {
@@ -63,20 +64,38 @@ func newZones(key [32]byte) *zones {
 }
 
 // count notes a query and returns the sums of its domain.
-func (z *zones) count(client netip.Addr, name []byte, now int64) Zone {
-	zone := z.domain(name)
-	c := z.entry(zoneKey{client, zone})
+func (z *zones) count(client netip.Addr, name string, now int64) Zone {
+	n := z.known(name)
+	c := z.entry(zoneKey{client, n.zone})
 	if now-c.begun >= zoneWindow || c.queries == 0 {
 		*c = zoneCount{zoneKey: c.zoneKey, begun: now}
 	}
-	below := bytes.TrimSuffix(name[:max(0, len(name)-len(zone))], []byte{'.'})
-	z.keyed.ResetWithSeed(z.key)
-	_, _ = z.keyed.Write(name) // it never fails
-	bit := z.keyed.Sum64() % nameBits
-	c.seen[bit/64] |= 1 << (bit % 64)
+	c.seen[n.bit/64] |= 1 << (n.bit % 64)
 	c.queries++
-	c.bytes += uint64(len(below))
-	return Zone{Name: zone, Queries: c.queries, Names: c.names(), Bytes: c.bytes, Entropy: entropy(below)}
+	c.bytes += uint64(n.below)
+	return Zone{Name: n.zone, Queries: c.queries, Names: c.names(), Bytes: c.bytes, Entropy: n.entropy}
+}
+
+// askedName is what a name alone tells. It is remembered by the name: most are asked again and again.
+type askedName struct {
+	name, zone string
+	below      uint16 // bytes of the labels below the zone
+	bit        uint16 // of zoneCount.seen
+	entropy    uint32 // of the labels below the zone
+}
+
+// known returns what a name tells. The result is valid until the next call.
+func (z *zones) known(name string) *askedName {
+	n := &z.names[maphash.String(z.seed, name)%uint64(len(z.names))]
+	if n.name == name && n.zone != "" {
+		return n
+	}
+	zone := z.domain(name)
+	below := strings.TrimSuffix(name[:max(0, len(name)-len(zone))], ".")
+	z.keyed.ResetWithSeed(z.key)
+	_, _ = z.keyed.WriteString(name) // it never fails
+	*n = askedName{name, zone, uint16(len(below)), uint16(z.keyed.Sum64() % nameBits), entropy(below)}
+	return n
 }
 
 func (z *zones) entry(k zoneKey) *zoneCount {
@@ -137,7 +156,7 @@ type domainSlot struct{ end, domain string }
 // longestSuffix is how many labels the end of a name has that decides about its domain: the list's longest suffixes have four.
 const longestSuffix = 5
 
-func (z *zones) domain(name []byte) string {
+func (z *zones) domain(name string) string {
 	end := name
 	for i, labels := len(name)-1, 0; i >= 0; i-- {
 		if name[i] == '.' {
@@ -147,24 +166,24 @@ func (z *zones) domain(name []byte) string {
 			}
 		}
 	}
-	slot := &z.domains[maphash.Bytes(z.seed, end)%uint64(len(z.domains))]
-	if slot.end == string(end) && slot.domain != "" {
+	slot := &z.domains[maphash.String(z.seed, end)%uint64(len(z.domains))]
+	if slot.end == end && slot.domain != "" {
 		return slot.domain
 	}
-	text := string(end)
-	domain, err := publicsuffix.EffectiveTLDPlusOne(text)
+	end = strings.Clone(end) // the slot outlives the name
+	domain, err := publicsuffix.EffectiveTLDPlusOne(end)
 	if err != nil {
-		domain = text // a suffix itself, a host without a domain, an address
+		domain = end // a suffix itself, a host without a domain, an address
 	}
-	*slot = domainSlot{text, domain}
+	*slot = domainSlot{end, domain}
 	return domain
 }
 
 // entropy is Shannon's, over the characters without the dots, in hundredths of a bit.
-func entropy(text []byte) uint32 {
+func entropy(text string) uint32 {
 	text = text[:min(len(text), longestName)]
 	var count [256]uint8
-	for _, c := range text {
+	for _, c := range []byte(text) {
 		count[c]++
 	}
 	n := len(text) - int(count['.'])
@@ -173,7 +192,7 @@ func entropy(text []byte) uint32 {
 	}
 	count['.'] = 0
 	sum := 0.0
-	for _, c := range text {
+	for _, c := range []byte(text) {
 		sum += timesLog[count[c]]
 		count[c] = 0
 	}

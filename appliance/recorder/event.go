@@ -1,10 +1,8 @@
 package recorder
 
 import (
-	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unsafe"
 
@@ -62,12 +60,12 @@ func (r *Recorder) envelope(w *row, f *dissect.Flow, start, end int64) *ledger.E
 // identify writes the texts that are like no other row's into one piece of memory: flow_id, community_id and, with final, the fingerprint.
 func (r *Recorder) identify(e *ledger.Event, f *dissect.Flow, final bool) {
 	b := append(append(r.text[:0], r.config.RunID...), '-')
-	b = strconv.AppendUint(b, f.ID, 36)
+	b = appendBase36(b, f.ID)
 	community := len(b)
 	b = f.AppendCommunityID(b)
 	fingerprint := len(b)
 	if final && f.FirstBytes != [32]byte{} {
-		b = hex.AppendEncode(b, f.FirstBytes[:])
+		b = appendHex(b, &f.FirstBytes)
 	}
 	r.text = b
 	text := r.textOf(b)

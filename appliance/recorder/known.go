@@ -24,14 +24,14 @@ type knownEntry[K comparable, V any] struct {
 	value V
 }
 
-// newKnown returns a cache for 2·sets keys.
+// newKnown returns a cache for 2·sets keys; sets is a power of two.
 func newKnown[K comparable, V any](sets int) known[K, V] {
 	return known[K, V]{make([]knownSet[K, V], sets)}
 }
 
 // at returns where the value of a key is kept. found is false for a key that is not known: the caller fills the place in.
 func (k *known[K, V]) at(hash uint64, key K) (value *V, found bool) {
-	s := &k.sets[hash%uint64(len(k.sets))]
+	s := &k.sets[hash&uint64(len(k.sets)-1)]
 	for i := range s.places[:s.used] {
 		if s.places[i].key == key {
 			s.newest = uint8(i)

@@ -74,7 +74,7 @@ func (m *Message) appendName(b []byte, at int) []byte {
 	if err != nil {
 		return append(b, '?')
 	}
-	return append(b, m.Text(n)...)
+	return append(b, n.text...)
 }
 
 // rare leaves all other types to a library that knows them.

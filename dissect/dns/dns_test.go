@@ -64,8 +64,8 @@ func TestAnswersAreThoseOfALibrary(t *testing.T) {
 		if got := string(m.AppendData(nil, &m.Answers[0])); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
-		if q := string(m.Text(m.Questions[0].Name)); q != "www.example" || string(m.Text(m.Answers[0].Name)) != "www.example" || !m.EDNS || m.Answers[0].TTL != 60 {
-			t.Errorf("question %q, answer's name %q, EDNS %v", q, m.Text(m.Answers[0].Name), m.EDNS)
+		if q := m.Questions[0].Name.Text(); q != "www.example" || m.Answers[0].Name.Text() != "www.example" || !m.EDNS || m.Answers[0].TTL != 60 {
+			t.Errorf("question %q, answer's name %q, EDNS %v", q, m.Answers[0].Name.Text(), m.EDNS)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestNamesAgreeWithALibrary(t *testing.T) {
 		if err := theirs.Unpack(b); err != nil {
 			t.Fatal(err)
 		}
-		if a, b := wireOf(t, string(m.Text(m.Questions[0].Name))+"."), wireOf(t, strings.ToLower(theirs.Question[0].Name)); a != b {
+		if a, b := wireOf(t, m.Questions[0].Name.Text()+"."), wireOf(t, strings.ToLower(theirs.Question[0].Name)); a != b {
 			t.Fatalf("%q, miekg/dns says %q", a, b)
 		}
 	})

@@ -38,8 +38,9 @@ type Message struct {
 	MoreAnswers   int        // that were not kept
 
 	raw   []byte
-	text  []byte // names in presentation form, one behind the other
+	text  []byte // space to spell a name in
 	names []spelled
+	words words
 }
 
 // spelled remembers where the text of a name that begins at offset stands: compressed messages repeat the same few.
@@ -64,16 +65,16 @@ type Record struct {
 	length int
 }
 
-// Name is a name of the message that was parsed last; Message.Text spells it.
-type Name struct{ from, to int }
+// Name is a domain name.
+type Name struct{ text string }
 
-// Text returns a name in presentation form, in lower case and without the final dot; "." is the root. The bytes are valid until the
-// next Parse.
-func (m *Message) Text(n Name) []byte { return m.text[n.from:n.to] }
+// Text returns the name in presentation form, in lower case and without the final dot; "." is the root.
+func (n Name) Text() string { return n.text }
 
 // Parse reads b, which must stay unchanged while the Message is used.
 func (m *Message) Parse(b []byte) error {
-	*m = Message{Questions: m.Questions[:0], Answers: m.Answers[:0], text: m.text[:0], names: m.names[:0], raw: b}
+	m.ID, m.Response, m.Opcode, m.Authoritative, m.Truncated, m.RCode, m.EDNS, m.MoreAnswers = 0, false, 0, false, false, 0, false, 0
+	m.Questions, m.Answers, m.names, m.raw = m.Questions[:0], m.Answers[:0], m.names[:0], b
 	if len(b) < headerLength {
 		return ErrShort
 	}

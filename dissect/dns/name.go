@@ -18,20 +18,45 @@ func (m *Message) name(at int) (Name, int, error) {
 			}
 		}
 	}
-	from := len(m.text)
-	next, err := m.labels(at)
-	if err != nil {
-		m.text = m.text[:from]
-		return Name{}, 0, err
-	}
-	if len(m.text) == from {
-		m.text = append(m.text, '.')
-	}
-	n := Name{from, len(m.text)}
-	if len(m.names) < mostSpelled {
+	n, next, err := m.spell(at)
+	if err == nil && len(m.names) < mostSpelled {
 		m.names = append(m.names, spelled{at, n})
 	}
+	return n, next, err
+}
+
+// spell returns a name that stands in full from the words, when it was spelled before: there are many messages and few names.
+func (m *Message) spell(at int) (n Name, next int, err error) {
+	end := m.plainName(at)
+	if end > 0 {
+		if n.text = m.words.find(m.raw[at:end]); n.text != "" {
+			return n, end, nil
+		}
+	}
+	m.text = m.text[:0]
+	if next, err = m.labels(at); err != nil {
+		return Name{}, 0, err
+	}
+	if len(m.text) == 0 {
+		m.text = append(m.text, '.')
+	}
+	if end > 0 {
+		return Name{m.words.add(m.raw[at:end], m.text)}, next, nil
+	}
+	if n.text = m.words.find(m.text); n.text == "" {
+		n.text = m.words.add(m.text, m.text)
+	}
 	return n, next, nil
+}
+
+// plainName returns the offset behind a name that stands in full, without pointers; 0 for all else.
+func (m *Message) plainName(at int) (end int) {
+	for b := m.raw; at < len(b) && b[at]&0xc0 == 0; at += 1 + int(b[at]) {
+		if b[at] == 0 {
+			return at + 1
+		}
+	}
+	return 0
 }
 
 func (m *Message) pointer(at int) (int, bool) {

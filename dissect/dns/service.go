@@ -42,7 +42,7 @@ func (m *Message) Service(r *Record) (s Service, ok bool) {
 	if err != nil || next > r.offset+r.length {
 		return s, false
 	}
-	s.Target = string(m.Text(name))
+	s.Target = name.text
 	rest := m.raw[next : r.offset+r.length]
 	for range mostParameters {
 		if len(rest) < 4 {
