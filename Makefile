@@ -62,12 +62,14 @@ fuzz: deps ## run every fuzz target for FUZZTIME each (default 60s)
 	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$p; done; done
 
 ROUNDS ?= 1000
-soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1000), let each of its system calls fail, change every byte of a ledger, read busy stacks
+soak: deps ## kill the ledger's writer ROUNDS times at random moments (default 1000), let each of its system calls fail, change every byte of a ledger, damage captures, read busy stacks
 	NETAUDIT_KILL_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 2h -run TestKilledWriter ./ledger
 	NETAUDIT_FAULTS=100000 go test -count=1 -v -timeout 4h -run 'TestEverySystemCall|TestBreakIsRecorded' ./ledger
 	NETAUDIT_MACHINES=300 go test -count=1 -v -timeout 2h -run TestLedgerAgainstASlice ./ledger
 	NETAUDIT_POWER_LOSSES=5000 go test -count=1 -v -timeout 2h -run TestPowerLoss ./ledger
 	NETAUDIT_TAMPER=all go test -count=1 -v -timeout 2h -run TestNoChangedByte ./ledger
+	NETAUDIT_MANGLED=1000 go test -count=1 -v -timeout 4h -run TestDamagedCaptures ./dissect
+	NETAUDIT_MANGLED=50 go test -count=1 -v -timeout 4h -run DamagedPackets ./appliance
 	NETAUDIT_SAMPLES=10000 go test -count=1 -v -timeout 2h -run TestBusyThreads ./attribution/pystack
 
 LAB_DIR ?= /var/lib/netaudit-lab

@@ -136,7 +136,7 @@ func (a *Appliance) wire(sources []liveSource) error {
 	if err != nil {
 		return err
 	}
-	names := dissect.NewNames(0)
+	names, failures := dissect.NewNames(0), &failureLog{log: a.log}
 	for i, s := range sources {
 		runID := strconv.FormatInt(a.started.UnixMilli(), 36) + "-" + strconv.Itoa(i)
 		rc := recorder.Config{Parties: a.parties, Emit: a.emit, NetNS: inode, RunID: runID, Logger: a.log}
@@ -150,7 +150,7 @@ func (a *Appliance) wire(sources []liveSource) error {
 		if err != nil {
 			return err
 		}
-		engine := dissect.New(dissect.Config{Local: a.addresses.isLocal, FingerprintKey: key, Names: names, RunID: runID}, r)
+		engine := dissect.New(dissect.Config{Local: a.addresses.isLocal, FingerprintKey: key, Names: names, RunID: runID, Failed: failures.failed}, r)
 		a.watchers = append(a.watchers, &watcher{name: s.name, source: s.source, engine: engine, emit: a.emit, log: a.log})
 		a.recorders = append(a.recorders, r)
 	}

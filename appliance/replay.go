@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"netaudit/attribution/party"
+	"netaudit/dissect"
 	"netaudit/ledger"
 )
 
@@ -27,6 +28,7 @@ type Replay struct {
 	Strict   bool                     // also paths, internal names, client addresses and user agents become keyed hashes
 	RunID    string                   // first part of every flow_id, default "r"
 	Progress func(read, total uint64) // optional, called from one goroutine; total is 0 when unknown
+	Failed   func(dissect.Failure)    // told of panics that are survived, by several goroutines; nil: none is
 
 	Packets, Bytes uint64            // what was read; valid after Run
 	Malformed      map[string]uint64 // packets and messages that could not be read, by "layer: reason"; valid after Run

@@ -83,7 +83,7 @@ func (r *Replay) newTeam(workers int, owner [dissect.Shards]int) (*replayTeam, e
 		sinks[i] = rec
 		t.workers = append(t.workers, w)
 	}
-	engines := dissect.NewTeam(dissect.Config{FingerprintKey: r.Key, RunID: runID}, owner, sinks, func(i int) { t.workers[i].handOut() })
+	engines := dissect.NewTeam(dissect.Config{FingerprintKey: r.Key, RunID: runID, Failed: r.Failed}, owner, sinks, func(i int) { t.workers[i].handOut() })
 	for i, e := range engines {
 		t.workers[i].engine = e
 	}

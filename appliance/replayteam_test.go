@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -90,8 +92,8 @@ func TestWorkersWriteTheSameRowsOfDamagedFiles(t *testing.T) {
 }
 
 // manyCaptures writes all captured Ethernet frames into one file of many pieces, several times: the clock runs forward by hours and back, conversations come again, and what DNS says in one
-// piece names flows of the next. Some frames are cut.
-func manyCaptures(t *testing.T) string {
+// piece names flows of the next. Some frames are cut, and all are damaged as change says.
+func manyCaptures(t *testing.T, change func(frame []byte)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "many.pcap")
 	f, err := os.Create(path)
@@ -127,6 +129,7 @@ func manyCaptures(t *testing.T) string {
 	}
 	for copies := range 4 {
 		for _, p := range frames {
+			change(p.Data)
 			at := gopacket.CaptureInfo{CaptureLength: len(p.Data), Length: p.Length, Timestamp: time.Unix(0, p.Time).Add(time.Duration(copies) * 20 * time.Second)}
 			if err := w.WritePacket(at, p.Data); err != nil {
 				t.Fatal(err)
@@ -136,8 +139,34 @@ func manyCaptures(t *testing.T) string {
 	return path
 }
 
+func undamaged([]byte) {}
+
+// TestWorkersWriteTheSameRowsOfDamagedPackets: random bytes in place of some, more in each copy. NETAUDIT_MANGLED names how many files are made.
+func TestWorkersWriteTheSameRowsOfDamagedPackets(t *testing.T) {
+	files := 1
+	if text := os.Getenv("NETAUDIT_MANGLED"); text != "" {
+		var err error
+		if files, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seed := range uint64(files) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		path := manyCaptures(t, func(frame []byte) {
+			const every = 1000 // bytes
+			for at := int(random.ExpFloat64() * every); at < len(frame); at += 1 + int(random.ExpFloat64()*every) {
+				frame[at] = byte(random.Uint32())
+			}
+		})
+		sameForAll(t, path, seed%2 == 1)
+		if err := os.Remove(path); err != nil || t.Failed() {
+			t.Fatalf("with seed %d; error %v", seed, err)
+		}
+	}
+}
+
 func TestWorkersWriteTheSameRowsOfManyPieces(t *testing.T) {
-	path := manyCaptures(t)
+	path := manyCaptures(t, undamaged)
 	info, err := os.Stat(path)
 	if err != nil || info.Size() < 8*tap.PieceSize {
 		t.Fatalf("%d bytes, error %v; want at least 8 pieces", info.Size(), err)
@@ -235,7 +264,7 @@ func TestWorkersEndTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := manyCaptures(t)
+	path := manyCaptures(t, undamaged)
 	for name, c := range map[string]struct {
 		fails bool
 		want  error
@@ -263,7 +292,7 @@ func TestWorkersEndTogether(t *testing.T) {
 
 // TestShareOfAFile: what is long and of TCP is shared, what is short or of DNS is not, and what is asked for is done.
 func TestShareOfAFile(t *testing.T) {
-	long, short := manyCaptures(t), "../tap/testdata/captures/curl.pcap"
+	long, short := manyCaptures(t, undamaged), "../tap/testdata/captures/curl.pcap"
 	for _, c := range []struct {
 		path       string
 		asked, got int

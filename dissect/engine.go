@@ -24,6 +24,7 @@ type Config struct {
 	Names          *Names                // shared between engines; nil: an own one
 	Sharded        bool                  // flows lie in Shards tables that know nothing of each other, as those of NewTeam do
 	RunID          string                // what the flow ids of rows begin with, for Flow.AnnouncedBy
+	Failed         func(Failure)         // told of panics that are survived, from the Engine's goroutine; nil: none is
 }
 
 const (
@@ -59,6 +60,7 @@ type Engine struct {
 	datagrams  pool[dnsDatagrams]
 	headers    decode.Headers
 	identity   identity // of the packet that headers are from
+	underWay   *conn    // whose packet is read or was read last, or who ends; nil when it has ended
 	seed       hashSeed
 	at         Position // of what is under way
 	frame      uint64   // number of the frame that is followed: an earlier one than at.Frame when fragments are given up
@@ -117,6 +119,7 @@ func privateAddress(a netip.Addr) bool {
 
 // Packet follows one frame. It keeps nothing of p.
 func (e *Engine) Packet(p *tap.Packet) {
+	defer e.survive()
 	e.stats.Packets++
 	e.stats.Bytes += uint64(p.Length)
 	e.begin(e.stats.Packets)
@@ -148,7 +151,7 @@ func (e *Engine) read(p *tap.Packet) {
 }
 
 func (e *Engine) begin(frame uint64) {
-	e.at = Position{Frame: frame}
+	e.at, e.underWay = Position{Frame: frame}, nil
 	if m := e.member; m != nil {
 		m.counts, m.known = m.first, false
 	}
@@ -163,7 +166,9 @@ func (e *Engine) follow(h *decode.Headers, p *tap.Packet, frame uint64) {
 	e.frame = frame
 	id := &e.identity
 	e.seed.identify(h, id)
-	e.lookup(h, id, p).packet(e, h, p.Time, id.fromA)
+	c := e.lookup(h, id, p)
+	e.underWay = c
+	c.packet(e, h, p.Time, id.fromA)
 }
 
 // count notes why a frame was not understood.
@@ -200,7 +205,11 @@ func (e *Engine) countLink(link tap.LinkType) bool {
 func (e *Engine) damage(what string) { e.damaged[what]++ }
 
 // Tick lets time pass while the wire is idle. now is in nanoseconds since the Unix epoch.
-func (e *Engine) Tick(now int64) { e.advance(now) }
+func (e *Engine) Tick(now int64) {
+	defer e.survive()
+	e.underWay = nil
+	e.advance(now)
+}
 
 // advance moves the clock forward, never back, and ends what has timed out.
 func (e *Engine) advance(now int64) {
@@ -239,6 +248,7 @@ func (e *Engine) timeout(q queueName) time.Duration {
 
 // end writes a flow's last row and forgets it.
 func (e *Engine) end(c *conn) {
+	e.underWay = c
 	e.queues[c.shard][c.queue].remove(c)
 	e.living[c.shard]--
 	e.table.remove(c)
@@ -252,12 +262,14 @@ func (e *Engine) end(c *conn) {
 		e.streams.give(c.stream)
 	}
 	e.conns.give(c)
+	e.underWay = nil
 }
 
 // Close hands out every flow that is still open, of those that were quiet longest in their queues the one that was opened first.
 func (e *Engine) Close() {
-	e.begin(closing)
-	e.expireFragments(math.MaxInt64)
+	for e.fragments.oldest.Front() != nil {
+		e.closeFragments()
+	}
 	e.begin(closed)
 	if e.member != nil {
 		e.member.last()
@@ -274,9 +286,20 @@ func (e *Engine) Close() {
 		if first == nil {
 			return
 		}
-		e.at.Step = first.flow.ID
-		e.end(first)
+		e.closeFlow(first)
 	}
+}
+
+func (e *Engine) closeFragments() {
+	defer e.survive()
+	e.begin(closing)
+	e.expireFragments(math.MaxInt64)
+}
+
+func (e *Engine) closeFlow(c *conn) {
+	defer e.survive()
+	e.at.Step = c.flow.ID
+	e.end(c)
 }
 
 // Stats returns the counters.

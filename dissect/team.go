@@ -125,6 +125,7 @@ func NewTeam(c Config, owner [Shards]int, sinks []Sink, wait func(i int)) []*Eng
 
 // Follow is Packet for an engine of a team: the frame is for all of them, or for this one.
 func (e *Engine) Follow(p *tap.Packet, f Frame) {
+	defer e.survive()
 	e.begin(f.Number)
 	e.advance(f.Now)
 	if f.Owner != Everyone {
@@ -135,6 +136,7 @@ func (e *Engine) Follow(p *tap.Packet, f Frame) {
 
 // Pass tells an engine of a team that a frame for another one moves the clock so that flows may end.
 func (e *Engine) Pass(f Frame) {
+	defer e.survive()
 	e.begin(f.Number)
 	e.advance(f.Now)
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -57,7 +58,7 @@ func (c *replayCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	r := &appliance.Replay{Parties: parties, Strict: c.Strict, Workers: c.Workers}
+	r := &appliance.Replay{Parties: parties, Strict: c.Strict, Workers: c.Workers, Failed: tellFailure(s.stderr)}
 	if c.Strict {
 		if _, err := rand.Read(r.Key[:]); err != nil { // a key that stays the same would let anybody try names; with --state the ledger's is taken
 			return fmt.Errorf("make a key: %w", err)
@@ -106,6 +107,16 @@ func collectLate() {
 func tellMalformed(w io.Writer, reasons map[string]uint64) {
 	for _, why := range slices.Sorted(maps.Keys(reasons)) {
 		fmt.Fprintf(w, "not readable: %s (%d times)\n", why, reasons[why])
+	}
+}
+
+// tellFailure reports the first mistake of the program itself that a file brought to light; the others are counted.
+func tellFailure(w io.Writer) func(dissect.Failure) {
+	var once sync.Once
+	return func(f dissect.Failure) {
+		once.Do(func() {
+			fmt.Fprintf(w, "A mistake in netaudit: %v\nThe packet's conversation is not read any further, all others are. Please report it with this:\n%s\n", f.Value, f.Stack)
+		})
 	}
 }
 
