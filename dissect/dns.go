@@ -255,11 +255,11 @@ func (d *dnsConversation) query(e *Engine, c *conn, m *dns.Message, q dns.Questi
 
 // newDNS begins a transaction, and counts its name.
 func (e *Engine) newDNS(c *conn, m *dns.Message, q dns.Question, now int64) *DNS {
-	name := q.Name.Text()
 	t := e.questions.take()
 	answers := t.Answers[:0]
-	*t = DNS{Name: name, Type: dns.TypeName(q.Type), kind: q.Type, ID: m.ID, EDNS: m.EDNS, Start: now, End: now, Answers: answers}
-	t.Zone = e.zones.count(c.flow.Src.Addr(), name, now)
+	*t = DNS{} // apart from what follows: it is cleared in place and not copied
+	t.Name, t.Type, t.kind, t.ID, t.EDNS, t.Start, t.End, t.Answers = q.Name.Text(), dns.TypeName(q.Type), q.Type, m.ID, m.EDNS, now, now, answers
+	e.zones.count(&t.Zone, c.flow.Src.Addr(), t.Name, now)
 	return t
 }
 
@@ -306,7 +306,11 @@ func (d *dnsConversation) answers(e *Engine, c *conn, m *dns.Message, t *DNS, no
 	for i := range m.Answers {
 		r := &m.Answers[i]
 		if i < mostAnswerTexts {
-			t.Answers = append(t.Answers, e.words.of(m.AppendData(text[:0], r)))
+			word, ok := m.Word(r)
+			if !ok {
+				word = e.words.of(m.AppendData(text[:0], r))
+			}
+			t.Answers = append(t.Answers, word)
 		} else {
 			t.MoreAnswers++
 		}

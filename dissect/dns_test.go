@@ -111,18 +111,22 @@ func TestAddressesThatAreNotShownNameConnectionsToo(t *testing.T) {
 func TestClientsAndHoursAreCountedApart(t *testing.T) {
 	z := newZones([32]byte{})
 	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	z.count(a, "x.example.org", 0)
-	if got := z.count(b, "x.example.org", 1); got.Queries != 1 {
+	count := func(client netip.Addr, name string, now int64) (sums Zone) {
+		z.count(&sums, client, name, now)
+		return sums
+	}
+	count(a, "x.example.org", 0)
+	if got := count(b, "x.example.org", 1); got.Queries != 1 {
 		t.Errorf("another client: %+v", got)
 	}
-	if got := z.count(a, "y.example.org", zoneWindow-1); got.Queries != 2 || got.Names != 2 || got.Bytes != 2 {
+	if got := count(a, "y.example.org", zoneWindow-1); got.Queries != 2 || got.Names != 2 || got.Bytes != 2 {
 		t.Errorf("within the hour: %+v", got)
 	}
-	if got := z.count(a, "z.example.org", zoneWindow); got.Queries != 1 {
+	if got := count(a, "z.example.org", zoneWindow); got.Queries != 1 {
 		t.Errorf("the next hour: %+v", got)
 	}
 	for i := range 2 * mostZones {
-		z.count(a, fmt.Sprintf("host.zone%d.example", i), 0)
+		count(a, fmt.Sprintf("host.zone%d.example", i), 0)
 	}
 	if len(z.counts) > mostZones || len(z.ring) > mostZones {
 		t.Errorf("%d zones are remembered, at most %d may be", len(z.counts), mostZones)
@@ -151,7 +155,7 @@ func TestTheSameNamesCountTheSame(t *testing.T) {
 	count := func() (last Zone) {
 		z := newZones([32]byte{1})
 		for i := range 60 {
-			last = z.count(netip.MustParseAddr("10.0.0.1"), fmt.Sprintf("h%d.partner.example", i), 1)
+			z.count(&last, netip.MustParseAddr("10.0.0.1"), fmt.Sprintf("h%d.partner.example", i), 1)
 		}
 		return last
 	}

@@ -12,13 +12,15 @@ import (
 // Names remembers which name an address was given for, per client: DNS answers name the connections that follow them. It honours the
 // records' time to live, with a grace period because clients hold on to answers. It also knows which conversations others have announced. Safe for concurrent use.
 //
-// It is a set-associative cache: an answer has a few places where it can stand, and the one that expires first makes room. So it never grows. The tags of all
-// places lie together, a quarter of a megabyte: a question about an address that has no name, which is the usual one, stays in the processor's cache.
+// It is a set-associative cache: an answer has a few places where it can stand. It grows while they do not suffice, up to its limit; then the answer that expires first makes room. The tags of all
+// places lie together, a quarter of a megabyte at the most: a question about an address that has no name, which is the usual one, stays in the processor's cache. Few hosts know many addresses, and a
+// small table stays there as a whole.
 type Names struct {
 	mu   sync.Mutex
 	seed hashSeed
 	tags [][namesInSet]uint16 // a power of two; other bits of the keys' hashes than those that choose the set, 0 for a free place
 	sets [][namesInSet]nameEntry
+	most int // sets
 	ech  echNames
 
 	announced announcements
@@ -54,12 +56,13 @@ const namesOfAddress = 4
 
 const (
 	namesInSet   = 8
+	firstSets    = 64
 	defaultNames = 1 << 17
 	nameGrace    = 5 * 60 * int64(1e9) // how long after its time to live an answer still names a new connection
 	leastTTL     = 60                  // seconds; shorter ones are about load balancing, not about meaning
 )
 
-// NewNames returns a cache for some limit answers; 0 means 131,072 (14 MiB).
+// NewNames returns a cache for at most some limit answers; 0 means 131,072 (14 MiB).
 func NewNames(limit int) *Names {
 	if limit <= 0 {
 		limit = defaultNames
@@ -68,7 +71,23 @@ func NewNames(limit int) *Names {
 	for sets*namesInSet < limit {
 		sets *= 2
 	}
-	return &Names{seed: newHashSeed(), tags: make([][namesInSet]uint16, sets), sets: make([][namesInSet]nameEntry, sets)}
+	n := &Names{seed: newHashSeed(), most: sets}
+	n.resize(min(sets, firstSets))
+	return n
+}
+
+// resize makes other sets, twice as many as before: what was in one goes into two.
+func (n *Names) resize(sets int) {
+	tags, before := n.tags, n.sets
+	n.tags, n.sets = make([][namesInSet]uint16, sets), make([][namesInSet]nameEntry, sets)
+	for i := range before {
+		for j := range before[i] {
+			if tags[i][j] != 0 {
+				set, tag := n.place(&before[i][j].key)
+				n.put(set, n.room(set), tag, &before[i][j])
+			}
+		}
+	}
 }
 
 // Add notes that client was told at now that name has this address for ttl seconds.
@@ -89,9 +108,16 @@ func (n *Names) Add(client, address netip.Addr, name string, ttl uint32, now int
 		e.add(name, expires)
 		return
 	}
-	i := n.room(set)
-	n.tags[set][i] = tag
-	n.sets[set][i] = nameEntry{key: k, expires: expires, names: [namesOfAddress]string{name}}
+	for n.full(set) && len(n.sets) < n.most {
+		n.resize(2 * len(n.sets))
+		set, _ = n.place(&k)
+	}
+	n.put(set, n.room(set), tag, &nameEntry{key: k, expires: expires, names: [namesOfAddress]string{name}})
+}
+
+// put lets an answer stand at a place of a set.
+func (n *Names) put(set uint64, i int, tag uint16, e *nameEntry) {
+	n.tags[set][i], n.sets[set][i] = tag, *e
 }
 
 // add puts a name in front of the others.
@@ -150,8 +176,7 @@ func (n *Names) good(k *nameKey, now int64) *nameEntry {
 
 // find returns the entry of k, nil when there is none, and where it stands or would.
 func (n *Names) find(k *nameKey) (e *nameEntry, set uint64, tag uint16) {
-	hash := n.seed.addresses(k.client, k.address)
-	set, tag = hash&uint64(len(n.sets)-1), uint16(hash>>48)|1
+	set, tag = n.place(k)
 	for i, t := range n.tags[set] {
 		if t == tag && n.sets[set][i].key.is(k) {
 			return &n.sets[set][i], set, tag
@@ -159,6 +184,14 @@ func (n *Names) find(k *nameKey) (e *nameEntry, set uint64, tag uint16) {
 	}
 	return nil, set, tag
 }
+
+// place returns in which set k stands, and its tag.
+func (n *Names) place(k *nameKey) (set uint64, tag uint16) {
+	hash := n.seed.addresses(k.client, k.address)
+	return hash & uint64(len(n.sets)-1), uint16(hash>>48) | 1
+}
+
+func (n *Names) full(set uint64) bool { return !slices.Contains(n.tags[set][:], 0) }
 
 // room returns a free place of a set, or the one whose answer expires first.
 func (n *Names) room(set uint64) int {

@@ -63,8 +63,8 @@ func newZones(key [32]byte) *zones {
 	return &zones{counts: map[zoneKey]*zoneCount{}, seed: maphash.MakeSeed(), key: binary.BigEndian.Uint64(sum[:])}
 }
 
-// count notes a query and returns the sums of its domain.
-func (z *zones) count(client netip.Addr, name string, now int64) Zone {
+// count notes a query and fills in the sums of its domain.
+func (z *zones) count(sums *Zone, client netip.Addr, name string, now int64) {
 	n := z.known(name)
 	c := z.entry(zoneKey{client, n.zone})
 	if now-c.begun >= zoneWindow || c.queries == 0 {
@@ -73,7 +73,7 @@ func (z *zones) count(client netip.Addr, name string, now int64) Zone {
 	c.seen[n.bit/64] |= 1 << (n.bit % 64)
 	c.queries++
 	c.bytes += uint64(n.below)
-	return Zone{Name: n.zone, Queries: c.queries, Names: c.names(), Bytes: c.bytes, Entropy: n.entropy}
+	sums.Name, sums.Queries, sums.Names, sums.Bytes, sums.Entropy = n.zone, c.queries, c.names(), c.bytes, n.entropy
 }
 
 // askedName is what a name alone tells. It is remembered by the name: most are asked again and again.

@@ -10,13 +10,18 @@ import (
 	"netaudit/tap/decode"
 )
 
-// known keeps what was found out about keys that come again and again. It is a cache of fixed size: each key has two places, and the one used longer ago
-// makes room. One goroutine owns it.
-type known[K comparable, V any] struct{ sets []knownSet[K, V] }
+// known keeps what was found out about keys that come again and again. It is a cache that grows to a fixed size: each key has two places, and the one used longer ago
+// makes room. What is known lies together in the order in which it came, so that a few hosts fill a few lines of the processor's cache wherever chance puts their places. One goroutine owns it.
+type known[K comparable, V any] struct {
+	sets    []knownSet
+	entries []knownEntry[K, V]
+}
 
-type knownSet[K comparable, V any] struct {
-	used, newest uint8 // how many places are filled; which one was asked for last
-	places       [2]knownEntry[K, V]
+// knownSet is two places. tags are other bits of the keys' hashes than those that choose the set.
+type knownSet struct {
+	tags         [2]uint16
+	at           [2]uint16 // in entries
+	used, newest uint8     // how many places are filled; which one was asked for last
 }
 
 type knownEntry[K comparable, V any] struct {
@@ -24,29 +29,32 @@ type knownEntry[K comparable, V any] struct {
 	value V
 }
 
-// newKnown returns a cache for 2·sets keys; sets is a power of two.
+// newKnown returns a cache for 2·sets keys; sets is a power of two, at most 2^15.
 func newKnown[K comparable, V any](sets int) known[K, V] {
-	return known[K, V]{make([]knownSet[K, V], sets)}
+	return known[K, V]{sets: make([]knownSet, sets)}
 }
 
-// at returns where the value of a key is kept. found is false for a key that is not known: the caller fills the place in.
+// at returns where the value of a key is kept until the next call. found is false for a key that is not known: the caller fills the place in.
 func (k *known[K, V]) at(hash uint64, key K) (value *V, found bool) {
-	s := &k.sets[hash&uint64(len(k.sets)-1)]
-	for i := range s.places[:s.used] {
-		if s.places[i].key == key {
-			s.newest = uint8(i)
-			return &s.places[i].value, true
+	s, tag := &k.sets[hash&uint64(len(k.sets)-1)], uint16(hash>>48)
+	for i := range s.used {
+		if e := &k.entries[s.at[i]]; s.tags[i] == tag && e.key == key {
+			s.newest = i
+			return &e.value, true
 		}
 	}
 	i := s.used
-	if int(i) < len(s.places) {
+	if int(i) < len(s.at) {
 		s.used++
+		s.at[i] = uint16(len(k.entries))
+		k.entries = append(k.entries, knownEntry[K, V]{})
 	} else {
 		i = 1 - s.newest
 	}
-	s.newest = i
-	s.places[i] = knownEntry[K, V]{key: key}
-	return &s.places[i].value, false
+	s.newest, s.tags[i] = i, tag
+	e := &k.entries[s.at[i]]
+	*e = knownEntry[K, V]{key: key}
+	return &e.value, false
 }
 
 // addressTexts keeps addresses as text.

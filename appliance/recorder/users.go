@@ -31,6 +31,7 @@ type pendingRow struct {
 const mostUsers = 8
 
 var (
+	unasked      attribution.Owner // of whose owner nobody is asked: absent, which is not the same as unknown
 	queueWasFull = unknownUser("attribution queue was full")
 	tooMany      = unknownUser("the connection was used in turns by more code than is told apart")
 )
@@ -81,7 +82,7 @@ func (r *Recorder) answer(c *call, u *user, o attribution.Owner) {
 // emit writes the row if its users are known and no row before it waits, else leaves it with the call until the answers arrive.
 func (r *Recorder) emit(c *call, e *ledger.Event) {
 	if c == &r.nobody {
-		r.emitOwned(e, &attribution.Owner{})
+		r.emitOwned(e, &unasked)
 		return
 	}
 	c.mu.Lock()
@@ -89,7 +90,7 @@ func (r *Recorder) emit(c *call, e *ledger.Event) {
 	users := c.users
 	switch n := len(users); {
 	case n == 0:
-		r.emitOwned(e, &attribution.Owner{})
+		r.emitOwned(e, &unasked)
 		return
 	case e.Kind == "flow":
 		c.users = slices.Clone(users[n-1:])

@@ -39,6 +39,23 @@ func (m *Message) Address(r *Record) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// Word returns the data of a record that is an address or a name as AppendData writes it; ok is false for all others. What comes again and again is made once.
+func (m *Message) Word(r *Record) (text string, ok bool) {
+	if a, ok := m.Address(r); ok {
+		data := m.raw[r.offset : r.offset+r.length]
+		if text = m.addresses.find(data); text == "" {
+			text = m.addresses.add(data, a.AppendTo(m.text[:0]))
+		}
+		return text, true
+	}
+	switch r.Type {
+	case TypeCNAME, TypeNS, TypePTR, TypeDNAME:
+		n, _, err := m.name(r.offset)
+		return n.text, err == nil
+	}
+	return "", false
+}
+
 // AppendData appends a record's data in presentation form, at most 512 bytes. Names are in lower case and without the final dot.
 func (m *Message) AppendData(b []byte, r *Record) []byte {
 	if a, ok := m.Address(r); ok {
@@ -92,6 +109,21 @@ func rare(raw []byte, r *Record) string {
 
 // TypeName names a record type: A, AAAA, HTTPS …, TYPE123 for one that IANA's list of this build does not have.
 func TypeName(t uint16) string {
+	if int(t) < len(typeNames) {
+		return typeNames[t]
+	}
+	return typeName(t)
+}
+
+// typeNames are the names of nearly all types that are asked for: a list is quicker to look into than a map.
+var typeNames = func() (names [256]string) {
+	for t := range names {
+		names[t] = typeName(uint16(t))
+	}
+	return names
+}()
+
+func typeName(t uint16) string {
 	if name, ok := miekg.TypeToString[t]; ok {
 		return name
 	}
@@ -100,7 +132,12 @@ func TypeName(t uint16) string {
 
 // RCodeName names a response code: NOERROR, NXDOMAIN …, RCODE123 for unknown ones.
 func RCodeName(c uint16) string {
-	if c == miekg.RcodeBadVers { // TSIG has another meaning for the number, in a field of its own (RFC 6891 §9)
+	switch {
+	case c == miekg.RcodeSuccess:
+		return "NOERROR"
+	case c == miekg.RcodeNameError:
+		return "NXDOMAIN"
+	case c == miekg.RcodeBadVers: // TSIG has another meaning for the number, in a field of its own (RFC 6891 §9)
 		return "BADVERS"
 	}
 	if name, ok := miekg.RcodeToString[int(c)]; ok {

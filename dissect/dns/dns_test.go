@@ -61,6 +61,9 @@ func TestAnswersAreThoseOfALibrary(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
+		if word, ok := m.Word(&m.Answers[0]); ok && word != want {
+			t.Errorf("the word is %q, want %q", word, want)
+		}
 		if got := string(m.AppendData(nil, &m.Answers[0])); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}

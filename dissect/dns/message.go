@@ -37,10 +37,11 @@ type Message struct {
 	Answers       []Record   // at most 256, in their order
 	MoreAnswers   int        // that were not kept
 
-	raw   []byte
-	text  []byte // space to spell a name in
-	names []spelled
-	words words
+	raw       []byte
+	text      []byte // space to spell in
+	names     []spelled
+	words     words // names
+	addresses words
 }
 
 // spelled remembers where the text of a name that begins at offset stands: compressed messages repeat the same few.
