@@ -14,9 +14,9 @@ import (
 func (h *ClientHello) JA3() string {
 	var b []byte
 	b = strconv.AppendUint(b, uint64(h.LegacyVersion), 10)
-	for _, list := range [][]uint16{h.Ciphers, h.Extensions, h.Groups} {
+	for _, list := range []Numbers{h.Ciphers, h.Extensions, h.Groups} {
 		b = append(b, ',')
-		b = appendDecimal(b, list)
+		b = appendDecimal(b, list.list())
 	}
 	b = append(b, ',')
 	for i, f := range h.PointFormats {
@@ -36,7 +36,7 @@ func (h *ServerHello) JA3S() string {
 	b = append(b, ',')
 	b = strconv.AppendUint(b, uint64(h.Cipher), 10)
 	b = append(b, ',')
-	b = appendDecimal(b, h.Extensions)
+	b = appendDecimal(b, h.Extensions.list())
 	sum := md5.Sum(b)
 	return hex.EncodeToString(sum[:])
 }
@@ -58,9 +58,9 @@ func appendDecimal(b []byte, list []uint16) []byte {
 
 // JA4 is FoxIO's client fingerprint (JA4 itself is BSD-3-Clause; technical_details/JA4.md). transport is 't' TCP, 'q' QUIC, 'd' DTLS.
 func (h *ClientHello) JA4(transport byte) string {
-	ciphers, extensions := withoutGREASE(h.Ciphers), withoutGREASE(h.Extensions)
+	ciphers, extensions := withoutGREASE(h.Ciphers.list()), withoutGREASE(h.Extensions.list())
 	sni := byte('i')
-	if slices.Contains(h.Extensions, extServerName) {
+	if h.Extensions.contains(extServerName) {
 		sni = 'd'
 	}
 	head := fmt.Sprintf("%c%s%c%02d%02d%s", transport, ja4Version(h.HighestVersion()), sni, min(len(ciphers), 99), min(len(extensions), 99), ja4ALPN(h.ALPN))
@@ -68,7 +68,7 @@ func (h *ClientHello) JA4(transport byte) string {
 	hashed := slices.DeleteFunc(extensions, func(e uint16) bool { return e == extServerName || e == extALPN })
 	slices.Sort(hashed)
 	text := hexList(hashed)
-	if algs := withoutGREASE(h.SignatureAlgs); len(algs) > 0 {
+	if algs := withoutGREASE(h.SignatureAlgs.list()); len(algs) > 0 {
 		text += "_" + hexList(algs)
 	}
 	cipherHash, extensionHash := truncatedHash(hexList(ciphers)), truncatedHash(text)
@@ -89,8 +89,9 @@ func truncatedHash(text string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
+// withoutGREASE changes the list.
 func withoutGREASE(list []uint16) []uint16 {
-	return slices.DeleteFunc(slices.Clone(list), IsGREASE)
+	return slices.DeleteFunc(list, IsGREASE)
 }
 
 func hexList(list []uint16) string {
@@ -164,11 +165,8 @@ const mostPrints = 2048
 // Client returns JA3 and JA4 of a hello. transport is 't' TCP, 'q' QUIC, 'd' DTLS.
 func (p *Fingerprints) Client(h *ClientHello, transport byte) (ja3, ja4 string) {
 	k := append(p.key[:0], transport, byte(h.LegacyVersion>>8), byte(h.LegacyVersion))
-	for _, list := range [][]uint16{h.Versions, h.Ciphers, h.Extensions, h.Groups, h.SignatureAlgs} {
-		k = append(k, byte(len(list)>>8), byte(len(list)))
-		for _, v := range list {
-			k = append(k, byte(v>>8), byte(v))
-		}
+	for _, list := range [...]Numbers{h.Versions, h.Ciphers, h.Extensions, h.Groups, h.SignatureAlgs} {
+		k = append(append(k, byte(len(list)>>8), byte(len(list))), list...)
 	}
 	k = append(append(k, byte(len(h.PointFormats))), h.PointFormats...)
 	if len(h.ALPN) > 0 {
@@ -189,9 +187,7 @@ func (p *Fingerprints) Client(h *ClientHello, transport byte) (ja3, ja4 string) 
 // Server returns JA3S of a hello.
 func (p *Fingerprints) Server(h *ServerHello) string {
 	k := append(p.key[:0], byte(h.Legacy>>8), byte(h.Legacy), byte(h.Cipher>>8), byte(h.Cipher))
-	for _, v := range h.Extensions {
-		k = append(k, byte(v>>8), byte(v))
-	}
+	k = append(k, h.Extensions...)
 	p.key = k
 	if known, ok := p.server[string(k)]; ok {
 		return known

@@ -48,12 +48,12 @@ const (
 // are valid as long as the message. One goroutine owns it.
 type ClientHello struct {
 	LegacyVersion uint16
-	Versions      []uint16 // supported_versions, empty when absent
-	Ciphers       []uint16
-	Extensions    []uint16
-	Groups        []uint16
+	Versions      Numbers // supported_versions, empty when absent
+	Ciphers       Numbers
+	Extensions    Numbers
+	Groups        Numbers
 	PointFormats  []uint8
-	SignatureAlgs []uint16
+	SignatureAlgs Numbers
 	ServerName    []byte   // as it was sent, see CleanName; empty when absent
 	ALPN          [][]byte // at most 32
 	ECH           bool
@@ -69,10 +69,7 @@ func (h *ClientHello) Parse(body []byte) error { return h.parse(body, false) }
 func (h *ClientHello) ParseDTLS(body []byte) error { return h.parse(body, true) }
 
 func (h *ClientHello) parse(body []byte, datagrams bool) error {
-	*h = ClientHello{
-		Versions: h.Versions[:0], Ciphers: h.Ciphers[:0], Extensions: h.Extensions[:0], Groups: h.Groups[:0], SignatureAlgs: h.SignatureAlgs[:0],
-		ALPN: h.ALPN[:0],
-	}
+	*h = ClientHello{Extensions: h.Extensions[:0], ALPN: h.ALPN[:0]}
 	s := cryptobyte.String(body)
 	var session, cookie, ciphers, compression cryptobyte.String
 	if !s.ReadUint16(&h.LegacyVersion) || !s.Skip(32) || !s.ReadUint8LengthPrefixed(&session) ||
@@ -80,13 +77,13 @@ func (h *ClientHello) parse(body []byte, datagrams bool) error {
 		return ErrMalformed
 	}
 	h.SessionID = session
-	var ok bool
-	if h.Ciphers, ok = appendUint16s(h.Ciphers, ciphers); !ok {
+	if h.Ciphers = numbersOf(ciphers); len(h.Ciphers) < len(ciphers) {
 		return ErrMalformed
 	}
 	if s.Empty() {
 		return nil // SSL 3.0 and early TLS 1.0 had no extensions
 	}
+	var ok bool
 	if h.Extensions, ok = eachExtension(s, h.Extensions, h.extension); !ok {
 		return ErrMalformed
 	}
@@ -95,21 +92,21 @@ func (h *ClientHello) parse(body []byte, datagrams bool) error {
 
 // eachExtension reads a list of extensions (RFC 8446 §4.2), appends their numbers and shows each to read, also
 // those of a list that is cut. ok is false when their lengths contradict each other, or there are too many.
-func eachExtension(s cryptobyte.String, numbers []uint16, read func(uint16, cryptobyte.String)) (list []uint16, ok bool) {
+func eachExtension(s cryptobyte.String, numbers Numbers, read func(uint16, cryptobyte.String)) (list Numbers, ok bool) {
 	var length uint16
 	if !s.ReadUint16(&length) {
 		return numbers, false
 	}
 	whole := int(length) <= len(s)
 	for rest := s[:min(int(length), len(s))]; len(rest) > 0; { // spelt out: a hello has a dozen of them, and each call would cost as much as the rest
-		if len(rest) < 4 || len(numbers) >= mostExtensions {
+		if len(rest) < 4 || numbers.Len() >= mostExtensions {
 			return numbers, false
 		}
 		kind, end := uint16(rest[0])<<8|uint16(rest[1]), 4+int(rest[2])<<8+int(rest[3])
 		if len(rest) < end {
 			return numbers, false
 		}
-		numbers = append(numbers, kind)
+		numbers = append(numbers, rest[0], rest[1])
 		read(kind, rest[4:end])
 		rest = rest[end:]
 	}
@@ -124,7 +121,7 @@ func (h *ClientHello) extension(kind uint16, data cryptobyte.String) {
 		h.ServerName = serverName(data)
 	case extSupportedGroups:
 		if data.ReadUint16LengthPrefixed(&list) {
-			h.Groups, _ = appendUint16s(h.Groups[:0], list)
+			h.Groups = numbersOf(list)
 		}
 	case extPointFormats:
 		if data.ReadUint8LengthPrefixed(&list) {
@@ -132,13 +129,13 @@ func (h *ClientHello) extension(kind uint16, data cryptobyte.String) {
 		}
 	case extSignatureAlgs:
 		if data.ReadUint16LengthPrefixed(&list) {
-			h.SignatureAlgs, _ = appendUint16s(h.SignatureAlgs[:0], list)
+			h.SignatureAlgs = numbersOf(list)
 		}
 	case extALPN:
 		h.ALPN = appendProtocols(h.ALPN[:0], data)
 	case extSupportedVersions:
 		if data.ReadUint8LengthPrefixed(&list) {
-			h.Versions, _ = appendUint16s(h.Versions[:0], list)
+			h.Versions = numbersOf(list)
 		}
 	case extEarlyData:
 		h.EarlyData = true
@@ -181,23 +178,14 @@ func appendProtocols(names [][]byte, data cryptobyte.String) [][]byte {
 	return names
 }
 
-func appendUint16s(list []uint16, s cryptobyte.String) ([]uint16, bool) {
-	if len(s)%2 != 0 {
-		return list, false
-	}
-	for ; len(s) > 0; s = s[2:] {
-		list = append(list, uint16(s[0])<<8|uint16(s[1]))
-	}
-	return list, true
-}
-
 // IsGREASE tells the reserved values of RFC 8701, which mean nothing.
 func IsGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
 
 // HighestVersion returns the highest version that the client offers. DTLS counts downwards (RFC 6347 §4.1).
 func (h *ClientHello) HighestVersion() uint16 {
 	best := uint16(0)
-	for _, v := range h.Versions {
+	for i := range h.Versions.Len() {
+		v := h.Versions.at(i)
 		if !IsGREASE(v) && (best == 0 || newer(v, best)) {
 			best = v
 		}

@@ -9,7 +9,7 @@ type ServerHello struct {
 	Legacy     uint16
 	Cipher     uint16
 	Group      uint16 // of the key share, 0 when it does not say (≤ 1.2)
-	Extensions []uint16
+	Extensions Numbers
 	ALPN       []byte // ≤ 1.2 only: 1.3 encrypts it
 	SessionID  []byte
 	PSK        bool // 1.3: resumed

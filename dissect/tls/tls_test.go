@@ -2,6 +2,7 @@ package tls
 
 import (
 	stdtls "crypto/tls"
+	"encoding/binary"
 	"net"
 	"slices"
 	"strings"
@@ -9,13 +10,20 @@ import (
 	"unicode"
 )
 
+func numbers(list ...uint16) (n Numbers) {
+	for _, v := range list {
+		n = binary.BigEndian.AppendUint16(n, v)
+	}
+	return n
+}
+
 // TestJA4IsThatOfTheSpecification rebuilds the example of FoxIO's technical_details/JA4.md.
 func TestJA4IsThatOfTheSpecification(t *testing.T) {
 	h := &ClientHello{
-		LegacyVersion: 0x0303, Versions: []uint16{0x0a0a, 0x0304, 0x0303},
-		Ciphers:       []uint16{0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035},
-		Extensions:    []uint16{0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015},
-		SignatureAlgs: []uint16{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601}, ServerName: []byte("example.com"), ALPN: [][]byte{[]byte("h2"), []byte("http/1.1")},
+		LegacyVersion: 0x0303, Versions: numbers(0x0a0a, 0x0304, 0x0303),
+		Ciphers:       numbers(0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035),
+		Extensions:    numbers(0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015),
+		SignatureAlgs: numbers(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601), ServerName: []byte("example.com"), ALPN: [][]byte{[]byte("h2"), []byte("http/1.1")},
 	}
 	if got, want := h.JA4('t'), "t13d1516h2_8daaf6152771_e5627efa2ab1"; got != want {
 		t.Errorf("JA4 %s, want %s", got, want)
@@ -43,7 +51,7 @@ func TestCertificateIsForTheHostsThatItNames(t *testing.T) {
 
 func TestKnownFingerprintsAreThoseThatWereComputed(t *testing.T) {
 	var p Fingerprints
-	hellos := []*ClientHello{{LegacyVersion: 0x0303, Ciphers: []uint16{1, 2}}, {LegacyVersion: 0x0303, Ciphers: []uint16{1}, Extensions: []uint16{2}}, {Groups: []uint16{1, 2}}}
+	hellos := []*ClientHello{{LegacyVersion: 0x0303, Ciphers: numbers(1, 2)}, {LegacyVersion: 0x0303, Ciphers: numbers(1), Extensions: numbers(2)}, {Groups: numbers(1, 2)}}
 	for range 2 {
 		for i, h := range hellos {
 			if ja3, ja4 := p.Client(h, 't'); ja3 != h.JA3() || ja4 != h.JA4('t') {
@@ -102,7 +110,7 @@ func FuzzHellos(f *testing.F) {
 				continue
 			}
 			name := CleanName(h.ServerName)
-			if len(h.Extensions) > mostExtensions || len(h.ALPN) > mostProtocols || len(name) > 3*longestName || strings.ContainsFunc(name, unicode.IsControl) {
+			if h.Extensions.Len() > mostExtensions || len(h.ALPN) > mostProtocols || len(name) > 3*longestName || strings.ContainsFunc(name, unicode.IsControl) {
 				t.Errorf("out of bounds: %+v", h)
 			}
 			if IsCleanName(h.ServerName) && name != string(h.ServerName) {
