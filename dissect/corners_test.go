@@ -152,10 +152,10 @@ func TestTransportsBesideTCPAndUDPKeepTheirPorts(t *testing.T) {
 // TestLinksThatAreNotKnownAreNamed: whoever captured on a radio must learn why there are no rows. A file that names all types takes no more than its share.
 func TestLinksThatAreNotKnownAreNamed(t *testing.T) {
 	e := New(Config{}, &collector{})
-	for _, link := range []tap.LinkType{127, 127, 189} {
+	for _, link := range []tap.LinkType{188, 188, 189} {
 		e.Packet(&tap.Packet{Time: someTime, Data: make([]byte, 60), Length: 60, Link: link})
 	}
-	if why := e.Stats().Malformed; len(why) != 2 || why["link: type 127 not known"] != 2 || why["link: type 189 not known"] != 1 {
+	if why := e.Stats().Malformed; len(why) != 2 || why["link: type 188 not known"] != 2 || why["link: type 189 not known"] != 1 {
 		t.Errorf("counted: %v", why)
 	}
 	for link := range tap.LinkType(1000) {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // largestRecord is the longest captured frame that is believed, in bytes: libpcap's own maximum (MAXIMUM_SNAPLEN). A record that
@@ -53,7 +54,7 @@ type damage string
 
 func (d damage) Error() string { return string(d) }
 
-// OpenFile opens a capture: pcap (microseconds and nanoseconds, both byte orders) or pcapng, also gzip'd; "-" is standard input.
+// OpenFile opens a capture: pcap (microseconds and nanoseconds, both byte orders) or pcapng, also compressed by gzip or zstd; "-" is standard input.
 // A file that is no capture gives a *FileError at offset 0.
 func OpenFile(path string) (Source, error) {
 	s := &fileSource{path: path, ctx: context.Background(), closer: func() error { return nil }}
@@ -117,22 +118,44 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin looks at the first bytes: gzip, pcap, pcapng, or something else.
+// largestZstdWindow bounds the memory of a decompressor in bytes: what zstd itself allows without being asked for more (its --long=27).
+const largestZstdWindow = 128 << 20
+
+// unpacker returns what decompresses a stream, nil when it is not compressed.
+func unpacker(magic []byte, in io.Reader) (io.Reader, error) {
+	switch {
+	case magic[0] == 0x1f && magic[1] == 0x8b: // RFC 1952
+		r, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, damage("gzip header: " + err.Error())
+		}
+		return r, nil
+	case binary.LittleEndian.Uint32(magic) == 0xfd2fb528: // RFC 8878
+		r, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(largestZstdWindow))
+		if err != nil {
+			return nil, damage("zstd header: " + err.Error())
+		}
+		return r, nil
+	}
+	return nil, nil
+}
+
+// begin looks at the first bytes: compressed, pcap, pcapng, or something else.
 func (s *fileSource) begin(in io.Reader) error {
 	s.window = newWindow(in)
 	magic, err := s.window.peek(4)
-	if err == nil && magic[0] == 0x1f && magic[1] == 0x8b { // RFC 1952
-		unzipped, err := gzip.NewReader(&windowReader{s.window})
-		if err != nil {
-			return s.fail(damage("gzip header: " + err.Error()))
-		}
-		s.window = newWindow(unzipped)
-		magic, err = s.window.peek(4)
-		if err != nil {
+	if err != nil {
+		return s.fail(err)
+	}
+	unpacked, err := unpacker(magic, &windowReader{s.window})
+	if err != nil {
+		return s.fail(err)
+	}
+	if unpacked != nil {
+		s.window = newWindow(unpacked)
+		if magic, err = s.window.peek(4); err != nil {
 			return s.fail(err)
 		}
-	} else if err != nil {
-		return s.fail(err)
 	}
 	s.format, err = recognise(magic, s.window)
 	if err != nil {
@@ -144,14 +167,16 @@ func (s *fileSource) begin(in io.Reader) error {
 // recognise reads the file header that the magic number announces.
 func recognise(magic []byte, w *window) (format, error) {
 	switch binary.LittleEndian.Uint32(magic) {
-	case 0xa1b2c3d4, 0xa1b23c4d:
+	case magicMicro, magicNano, magicModified:
 		return newPcap(w, binary.LittleEndian)
-	case 0xd4c3b2a1, 0x4d3cb2a1:
+	}
+	switch binary.BigEndian.Uint32(magic) {
+	case magicMicro, magicNano, magicModified:
 		return newPcap(w, binary.BigEndian)
 	case sectionHeaderBlock:
 		return &pcapng{}, nil
 	default:
-		return nil, damage(fmt.Sprintf("no capture file: it begins with % x; pcap and pcapng (also gzip'd) can be read", magic))
+		return nil, damage(fmt.Sprintf("no capture file: it begins with % x; pcap and pcapng (also compressed by gzip or zstd) can be read", magic))
 	}
 }
 
@@ -180,7 +205,7 @@ func (s *fileSource) fail(err error) error {
 		if s.window.offset == 0 && s.format == nil {
 			reason = "the file is empty or shorter than a capture's header"
 		}
-	case errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
+	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, zstd.ErrCRCMismatch), errors.As(err, &corrupt):
 		reason = "the compressed data is damaged: " + err.Error()
 	}
 	return &FileError{Path: s.path, Offset: s.window.offset, Packets: s.counts.packets, Reason: reason}

@@ -1,4 +1,4 @@
-// Package tap gets packets in: from live interfaces through libpcap, and from pcap and pcapng files (plain, gzip'd,
+// Package tap gets packets in: from live interfaces through libpcap, and from pcap and pcapng files (plain, compressed,
 // or on standard input). It is the first room of the house: it hands every frame to dissect and counts what it lost.
 //
 // Promises. A Source is owned by one goroutine; Next reuses its buffers, so a Packet's Data is valid only until the
@@ -33,6 +33,16 @@ const (
 	LinkPPPDirection LinkType = 204 // PPP behind a byte that tells the direction
 	LinkMPLS         LinkType = 219 // MPLS label stack
 	LinkNFLOG        LinkType = 239 // netfilter log messages
+
+	LinkTokenRing  LinkType = 6   // IEEE 802.5
+	LinkFDDI       LinkType = 10  // FDDI
+	LinkATM        LinkType = 100 // LLC of ATM, RFC 2684
+	LinkWiFi       LinkType = 105 // IEEE 802.11
+	LinkFrameRelay LinkType = 107 // RFC 2427
+	LinkPrism      LinkType = 119 // IEEE 802.11 behind what older drivers say of the reception
+	LinkRadiotap   LinkType = 127 // … what newer ones do
+	LinkAVS        LinkType = 163 // … a form between them
+	LinkPPI        LinkType = 192 // frames behind CACE's Per-Packet Information
 
 	LinkENC         LinkType = 109 // IPsec as BSD's enc(4) shows it: what was, or will be, encrypted
 	LinkPFLOG       LinkType = 117 // what BSD's packet filter logs, pflog(4)

@@ -19,6 +19,7 @@ var (
 	ErrNoIP       = &Reason{"link", "no IP packet"}
 	ErrLinkType   = &Reason{"link", "link type not known"}
 	ErrLinkShort  = &Reason{"link", "header cut short"}
+	ErrEncrypted  = &Reason{"link", "encrypted"}
 	ErrVLANShort  = &Reason{"vlan", "tag cut short"}
 	ErrMPLSShort  = &Reason{"mpls", "label stack cut short"}
 	ErrPPPShort   = &Reason{"ppp", "header cut short"}
@@ -68,6 +69,9 @@ const (
 	etherNSH      = 0x894f
 	etherMACsec   = 0x88e5
 	etherCMD      = 0x8909 // Cisco's metadata: the group that a switch has put the sender into
+	etherFabric   = 0x8903 // Cisco's FabricPath: a frame in a frame between switches
+	etherTRILL    = 0x22f3 // RFC 6325: the same
+	etherHSR      = 0x892f // IEC 62439-3: rings that send every frame both ways round
 	etherMinimum  = 0x0600 // smaller values are IEEE 802.3 lengths
 	mostVLANTags  = 8
 	mostExtension = 16
@@ -174,6 +178,26 @@ func (w *walk) link(link tap.LinkType) error {
 		return w.behind((int(b[0])+3)&^3, tap.LinkRaw)
 	case tap.LinkPKTAP:
 		return w.pktap()
+	case tap.LinkWiFi:
+		return w.wifi(false)
+	case tap.LinkRadiotap:
+		return w.radiotap()
+	case tap.LinkPrism, tap.LinkAVS:
+		return w.prism()
+	case tap.LinkPPI:
+		return w.ppi()
+	case tap.LinkTokenRing:
+		return w.tokenRing()
+	case tap.LinkFDDI: // what kind of frame, both addresses
+		if len(b) < 13 {
+			return ErrLinkShort
+		}
+		w.rest = b[13:]
+		return w.llc()
+	case tap.LinkATM:
+		return w.llc()
+	case tap.LinkFrameRelay:
+		return w.frameRelay()
 	case tap.LinkCHDLC: // address, control, EtherType
 		if len(b) < 4 {
 			return ErrLinkShort
@@ -245,7 +269,14 @@ func (w *walk) ether(kind uint16) error {
 			w.rest = w.rest[4:]
 		case etherMPLS, etherMPLSMC:
 			return w.mpls()
-		case etherVNTag, etherETag:
+		case etherFabric:
+			return w.behindTag(2)
+		case etherTRILL:
+			if len(w.rest) < 2 {
+				return ErrVLANShort
+			}
+			return w.behindTag(6 + int(binary.BigEndian.Uint16(w.rest)>>6&0x1f)*4)
+		case etherVNTag, etherETag, etherHSR:
 			n := 6 // the tag and the next EtherType
 			if kind == etherETag {
 				n = 8
@@ -291,6 +322,15 @@ func (w *walk) ether(kind uint16) error {
 		}
 	}
 	return ErrNoIP
+}
+
+// behindTag goes on with the frame that a tag of n bytes was put before.
+func (w *walk) behindTag(n int) error {
+	if len(w.rest) < n {
+		return ErrVLANShort
+	}
+	w.rest = w.rest[n:]
+	return w.ethernet()
 }
 
 // pbb strips the frame of a provider's backbone (IEEE 802.1ah): a tag with the service's number, then the customer's frame.
@@ -341,6 +381,10 @@ func (w *walk) macsec() int {
 // snap reads the LLC and SNAP headers behind a length (IEEE 802.2, RFC 1042): old Ethernet, and what some mirrors make of it. It returns the EtherType that they hold, 0 when they hold none.
 func (w *walk) snap() (kind uint16) {
 	b := w.rest
+	if len(b) >= 3 && b[0] == 6 && b[1] == 6 && b[2] == 3 { // IP by a number of its own
+		w.rest = b[3:]
+		return etherIPv4
+	}
 	if len(b) < 8 || b[0] != 0xaa || b[1] != 0xaa || b[2] != 3 || b[3] != 0 || b[4] != 0 || b[5] != 0 {
 		return 0
 	}
@@ -391,12 +435,27 @@ func (w *walk) mpls() error {
 		switch w.rest[0] >> 4 {
 		case 4, 6:
 			return w.ip()
-		case 0: // pseudowire control word, then Ethernet (RFC 4448)
-			w.rest = w.rest[4:]
+		case 0: // pseudowire control word, then Ethernet (RFC 4448); without one, many makers' addresses begin so, too
+			if !holdsFrame(w.rest) || holdsFrame(w.rest[4:]) {
+				w.rest = w.rest[4:]
+			}
 		}
 		return w.ethernet()
 	}
 	return ErrMPLSShort
+}
+
+// holdsFrame says that bytes look like an Ethernet frame: its EtherType is one that is often met.
+func holdsFrame(b []byte) bool {
+	const etherARP = 0x0806
+	if len(b) < 14 {
+		return false
+	}
+	switch binary.BigEndian.Uint16(b[12:]) {
+	case etherIPv4, etherIPv6, etherARP, etherVLAN, etherQinQ, etherMPLS, etherPPPoE:
+		return true
+	}
+	return false
 }
 
 // tunnel notes a stripped encapsulation.

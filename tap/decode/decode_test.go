@@ -25,7 +25,7 @@ func frames(t testing.TB) (list [][]byte, links []tap.LinkType) {
 		t.Fatalf("no captures: %v", err)
 	}
 	for _, path := range paths {
-		if filepath.Base(path) == "tunnels.pcap" {
+		if base := filepath.Base(path); base == "tunnels.pcap" || base == "links.pcapng" {
 			continue
 		}
 		s, err := tap.OpenFile(path)
@@ -348,6 +348,7 @@ func linksAndTunnels(t testing.TB) []wrapped {
 	t.Helper()
 	c := craft(t)
 	four, framed, ether, over := c.four, c.framed, c.ether, c.over
+	snap := []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}
 	return []wrapped{
 		{"SLL", tap.LinkLinuxSLL, slices.Concat(make([]byte, 14), []byte{8, 0}, four), 0, 0, false},
 		{"SLL2", tap.LinkLinuxSLL2, slices.Concat([]byte{8, 0}, make([]byte, 18), four), 0, 0, false},
@@ -394,6 +395,26 @@ func linksAndTunnels(t testing.TB) []wrapped {
 		{"netANALYZER", tap.LinkNetANALYZER, slices.Concat([]byte{0, 0x04, 0, 0}, framed), 0, 0, false},
 		{"PKTAP", tap.LinkPKTAP, slices.Concat([]byte{16, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 'e', 'n', '0', 0}, framed), 0, 0, false},
 		{"netfilter log", tap.LinkNFLOG, slices.Concat([]byte{2, 0, 0, 0, 8, 0, 1, 0, 8, 0, 1, 0, 5, 0, 10, 0, 0, 9, 9, 9, byte(4 + len(four)), 0, 9, 0}, four), 0, 0, false},
+		{"802.11", tap.LinkWiFi, slices.Concat([]byte{8, 1}, make([]byte, 22), snap, four), 0, 0, false},
+		{"802.11 between access points, with QoS and control", tap.LinkWiFi, slices.Concat([]byte{0x88, 0x83}, make([]byte, 34), snap, four), 0, 0, false},
+		{"802.11 with several packets in one frame", tap.LinkWiFi, slices.Concat([]byte{0x88, 1}, make([]byte, 22), []byte{0x80, 0}, make([]byte, 12), []byte{0, byte(8 + len(four))}, snap, four, []byte{0, 0}, make([]byte, 14), snap), 0, 0, false},
+		{"radiotap", tap.LinkRadiotap, slices.Concat([]byte{0, 0, 9, 0, 2, 0, 0, 0, 0, 8, 1}, make([]byte, 22), snap, four), 0, 0, false},
+		{"radiotap, padded", tap.LinkRadiotap, slices.Concat([]byte{0, 0, 25, 0, 3, 0, 0, 0}, make([]byte, 8), []byte{0x20}, make([]byte, 8), []byte{0x88, 1}, make([]byte, 26), snap, four), 0, 0, false},
+		{"Prism", tap.LinkPrism, slices.Concat(make([]byte, 144), []byte{8, 1}, make([]byte, 22), snap, four), 0, 0, false},
+		{"AVS", tap.LinkAVS, slices.Concat([]byte{0x80, 0x21, 0x10, 2, 0, 0, 0, 10, 0, 0, 8, 1}, make([]byte, 22), snap, four), 0, 0, false},
+		{"PPI", tap.LinkPPI, slices.Concat([]byte{0, 0, 9, 0, 1, 0, 0, 0, 0}, framed), 0, 0, false},
+		{"FDDI", tap.LinkFDDI, slices.Concat(make([]byte, 13), snap, four), 0, 0, false},
+		{"Token Ring with a route", tap.LinkTokenRing, slices.Concat([]byte{0x10, 0x40}, make([]byte, 6), []byte{0x80, 0, 0, 0, 0, 0, 4, 0, 0, 0}, snap, four), 0, 0, false},
+		{"ATM (RFC 2684)", tap.LinkATM, slices.Concat(snap, four), 0, 0, false},
+		{"Frame Relay (RFC 2427)", tap.LinkFrameRelay, slices.Concat([]byte{0x18, 0x41, 3, 0xcc}, four), 0, 0, false},
+		{"Frame Relay with SNAP", tap.LinkFrameRelay, slices.Concat([]byte{0x18, 0x41, 3, 0, 0x80, 0, 0, 0, 8, 0}, four), 0, 0, false},
+		{"LLC without SNAP", tap.LinkEthernet, ether(uint16(len(four)+3), []byte{6, 6, 3}, four), 0, 0, false},
+		{"FabricPath", tap.LinkEthernet, ether(0x8903, []byte{0, 0x4a}, framed), 0, 0, false},
+		{"TRILL with options (RFC 6325)", tap.LinkEthernet, ether(0x22f3, []byte{0, 0x41, 0, 1, 0, 2, 9, 9, 9, 9}, framed), 0, 0, false},
+		{"HSR (IEC 62439-3)", tap.LinkEthernet, ether(0x892f, []byte{0, 50, 0, 1, 8, 0}, four), 0, 0, false},
+		{"MPLS with a frame, without control word", tap.LinkEthernet, ether(0x8847, []byte{0, 2, 0x61, 9, 0x00, 0x1b, 0x21, 1, 2, 3}, framed[6:]), TunnelMPLS, 38, false},
+		{"MPLS with a frame, with control word", tap.LinkEthernet, ether(0x8847, []byte{0, 2, 0x61, 9, 0, 0, 0, 0, 0x00, 0x1b, 0x21, 1, 2, 3}, framed[6:]), TunnelMPLS, 38, false},
+		{"AYIYA", tap.LinkEthernet, over(layers.IPProtocolUDP, 5072, []byte{0x41, 0x52, 0x11, 41, 0, 0, 0, 1}, make([]byte, 36), inner6(t)), TunnelAYIYA, 0, true},
 		{"6in4 (RFC 4213)", tap.LinkEthernet, over(layers.IPProtocolIPv6, 0, inner6(t)), Tunnel6in4, 0, true},
 		{"GTP-U", tap.LinkEthernet, over(layers.IPProtocolUDP, 2152, []byte{0x30, 255, 0, byte(len(four)), 0, 0, 0, 35}, four), TunnelGTPU, 35, false},
 		{"Teredo (RFC 4380)", tap.LinkEthernet, over(layers.IPProtocolUDP, 3544, []byte{0, 0, 1, 2, 3, 4, 5, 6}, inner6(t)), TunnelTeredo, 0, true},

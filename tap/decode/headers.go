@@ -97,6 +97,7 @@ const (
 	TunnelPBB
 	TunnelLISP
 	TunnelTZSP
+	TunnelAYIYA
 )
 
 // BitsOf4 reads the bits of an IPv4 address that b begins with.

@@ -17,6 +17,7 @@ const (
 	portGRE        = 4754
 	portLISP       = 4341
 	portTZSP       = 37008 // what MikroTik's routers mirror to
+	portAYIYA      = 5072
 )
 
 // ipInIP strips IP-in-IP (RFC 2003) and 6in4 (RFC 4213).
@@ -231,10 +232,10 @@ func (w *walk) nsh() error {
 // TunnelPorts says whether a datagram between these ports may be a tunnel.
 func TunnelPorts(src, dst uint16) bool {
 	switch dst {
-	case portVXLAN, portVXLANLinux, portGeneve, portGTPU, portTeredo, portL2TP, portVXLANGPE, portMPLS, portGRE, portLISP, portTZSP:
+	case portVXLAN, portVXLANLinux, portGeneve, portGTPU, portTeredo, portL2TP, portVXLANGPE, portMPLS, portGRE, portLISP, portTZSP, portAYIYA:
 		return true
 	default:
-		return src == portTeredo || src == portL2TP
+		return src == portTeredo || src == portL2TP || src == portAYIYA
 	}
 }
 
@@ -263,12 +264,16 @@ func (w *walk) udpTunnel() (done bool, err error) {
 		strip = (*walk).lisp
 	case portTZSP:
 		strip = (*walk).tzsp
+	case portAYIYA:
+		strip = (*walk).ayiya
 	default:
 		switch w.h.SrcPort { // of these the answers go to a port that the client has chosen
 		case portTeredo:
 			strip = (*walk).teredo
 		case portL2TP:
 			strip = (*walk).l2tp
+		case portAYIYA:
+			strip = (*walk).ayiya
 		default:
 			return false, nil
 		}
@@ -443,6 +448,24 @@ func (w *walk) tzsp() error {
 	return w.ethernet()
 }
 
+// ayiya strips Anything In Anything (draft-massar-v6ops-ayiya): who sends, a signature, then a packet.
+func (w *walk) ayiya() error {
+	const header, forward = 8, 1
+	b := w.rest
+	if len(b) < header || b[2]&0x0f != forward || b[3] != ProtoIPv6 && b[3] != ProtoIPIP {
+		return ErrTunnel
+	}
+	n := header + 1<<(b[0]>>4) + int(b[1]>>4)*4
+	if len(b) < n {
+		return ErrTunnel
+	}
+	if err := w.tunnel(TunnelAYIYA, w.h.Src, w.h.Dst, 0); err != nil {
+		return err
+	}
+	w.rest = b[n:]
+	return w.ip()
+}
+
 // teredo strips RFC 4380's optional authentication and origin headers; what remains must be IPv6.
 func (w *walk) teredo() error {
 	b := w.rest
@@ -468,7 +491,7 @@ func (w *walk) teredo() error {
 
 // String returns the encapsulation's name as it stands in events.
 func (k TunnelKind) String() string {
-	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe", "pptp", "l2tp", "etherip", "nsh", "pbb", "lisp", "tzsp"}
+	names := [...]string{"none", "gre", "erspan", "vxlan", "geneve", "ipip", "6in4", "gtpu", "teredo", "mpls", "pppoe", "pptp", "l2tp", "etherip", "nsh", "pbb", "lisp", "tzsp", "ayiya"}
 	if int(k) < len(names) {
 		return names[k]
 	}
