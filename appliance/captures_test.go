@@ -70,6 +70,7 @@ func TestEveryCapturedProtocolIsRecognised(t *testing.T) {
 		"ldap.pcap":      {"ldap", "ldap over TLS"},
 		"ssh.pcap":       {"ssh  "},
 		"web.pcap":       {"http 1.1", "http 1.1", "websocket 1.1", "http 2"},
+		"http2.pcap":     {"http 2", "http 2", "http 2", "http 2", "http 2", "http 2", "http 2", "http 2", "http 2", "http 1.1"},
 		"ech.pcap": {
 			"https api.partner.example grease_like", "https api.partner.example grease_like",
 			"https elsewhere.example offered for elsewhere.example", "https elsewhere.example offered for elsewhere.example",

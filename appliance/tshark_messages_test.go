@@ -90,6 +90,18 @@ var messageComparisons = []comparison{
 				}
 				list = append(list, requestLine(methods[i], host, uris[i])+" "+versions[i])
 			}
+			for i, method := range f["http2.headers.method"] {
+				host, path := "", ""
+				if i < len(f["http2.headers.authority"]) {
+					host = f["http2.headers.authority"][i]
+				} else if j := slices.Index(f["http2.header.name"], "host"); j >= 0 { // proxies pass the field of HTTP/1 on
+					host = f["http2.header.value"][j]
+				}
+				if i < len(f["http2.headers.path"]) {
+					path = f["http2.headers.path"][i]
+				}
+				list = append(list, requestLine(method, host, path)+" HTTP/2")
+			}
 			return list
 		},
 	},
@@ -102,13 +114,13 @@ var messageComparisons = []comparison{
 			return one(strconv.Itoa(e.HTTP.Status))
 		},
 		theirs: func(f frame) []string {
-			return slices.DeleteFunc(slices.Clone(f["http.response.code"]), func(code string) bool { return code[0] == '1' && code != "101" })
+			return slices.DeleteFunc(slices.Concat(f["http.response.code"], f["http2.headers.status"]), func(code string) bool { return code[0] == '1' && code != "101" })
 		},
 	},
 	{
 		name: "lengths of HTTP bodies", once: true,
 		ours: func(e ledger.Event) []string {
-			if e.Kind != "http" {
+			if e.Kind != "http" || e.HTTP.Version == "2" {
 				return nil
 			}
 			var list []string

@@ -35,11 +35,12 @@ var tsharkFields = []string{
 	"x509ce.dNSName", "x509af.utcTime",
 	"dns.id", "dns.qry.name", "dns.qry.type", "dns.flags.rcode", "dns.flags.response", "dns.count.answers", "dns.resp.ttl", "dns.a", "dns.aaaa", "dns.cname", "dns.ptr.domain_name", "dns.mx.mail_exchange", "dns.srv.target",
 	"http.request.method", "http.host", "http.request.uri", "http.request.version", "http.response.code", "http.content_length", "http.chunk_size",
+	"http2.headers.method", "http2.headers.authority", "http2.headers.path", "http2.headers.status", "http2.header.name", "http2.header.value",
 	"dns.resp.name", "ssh.protocol", "mysql.version", "quic.cc.error_code.tls_alert",
 }
 
 // decodeAs names the ports of the captures that tshark does not know by itself.
-var decodeAs = []string{"tcp.port==2525,smtp", "tcp.port==2122,ftp", "tcp.port==601,syslog", "tcp.port==2222,ssh", "tcp.port==1195,openvpn", "udp.port==1195,openvpn", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==4471-4475,dtls", "udp.port==853,quic", "udp.port==4433,quic", "udp.port==4443,quic"}
+var decodeAs = []string{"tcp.port==81,http", "tcp.port==8888-8889,http", "tcp.port==2525,smtp", "tcp.port==2122,ftp", "tcp.port==601,syslog", "tcp.port==2222,ssh", "tcp.port==1195,openvpn", "udp.port==1195,openvpn", "udp.port==4434,dtls", "udp.port==4435,dtls", "udp.port==4471-4475,dtls", "udp.port==853,quic", "udp.port==4433,quic", "udp.port==4443,quic"}
 
 // tshark reads a capture.
 func tshark(t *testing.T, path string) []frame {

@@ -15,7 +15,7 @@ import (
 func FuzzConversation(f *testing.F) {
 	for _, name := range []string{
 		"tls.pcap", "tls2.pcap", "dtls.pcap", "dtls13.pcap", "ech.pcap", "quic.pcap", "quic2.pcap", "mail.pcap", "databases.pcap", "ssh.pcap", "ldap.pcap", "ftp.pcap", "xmpp.pcap", "proxy.pcap",
-		"web.pcap", "web2.pcap", "dns2.pcap", "dnstypes.pcap", "inside.pcap",
+		"web.pcap", "web2.pcap", "http2.pcap", "dns2.pcap", "dnstypes.pcap", "inside.pcap",
 	} {
 		for _, seed := range conversations(f, name) {
 			f.Add(seed)

@@ -206,8 +206,8 @@ type Sink interface {
 	FlowClosed(f *Flow)
 	// DNSMessage is called for each DNS transaction; f is the flow that carried it. d is the Engine's like f.
 	DNSMessage(f *Flow, d *DNS)
-	// HTTPBegan is called for each HTTP/1 request as soon as its head is complete, while somebody answers it. HTTPRequest follows with the same h.
+	// HTTPBegan is called for each HTTP request as soon as its head is complete, while somebody answers it. HTTPRequest follows with the same h.
 	HTTPBegan(f *Flow, h *HTTP)
-	// HTTPRequest is called for each HTTP/1 request with its response head; f is the flow that carried it.
+	// HTTPRequest is called for each HTTP request with its response head, and for each response whose request is not in the capture; f is the flow that carried it.
 	HTTPRequest(f *Flow, h *HTTP)
 }

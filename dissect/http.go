@@ -84,21 +84,18 @@ func isMethod(b []byte) bool {
 	return true
 }
 
-// http2Preface is how a client that knows beforehand begins (RFC 9113 §3.4). The rest of its words are compressed with a table that grows with the connection;
-// netaudit says that they are there and does not follow them.
-const http2Preface = "PRI * HTTP/2.0\r\n"
-
 // httpStream reads the heads of HTTP/1 requests and responses on one connection (RFC 9112). Bodies are counted off, never kept.
 type httpStream struct {
-	sides   [2]httpSide
-	waiting []*HTTP // requests without a response yet, oldest first
-	gone    int     // … that were handed out already: their responses are nobody's
-	space   [2]*HTTP
-	current *HTTP  // whose response body is under way
-	early   bool   // … or is there already, and the request's body is not
-	upgrade bool   // another protocol follows that is not read
-	tunnel  bool   // after CONNECT was granted: something else speaks
-	port    uint16 // that CONNECT asked for
+	sides    [2]httpSide
+	waiting  []*HTTP // requests without a response yet, oldest first
+	gone     int     // … that were handed out already: their responses are nobody's
+	space    [2]*HTTP
+	current  *HTTP  // whose response body is under way
+	early    bool   // … or is there already, and the request's body is not
+	upgrade  bool   // another protocol follows that is not read
+	version2 bool   // HTTP/2 does
+	tunnel   bool   // after CONNECT was granted: something else speaks
+	port     uint16 // that CONNECT asked for
 }
 
 // httpSide is one direction: in a head, or somewhere in a body.
@@ -129,6 +126,15 @@ func (s *httpStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	}
 	for len(b) > 0 && !d.lost {
 		switch {
+		case s.version2, side == initiator && len(d.head) == 0 && !d.inBody() && hasAnyPrefix(b, http2Preface):
+			s.end(e, c)
+			next := newHTTP2Stream()
+			if s.version2 {
+				next.upgraded(now)
+			}
+			c.proto = next
+			next.data(e, c, side, b, now)
+			return
 		case s.upgrade:
 			s.end(e, c)
 			c.proto = behindGap("http") // TLS may follow (RFC 2817)
@@ -342,24 +348,10 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 	if authority := authorityOf(target); len(authority) > 0 { // to a proxy: what the request line says counts (RFC 9112 §3.2.2)
 		h.Host, c.proxied = e.hostWithoutPort(authority), true
 	}
-	h.UserAgent = maskMail(cut(e.text(fields.get("User-Agent")), longestAgent))
-	h.Headers = e.headerNames(fields)
 	d.bodyOf(fields, false)
 	d.expects = bytes.EqualFold(fields.get("Expect"), []byte("100-continue"))
 	if h.Method == "CONNECT" {
 		h.Host, h.Path, s.port, c.proxied = e.hostWithoutPort(target), "", portOf(target), true
-	}
-	if c.flow.Direction == Inbound || c.flow.Direction == Local {
-		h.Route = route(h.Path)
-	}
-	if bytes.Equal(fields.get("Content-Type"), []byte("application/dns-message")) || bytes.Contains(fields.get("Accept"), []byte("application/dns-message")) {
-		c.flow.Channel = "doh" // RFC 8484
-	}
-	if c.flow.HTTP == nil {
-		first := *h
-		c.flow.HTTP = &first
-		e.name(c)
-		e.contradicted(c) // rows of requests come before the flow's
 	}
 	if len(s.waiting) >= mostPipelined {
 		e.sink.HTTPRequest(&c.flow, s.waiting[0])
@@ -370,6 +362,25 @@ func (s *httpStream) request(e *Engine, c *conn, head []byte, now int64) {
 		s.waiting = s.space[:0]
 	}
 	s.waiting = append(s.waiting, h)
+	e.beginRequest(c, h, fields)
+}
+
+// beginRequest completes what is told of a request when its head is there. The first one of a flow names it.
+func (e *Engine) beginRequest(c *conn, h *HTTP, fields headFields) {
+	h.UserAgent = maskMail(cut(e.text(fields.get("User-Agent")), longestAgent))
+	h.Headers = e.headerNames(fields)
+	if c.flow.Direction == Inbound || c.flow.Direction == Local {
+		h.Route = route(h.Path)
+	}
+	if bytes.Equal(fields.get("Content-Type"), []byte("application/dns-message")) || bytes.Contains(fields.get("Accept"), []byte("application/dns-message")) {
+		c.flow.Channel = "doh" // RFC 8484
+	}
+	if c.flow.HTTP == nil || c.flow.HTTP.Method == "" {
+		first := *h
+		c.flow.HTTP = &first
+		e.name(c)
+		e.contradicted(c) // rows of requests come before the flow's
+	}
 	e.sink.HTTPBegan(&c.flow, h)
 }
 
@@ -435,7 +446,8 @@ func (s *httpStream) response(e *Engine, c *conn, head []byte, now int64) {
 		if bytes.EqualFold(fields.get("Upgrade"), []byte("websocket")) {
 			c.flow.Channel = "websocket"
 		}
-		s.upgrade = true
+		s.version2 = bytes.EqualFold(fields.get("Upgrade"), []byte("h2c")) // RFC 7540 §3.2
+		s.upgrade = !s.version2
 	case method == "CONNECT" && status < 300:
 		s.tunnel = true
 	case method == "HEAD" || status == 204 || status == 304:

@@ -18,8 +18,9 @@ func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto = e.newTLSStream(c, "")
 	case l.hellos && side == responder && c.flow.Channel == "tcp" && hasAnyPrefix(b, "HTTP/1.0 ", "HTTP/1.1 "): // the server has understood what nobody else would
 		f.Channel = "http"
-		l.another(c)
-		return
+		s := newHTTPStream()
+		s.sides[initiator].lost = true
+		c.proto = s
 	case l.hellos:
 		l.another(c)
 		return

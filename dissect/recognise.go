@@ -30,7 +30,7 @@ func (p *place) recognise(e *Engine, c *conn) (next protocol, undecided bool) {
 	case hasAnyPrefix(client, http2Preface):
 		f.Channel = "http"
 		f.HTTP = &HTTP{Version: "2"}
-		return nil, false
+		return newHTTP2Stream(), false
 	case isHTTPRequest(bytes.TrimLeft(client, "\r\n")) || // empty lines before it are no reason to refuse it (RFC 9112 §2.2)
 		len(client) == 0 && hasAnyPrefix(server, "HTTP/1.") && (f.MidStream || p.final): // a server that gives up early speaks before the client does
 		f.Channel = "http"

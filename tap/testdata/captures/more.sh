@@ -283,3 +283,25 @@ SH
 	sleep 2
 	record stacks $inside bash "$work/stacks.sh"
 fi
+
+# HTTP/2 in the clear: prior knowledge and upgrades, many streams, heads in several frames, a head that is cut, padding, contents in both directions. Needs nghttp2-client nghttp2-server nghttp2-proxy.
+if wanted http2; then
+	mkdir -p "$work/www"
+	echo hello >"$work/www/index.html"
+	head -c 3000 /dev/zero >"$work/www/big"
+	serve nghttpd --no-tls -a 203.0.113.12 -d "$work/www" 8888
+	serve nghttpx -f "203.0.113.12,8889;no-tls" -b "203.0.113.12,8888;;proto=h2" --workers=1 --accesslog-file=/dev/null --errorlog-file="$work/nghttpx.log"
+	sleep 1
+	cat >"$work/http2.sh" <<SH
+web=http://203.0.113.12:8888 proxy=http://203.0.113.12:8889
+c="curl -sS -o /dev/null --http2-prior-knowledge"
+\$c -H "cookie: secret" "\$web/index.html?secret"; \$c \$web/missing
+\$c -H 'host: api.partner.example' -d secret=secret \$web/form
+\$c -A 'secret@partner.example' -H "x-long: \$(head -c 3000 /dev/zero | tr '\0' s)" \$web/long
+curl -sS -o /dev/null --http2 "\$proxy/upgraded?secret"
+nghttp -n -m 3 -b 40 \$web/index.html \$web/big
+nghttp -n -H 'cookie: secret' --data="$work/www/big" \$proxy/upload
+h2load -n 6 -c 2 -m 3 \$web/index.html >/dev/null
+SH
+	record http2 $inside sh "$work/http2.sh"
+fi
