@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -25,6 +26,11 @@ type immediateHandle struct {
 	iface       string
 	promiscuous bool
 	fd          int
+	file        *os.File // of fd: Go's runtime waits for it
+	raw         syscall.RawConn
+	look        func(uintptr) bool // whether waiting has an end, as raw asks for it
+	looked      bool               // since waiting began
+	deadline    time.Time          // of waiting
 	kind        LinkType
 	memory      []byte // the ring
 	slots, next int
@@ -87,7 +93,28 @@ func (h *immediateHandle) open(c LiveConfig, program []bpf.RawInstruction) (err 
 	if err := unix.Bind(h.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: i.Index}); err != nil {
 		return fmt.Errorf("bind the packet socket: %w", err)
 	}
+	if err := h.letRuntimeWait(); err != nil {
+		return fmt.Errorf("wait for the packet socket: %w", err)
+	}
 	return h.state()
+}
+
+// letRuntimeWait gives the socket to Go's network poller. A thread that waits in poll(2) itself keeps the right to run Go code, and the runtime's monitor looks every 20 µs for 10 ms whether somebody else wants it: with packets that come one by
+// one that took more processor time than the packets.
+func (h *immediateHandle) letRuntimeWait() (err error) {
+	if err := unix.SetNonblock(h.fd, true); err != nil {
+		return err
+	}
+	h.file = os.NewFile(uintptr(h.fd), "capture on "+h.iface)
+	h.look = func(uintptr) bool {
+		woken := h.looked // by a frame, or by news of the interface
+		h.looked = true
+		return woken || h.filled()
+	}
+	if h.raw, err = h.file.SyscallConn(); err != nil {
+		return err
+	}
+	return h.file.SetReadDeadline(time.Time{}) // an error when it cannot be waited for
 }
 
 func networkOrder(v uint16) uint16 {
@@ -195,8 +222,27 @@ func (h *immediateHandle) filled() bool { return atomic.LoadUint32(h.status())&s
 
 // wait waits for a frame, idleAfter at most.
 func (h *immediateHandle) wait() error {
+	if now := time.Now(); h.deadline.Sub(now) < idleAfter/2 { // to set it takes longer than to wait a little less
+		h.deadline = now.Add(idleAfter)
+		if err := h.file.SetReadDeadline(h.deadline); err != nil {
+			return fmt.Errorf("wait for a frame: %w", err)
+		}
+	}
+	h.looked = false
+	switch err := h.raw.Read(h.look); {
+	case err == nil && h.filled():
+		return nil
+	case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
+		return h.poll(0) // there may be news of the interface, which came while nobody waited
+	default:
+		return h.poll(idleAfter) // the interface is down, and the poller has given the socket up until there is a frame
+	}
+}
+
+// poll waits for a frame and for news of the interface.
+func (h *immediateHandle) poll(most time.Duration) error {
 	poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
-	if _, err := unix.Poll(poll, int(idleAfter.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+	if _, err := unix.Poll(poll, int(most.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for a frame: %w", err)
 	}
 	if (h.down || poll[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0) && !h.filled() {
@@ -289,8 +335,11 @@ func (h *immediateHandle) close() {
 		_ = unix.Munmap(h.memory) // it was mapped
 		h.memory = nil
 	}
-	if h.fd >= 0 {
-		_ = unix.Close(h.fd) // nothing was written to it
-		h.fd = -1
+	switch {
+	case h.file != nil:
+		_ = h.file.Close() // nothing was written to it
+	case h.fd >= 0:
+		_ = unix.Close(h.fd)
 	}
+	h.file, h.fd = nil, -1
 }
