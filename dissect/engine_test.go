@@ -329,6 +329,17 @@ func TestSameAddressesOnTwoVLANsAreTwoFlows(t *testing.T) {
 	}
 }
 
+// TestTagOfAPriorityIsNoVLAN: one direction may have it and the other none.
+func TestTagOfAPriorityIsNoVLAN(t *testing.T) {
+	w := newWire(t)
+	p, answer := w.tcp(true, 1, 0, "S", nil), w.tcp(false, 9, 2, "SA", nil)
+	p.Data = slices.Concat(p.Data[:12], []byte{0x81, 0, 0xa0, 0}, p.Data[12:])
+	p.Length = len(p.Data)
+	if f := onlyFlows(t, run(p, answer), 1)[0]; f.DstPackets != 1 || len(f.VLANs) != 1 {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestAnswersNameLaterFlowsOfTheSameClientOnly(t *testing.T) {
 	n := NewNames(0)
 	client, other, server := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("203.0.113.9")

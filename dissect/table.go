@@ -64,11 +64,19 @@ func ordered(a, b decode.Bits, aPort, bPort uint16) bool {
 
 var pathSeed = maphash.MakeSeed()
 
+// pathHash is 0 for packets in no VLAN and no tunnel. The tag with number 0 only tells a priority, which the other direction may have no tag for (IEEE 802.1Q §9.6).
 func pathHash(h *decode.Headers) uint64 {
 	var m maphash.Hash
 	m.SetSeed(pathSeed)
+	plain := h.Tunnel.Count == 0
 	for _, v := range h.VLANs[:min(h.VLANCount, len(h.VLANs))] {
-		maphash.WriteComparable(&m, v)
+		if v != 0 {
+			maphash.WriteComparable(&m, v)
+			plain = false
+		}
+	}
+	if plain {
+		return 0
 	}
 	for _, l := range h.Tunnel.Layers[:h.Tunnel.Count] {
 		a, b := l.Src, l.Dst
