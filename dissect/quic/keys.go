@@ -9,11 +9,12 @@ import (
 	"fmt"
 )
 
-// Salts of the Initial secret: RFC 9001 §5.2, RFC 9369 §3.3.1, draft-ietf-quic-tls-29 §5.2, draft-ietf-quic-tls-23 §5.2.
+// Salts of the Initial secret: RFC 9001 §5.2, RFC 9369 §3.3.1, draft-ietf-quic-tls-29, -23 and -22 §5.2.
 var (
 	salt1       = []byte{0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17, 0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad, 0xcc, 0xbb, 0x7f, 0x0a}
 	salt2       = []byte{0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00, 0xa6, 0xdb, 0x81, 0x93, 0x81, 0xbe, 0x6e, 0x26, 0x9d, 0xcb, 0xf9, 0xbd, 0x2e, 0xd9}
 	saltDraft   = []byte{0xaf, 0xbf, 0xec, 0x28, 0x99, 0x93, 0xd2, 0x4c, 0x9e, 0x97, 0x86, 0xf1, 0x9c, 0x61, 0x11, 0xe0, 0x43, 0x90, 0xa8, 0x99}
+	saltDraft22 = []byte{0x7f, 0xbc, 0xdb, 0x0e, 0x7c, 0x66, 0xbb, 0xe9, 0x19, 0x3a, 0x96, 0xcd, 0x21, 0x51, 0x9e, 0xbd, 0x7a, 0x02, 0x64, 0x4a}
 	saltDraft23 = []byte{0xc3, 0xee, 0xf7, 0x12, 0xc7, 0x2e, 0xbb, 0x5a, 0x11, 0xa7, 0xd2, 0x43, 0x2b, 0xb4, 0x63, 0x65, 0xbe, 0xf9, 0xf5, 0x02}
 )
 
@@ -26,14 +27,9 @@ type protection struct {
 
 // initialKeys derives both sides' protection from the client's first destination connection id.
 func initialKeys(version uint32, dcid []byte) (client, server *protection, err error) {
-	salt, prefix := salt1, "quic "
-	switch {
-	case version == version2:
-		salt, prefix = salt2, "quicv2 "
-	case version >= draft23 && version < draft29, version == facebook27:
-		salt = saltDraft23
-	case version >= draft29 && version < draft33:
-		salt = saltDraft
+	salt, prefix := saltOf(version), "quic "
+	if version == version2 {
+		prefix = "quicv2 "
 	}
 	secret, err := hkdf.Extract(sha256.New, dcid, salt)
 	if err != nil {
@@ -44,6 +40,23 @@ func initialKeys(version uint32, dcid []byte) (client, server *protection, err e
 	}
 	server, err = newProtection(secret, "server in", prefix)
 	return client, server, err
+}
+
+// saltOf is the salt of a version, nil of one that is not known.
+func saltOf(version uint32) []byte {
+	switch {
+	case version == version1, version >= draft33 && version <= draft34:
+		return salt1
+	case version == version2:
+		return salt2
+	case version >= draft29 && version < draft33:
+		return saltDraft
+	case version >= draft23 && version < draft29, version == facebook27, version == facebookTrial:
+		return saltDraft23
+	case version == draft22, version == facebook22:
+		return saltDraft22
+	}
+	return nil
 }
 
 func newProtection(secret []byte, side, prefix string) (*protection, error) {

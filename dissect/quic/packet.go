@@ -1,5 +1,5 @@
 // Package quic reads the first packets of a QUIC connection: Initial packets are protected with keys that anybody on the wire can derive
-// (RFC 9001 §5.2), and carry the TLS hellos. Versions 1 (RFC 9000), 2 (RFC 9369) and the drafts 23 to 34 are known. Nothing after the
+// (RFC 9001 §5.2), and carry the TLS hellos. Versions 1 (RFC 9000), 2 (RFC 9369) and the drafts 22 to 34 are known, also by the numbers that Facebook gave them. Nothing after the
 // Initial packets can be read, and nothing is kept but the hellos.
 //
 // Input is hostile: every length is checked, a connection holds at most MaxCrypto bytes a side, and no packet makes more than a few keys.
@@ -21,11 +21,14 @@ var (
 const (
 	version1      = 0x00000001
 	version2      = 0x6b3343cf
+	draft22       = 0xff000016
 	draft23       = 0xff000017
 	draft29       = 0xff00001d
 	draft33       = 0xff000021
 	draft34       = 0xff000022
-	facebook27    = 0xfaceb002 // draft-27 as Facebook's programs number it
+	facebook22    = 0xfaceb001 // draft-22 as Facebook's programs number it
+	facebook27    = 0xfaceb002 // draft-27
+	facebookTrial = 0xfaceb00e // the same, with what they try
 	longestConnID = 20
 )
 
@@ -72,7 +75,7 @@ func Negotiation(datagram []byte) bool {
 }
 
 func knownVersion(v uint32) bool {
-	return v == version1 || v == version2 || v >= draft23 && v <= draft34 || v == facebook27
+	return v == version1 || saltOf(v) != nil
 }
 
 // parse reads one packet; rest is what follows it in the same datagram (RFC 9000 §12.2).

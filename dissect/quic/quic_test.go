@@ -27,7 +27,8 @@ func TestKeysAreThoseOfTheSpecification(t *testing.T) {
 	for version, want := range map[uint32][2]string{
 		version1: {"fa044b2f42a3fd3b46fb255c", "0ac1493ca1905853b0bba03e"},
 		version2: {"91f73e2351d8fa91660e909f", "684d5d4b52a9e7d0a3cf5d8f"},
-		draft23:  {"8681359410a70bb9c92f0420"}, facebook27: {"8681359410a70bb9c92f0420"}, draft29: {"6b26114b9cba2b63a9e8dd4f"}, draft33: {"fa044b2f42a3fd3b46fb255c"}, // with these tshark 4.0 reads the same packets
+		draft23:  {"8681359410a70bb9c92f0420"}, facebook27: {"8681359410a70bb9c92f0420"}, draft29: {"6b26114b9cba2b63a9e8dd4f"}, draft33: {"fa044b2f42a3fd3b46fb255c"},
+		draft22: {"fb33da41a8f297d482df670e"}, facebook22: {"fb33da41a8f297d482df670e"}, facebookTrial: {"8681359410a70bb9c92f0420"}, // with these tshark 4.0 reads the same packets
 	} {
 		client, server, err := initialKeys(version, dcid)
 		if err != nil {
@@ -221,7 +222,7 @@ func TestPiecesComeInAnyOrder(t *testing.T) {
 // FuzzDatagram: hostile datagrams neither crash nor grow without bound. What is fuzzed lies also behind the protection: the seed's payload is
 // opened, changed and read as frames.
 func FuzzDatagram(f *testing.F) {
-	for _, version := range []uint32{version1, version2, draft23, draft29, draft34, facebook27} {
+	for _, version := range []uint32{version1, version2, draft23, draft29, draft34, draft22, facebook27} {
 		initial := binary.BigEndian.AppendUint32([]byte{0xc0}, version)
 		f.Add(append(initial, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x41, 0, 1, 2, 3, 4), []byte{6, 0, 5, 'h', 'e', 'l', 'l', 'o', 2, 0, 0, 0, 0})
 	}
