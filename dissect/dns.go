@@ -74,6 +74,10 @@ func (d *dnsStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	}
 	buffer := append(d.sides[side], b...)
 	if !d.good && (isClientHello(buffer) || !mayBeDNS(buffer[min(2, len(buffer)):])) {
+		if c.flow.MidStream && !beginsOther(buffer) { // the capture may have begun within a message
+			d.adrift[side].looks = mostLateLooks
+			return
+		}
 		d.sides[side] = buffer
 		d.surrender(e, c, now)
 		return
@@ -133,11 +137,20 @@ func (d *dnsStream) regain(e *Engine, c *conn, side int, b []byte) []byte {
 			return b[at:]
 		}
 	}
+	if !d.good && beginsOther(b) {
+		a.looks = 0
+		return b
+	}
 	if a.looks--; a.looks == 0 {
 		d.flush(e, c)
 		c.proto = nil
 	}
 	return nil
+}
+
+// beginsOther knows what is told by a segment in the middle of a connection, as lateLook does.
+func beginsOther(b []byte) bool {
+	return isClientHello(b) || isServerTLS(nil, b) || isApplicationRecord(b) || isRequestLine(b) || hasAnyPrefix(b, "HTTP/1.")
 }
 
 func (d *dnsStream) end(e *Engine, c *conn) { d.flush(e, c) }

@@ -297,3 +297,35 @@ func TestZoneTransferIsOneTransaction(t *testing.T) {
 }
 
 func framedDNS(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(b))}, b...) }
+
+// TestAnswersAreReadOfAConnectionThatBeganWithinAQuestion: what is there of it makes no sense, and hides no answer. Nor does it hide what is no DNS.
+func TestAnswersAreReadOfAConnectionThatBeganWithinAQuestion(t *testing.T) {
+	question := new(miekg.Msg).SetQuestion("www.partner.example.", miekg.TypeA)
+	answer := new(miekg.Msg).SetReply(question)
+	record, err := miekg.NewRR("www.partner.example. 60 IN A 192.0.2.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Answer = []miekg.RR{record}
+	framed := func(m *miekg.Msg) string {
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string([]byte{byte(len(b) >> 8), byte(len(b))}) + string(b)
+	}
+	whole := conversation(newWire(t), 53, []said{{true, "\x03www\x07part"}, {true, "ner\x07exa"}, {false, framed(answer)}, {true, framed(question)}, {false, framed(answer)}}, nil)
+	c := &collector{}
+	e := New(Config{Names: NewNames(64)}, c)
+	for _, p := range whole[3:] {
+		e.Packet(&p)
+	}
+	e.Close()
+	if len(c.dns) != 2 || c.dns[0].RCode != "NOERROR" || c.dns[1].RCode != "NOERROR" || c.closed[0].Channel != "dns" {
+		t.Errorf("%d transactions, channel %s: %+v", len(c.dns), c.closed[0].Channel, c.dns)
+	}
+	_, flows := requests(conversation(newWire(t), 53, []said{{true, "\xff\xff\xff\xff\xff"}, {true, string(clientHello(t))}}, nil)[3:])
+	if f := flows[0]; f.TLS == nil || f.TLS.SNI != "license.mit-odoo.de" {
+		t.Errorf("channel %s, TLS %+v", f.Channel, f.TLS)
+	}
+}
