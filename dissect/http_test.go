@@ -199,6 +199,19 @@ func TestTunnelsInOneDirectionAreRead(t *testing.T) {
 	}
 }
 
+// TestRefusalsInHTTPAreTold: of a server that was spoken to in TLS, or in what nobody knows.
+func TestRefusalsInHTTPAreTold(t *testing.T) {
+	refusal := said{false, "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno"}
+	lines, flows := requests(conversation(newWire(t), 80, []said{{true, string(clientHello(t))}, refusal}, nil))
+	if got := strings.Join(lines, "|"); got != "   400 0 2" || flows[0].TLS == nil || flows[0].TLS.SNI == "" || flows[0].TLS.Established {
+		t.Errorf("TLS: %s, %+v", got, flows[0].TLS)
+	}
+	lines, flows = requests(conversation(newWire(t), 8000, []said{{true, strings.Repeat("what", 10)}, refusal}, nil))
+	if got := strings.Join(lines, "|"); got != "   400 0 2" || flows[0].Channel != "http" {
+		t.Errorf("nothing known: %s, channel %s", got, flows[0].Channel)
+	}
+}
+
 // TestHeadsThatTheSnapLengthCutsKeepWhatIsThere: of every request line and name that was captured whole, and of no name that was cut.
 func TestHeadsThatTheSnapLengthCutsKeepWhatIsThere(t *testing.T) {
 	request := func(i int) said {

@@ -18,9 +18,7 @@ func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		c.proto = e.newTLSStream(c, "")
 	case l.hellos && side == responder && c.flow.Channel == "tcp" && hasAnyPrefix(b, "HTTP/1.0 ", "HTTP/1.1 "): // the server has understood what nobody else would
 		f.Channel = "http"
-		s := newHTTPStream()
-		s.sides[initiator].lost = true
-		c.proto = s
+		c.proto = refusal()
 	case l.hellos:
 		l.another(c)
 		return
@@ -36,6 +34,11 @@ func (l *lateLook) data(e *Engine, c *conn, side int, b []byte, now int64) {
 		return
 	}
 	c.proto.data(e, c, side, b, now)
+}
+
+// refusal reads what a server answers in HTTP to something else.
+func refusal() *httpStream {
+	return &httpStream{sides: [2]httpSide{initiator: {lost: true}}}
 }
 
 func (l *lateLook) another(c *conn) {

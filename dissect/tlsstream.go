@@ -225,8 +225,13 @@ func (e *Engine) newTLSStream(c *conn, startTLS string) *tlsStream {
 	return t
 }
 
-func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, _ int64) {
+func (t *tlsStream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	s := &t.sides[side]
+	if side == responder && !t.server && len(s.record) == 0 && hasAnyPrefix(b, "HTTP/1.") { // a server that understands no TLS
+		c.proto = refusal()
+		c.proto.data(e, c, side, b, now)
+		return
+	}
 	if b = t.regain(c, side, b); len(b) == 0 {
 		return
 	}
