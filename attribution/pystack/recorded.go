@@ -1,6 +1,7 @@
 package pystack
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -184,10 +185,14 @@ func (p *Process) gatherRecorded(view *memory.Overlay, list []slotFrame) {
 	view.Gather()
 }
 
-// wantName asks for the beginning of a name; most end in the second piece.
+// wantName asks for the beginning of a name, as far as it is not known to end before; most end in the second piece.
 func wantName(view *memory.Overlay, name uint64) {
-	view.Want(name, namePiece-name%namePiece)
-	view.Want(name-name%namePiece+namePiece, namePiece)
+	first := namePiece - name%namePiece
+	if bytes.IndexByte(view.Copied(name, first), 0) >= 0 {
+		return
+	}
+	view.Want(name, first)
+	view.Want(name+first, namePiece)
 }
 
 // mostTypeNames bounds the memory; when it is full it begins anew.

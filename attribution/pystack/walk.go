@@ -2,6 +2,7 @@ package pystack
 
 import (
 	"fmt"
+	"slices"
 
 	"netaudit/attribution/pystack/memory"
 )
@@ -107,6 +108,9 @@ func (p *Process) expect(view *memory.Overlay, tstate uint64) {
 
 // expectAgain remembers what was of use of a copy.
 func (p *Process) expectAgain(tstate uint64, view *memory.Overlay) {
+	if !slices.ContainsFunc(p.chains[tstate], func(frame uint64) bool { return view.Copied(frame, p.rt.layout.frameHead()) == nil }) {
+		delete(p.chains, tstate) // they are among it from now on
+	}
 	pieces, same := view.Used()
 	if same {
 		return
@@ -150,14 +154,15 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 		f := &raw[i]
 		if obj := p.argument(*f); obj != 0 {
 			if typ, err := memory.Uint64(view, obj+obType); err == nil {
-				f.typ = typ
-				view.Want(typ+typeName, 8)
+				if f.typ = typ; !p.takesNothing(*f) {
+					view.Want(typ+typeName, 8)
+				}
 			}
 		}
 	}
 	view.Gather()
 	for _, f := range raw {
-		if f.typ == 0 {
+		if f.typ == 0 || p.takesNothing(f) {
 			continue
 		}
 		if name, err := memory.Uint64(view, f.typ+typeName); err == nil {
@@ -165,6 +170,12 @@ func (p *Process) gather(view *memory.Overlay, raw []rawFrame) {
 		}
 	}
 	view.Gather()
+}
+
+// takesNothing says that the frame's code is known to have no argument: what stands in its first local is not named then.
+func (p *Process) takesNothing(f rawFrame) bool {
+	c := p.codes[f.code]
+	return c != nil && c.head.argcount == 0
 }
 
 // copyChunks takes the thread's data stack (3.11+), newest chunk first, so that frames are walked in one snapshot.

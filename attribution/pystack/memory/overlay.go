@@ -79,6 +79,16 @@ func (o *Overlay) Want(addr, n uint64) {
 	}
 }
 
+// Copied are n bytes at addr, which must not be changed; nil when they are not copied. They do not count as used.
+func (o *Overlay) Copied(addr, n uint64) []byte {
+	s := o.find(addr, n)
+	if s == nil {
+		return nil
+	}
+	off := addr - s.addr
+	return s.in(o.room)[off : off+n]
+}
+
 // Gather copies at once what is wanted and not there yet. A piece that cannot be read is left out: whoever asks for it later gets the error.
 func (o *Overlay) Gather() {
 	g := &o.turn
