@@ -123,7 +123,7 @@ func (a *Appliance) wire(sources []liveSource) error {
 	}
 	if a.config.Install != InstallMirror {
 		a.openHook()
-		a.resolver, err = resolve.New(resolve.Config{AddonsPaths: a.config.AddonsPaths, Logger: a.log, Follow: true, Hook: a.hook})
+		a.resolver, err = resolve.New(resolve.Config{AddonsPaths: a.config.AddonsPaths, Logger: a.log, Follow: true, Hook: a.hook, Failed: (&failureLog{log: a.log}).attribution})
 		if err != nil {
 			return fmt.Errorf("prepare attribution: %w", err)
 		}
@@ -150,7 +150,7 @@ func (a *Appliance) wire(sources []liveSource) error {
 		if err != nil {
 			return err
 		}
-		engine := dissect.New(dissect.Config{Local: a.addresses.isLocal, FingerprintKey: key, Names: names, RunID: runID, Failed: failures.failed}, r)
+		engine := dissect.New(dissect.Config{Local: a.addresses.isLocal, FingerprintKey: key, Names: names, RunID: runID, Failed: failures.dissection}, r)
 		a.watchers = append(a.watchers, &watcher{name: s.name, source: s.source, engine: engine, emit: a.emit, log: a.log})
 		a.recorders = append(a.recorders, r)
 	}

@@ -32,7 +32,7 @@ func (r *Resolver) followProcesses(ctx context.Context) error {
 		r.announceAll(ctx)
 		return nil
 	}
-	r.background.Go(func() { r.announceAll(ctx) })
+	r.aside(func() { r.announceAll(ctx) })
 	ended := context.AfterFunc(ctx, func() { _ = events.Close() }) // Next returns then
 	defer ended()
 	n := newcomers{r: r, room: make(chan struct{}, mostNewcomers), others: rate.NewLimiter(othersPerSec, othersPerSec)}
@@ -43,7 +43,7 @@ func (r *Resolver) followProcesses(ctx context.Context) error {
 			return nil
 		case errors.Is(err, kernel.ErrEventsLost):
 			r.stats.eventsLost.Add(1)
-			r.background.Go(func() { r.announceAll(ctx) })
+			r.aside(func() { r.announceAll(ctx) })
 		case err != nil:
 			return fmt.Errorf("follow processes: %w", err)
 		default:
@@ -83,7 +83,7 @@ func (n *newcomers) take(ctx context.Context, e kernel.ProcessEvent) {
 		}
 		select {
 		case n.room <- struct{}{}:
-			r.background.Go(func() {
+			r.aside(func() {
 				defer func() { <-n.room }()
 				r.lookAt(ctx, e.PID, looks)
 			})

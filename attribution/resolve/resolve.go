@@ -35,6 +35,8 @@ type Config struct {
 	Follow      bool         // meet processes when they begin, not when they call: for a Resolver that runs for long
 	Hook        *hook.Hook   // calls that the kernel recorded; nil: threads are only searched for. Run does its work, its owner closes it after Run
 	Queue       int          // questions that wait at most, default 1024; as many again about accepted connections
+
+	Failed func(Failure) // told of panics that are survived, from any goroutine; nil: none is
 }
 
 // Resolver answers questions. Ask, AskUser, AskInbound, AskServing and Stats are safe for concurrent use; Run is called once.
@@ -142,7 +144,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 func (r *Resolver) work(ctx context.Context, questions <-chan question) {
 	for q := range questions {
 		r.answering.Add(1)
-		o := r.answer(ctx, q)
+		o := r.answerAnyway(ctx, q)
 		o.Evidence.Latency = time.Since(q.asked)
 		r.stats.add(o)
 		q.done(o)
