@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 
 	miekg "github.com/miekg/dns"
@@ -255,6 +256,26 @@ func TestQuestionsBehindAHoleAreRead(t *testing.T) {
 		}
 		if len(c.dns) < messages-most || answered < messages-most {
 			t.Errorf("without segment %d of %d: %d questions, %d answered", lost, sent, len(c.dns), answered)
+		}
+	}
+}
+
+// TestFewPlacesOfASegmentAreTriedBehindAHole: somebody may fill a segment with what looks like beginnings of messages, of which each would be read to its end.
+func TestFewPlacesOfASegmentAreTriedBehindAHole(t *testing.T) {
+	const beginning = "\x00\x0c\x80\x80\x00\x00\x00\x01" // of a message of 12 bytes with one question, which ends before it
+	lost := string(framedDNS(question(t, 1, "lost.example.", nil)))
+	found := string(framedDNS(question(t, 2, "found.example.", nil)))
+	for beginnings, want := range map[int]int{0: 1, mostTries - 1: 1, mostTries: 0, 4 * mostTries: 0} {
+		frames := conversation(newWire(t), 53, []said{{true, lost}, {true, strings.Repeat(beginning, beginnings) + found}}, nil)
+		frames = append(frames[:3], frames[4:]...)
+		c := &collector{}
+		e := New(Config{}, c)
+		for i := range frames {
+			e.Packet(&frames[i])
+		}
+		e.Close()
+		if len(c.dns) != want {
+			t.Errorf("behind %d beginnings: %d messages, want %d: %+v", beginnings, len(c.dns), want, c.dns)
 		}
 	}
 }
