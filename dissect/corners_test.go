@@ -301,3 +301,30 @@ func TestServerIsKnownInTheMiddleOfAConnection(t *testing.T) {
 		}
 	}
 }
+
+// resumptions notes for each server's port whether a session was resumed there.
+type resumptions struct {
+	collector
+	ports map[uint16]bool
+}
+
+func (r *resumptions) FlowClosed(f *Flow) {
+	if f.TLS != nil && f.TLS.Version == "1.3" {
+		r.ports[f.Dst.Port()] = r.ports[f.Dst.Port()] || f.TLS.Resumed
+	}
+}
+
+// TestKeyThatWasAgreedOnIsNoResumption: the same extension says both; a session's ticket has an age.
+func TestKeyThatWasAgreedOnIsNoResumption(t *testing.T) {
+	r := &resumptions{ports: map[uint16]bool{}}
+	for _, name := range []string{"stacks.pcap", "tls2.pcap"} {
+		e := New(Config{Names: NewNames(64)}, r)
+		for _, p := range capture(t, name) {
+			e.Packet(&p)
+		}
+		e.Close()
+	}
+	if _, seen := r.ports[4514]; !seen || r.ports[4514] || !r.ports[4511] || !r.ports[4439] { // gnutls-cli --pskkey, tickets, tickets
+		t.Errorf("resumed by port: %v", r.ports)
+	}
+}

@@ -38,6 +38,7 @@ type handshake struct {
 	lost      bool     // some of it is missing: what both sides encrypt later tells alone that it succeeded
 	session   [32]byte // the client's session id
 	sessionN  uint8
+	agreed    uint64 // of the client's last hello, see tls.ClientHello
 }
 
 // message reads one handshake message without its header.
@@ -99,6 +100,7 @@ func (t *handshake) clientHello(e *Engine, c *conn, body []byte) {
 			return
 		}
 	}
+	t.agreed = h.AgreedKeys
 	if t.client {
 		if name := e.hostName(h.ServerName); name != "" && name != c.flow.TLS.SNI {
 			e.damage("tls: second hello with another name")
@@ -164,7 +166,7 @@ func (t *handshake) serverHello(e *Engine, c *conn, body []byte) {
 		f.Group = tls.GroupName(h.Group)
 	}
 	if t.modern {
-		f.Resumed = h.PSK
+		f.Resumed = h.PSK && (h.PSKIndex >= 64 || t.agreed>>h.PSKIndex&1 == 0)
 		return
 	}
 	t.refuseECH(f)

@@ -60,6 +60,7 @@ type ClientHello struct {
 	ECHConfig     uint8 // id of the configuration that ECH says it uses; any number when it means nothing
 	EarlyData     bool
 	SessionID     []byte
+	AgreedKeys    uint64 // which of the first 64 pre-shared keys both sides had agreed on before: those whose ticket has no age (RFC 8446 §4.2.11)
 }
 
 // Parse reads the body of a ClientHello message (without the handshake header). After an error h holds what was read before it.
@@ -139,9 +140,24 @@ func (h *ClientHello) extension(kind uint16, data cryptobyte.String) {
 		}
 	case extEarlyData:
 		h.EarlyData = true
+	case extPreSharedKey:
+		h.AgreedKeys = agreedKeys(data)
 	case extEncryptedClientHello:
 		h.encryptedHello(data)
 	}
+}
+
+// agreedKeys looks at the ages of the tickets that stand for pre-shared keys. Of a session that is resumed it is a number that looks random; a key that was agreed on otherwise has 0.
+func agreedKeys(data cryptobyte.String) (agreed uint64) {
+	var list, identity cryptobyte.String
+	var age uint32
+	data.ReadUint16LengthPrefixed(&list)
+	for i := 0; i < 64 && list.ReadUint16LengthPrefixed(&identity) && list.ReadUint32(&age); i++ {
+		if age == 0 {
+			agreed |= 1 << i
+		}
+	}
+	return agreed
 }
 
 // serverName returns the first host_name of RFC 6066 §3 as it was sent.

@@ -12,8 +12,9 @@ type ServerHello struct {
 	Extensions Numbers
 	ALPN       []byte // ≤ 1.2 only: 1.3 encrypts it
 	SessionID  []byte
-	PSK        bool // 1.3: resumed
-	Retry      bool // HelloRetryRequest (RFC 8446 §4.1.4)
+	PSK        bool   // 1.3: with a pre-shared key
+	PSKIndex   uint16 // which of those that the client offers
+	Retry      bool   // HelloRetryRequest (RFC 8446 §4.1.4)
 }
 
 // helloRetry is the random value that makes a ServerHello a HelloRetryRequest.
@@ -53,6 +54,7 @@ func (h *ServerHello) extension(kind uint16, data cryptobyte.String) {
 		}
 	case extPreSharedKey:
 		h.PSK = true
+		data.ReadUint16(&h.PSKIndex)
 	}
 }
 
