@@ -30,6 +30,9 @@ func (f *Flow) communityHash() [sha1.Size]byte {
 		ports = true
 		kind, code := icmpTypeCode(f)
 		sport, dport = communityPorts(f.Proto, kind, code)
+		if isEchoReply(f.Proto, sport) { // nothing but answers was captured: they go to the flow's source
+			sport, dport = dport, sport
+		}
 		oneWay = !icmpHasCounterpart(f.Proto, kind)
 	}
 	order := src.Compare(dst)
@@ -57,7 +60,19 @@ func appendAddress(b []byte, a netip.Addr) []byte {
 	return append(b, sixteen[:]...)
 }
 
-// icmpTypeCode undoes the swap of a conversation whose first packet was the reply: ports of an ICMP flow are type and code.
+func isICMP(proto uint8) bool { return proto == decode.ProtoICMP || proto == decode.ProtoICMPv6 }
+
+// isEchoReply tells the answers that are known as such without what they answer.
+func isEchoReply(proto uint8, kind uint16) bool {
+	return proto == decode.ProtoICMP && kind == 0 || proto == decode.ProtoICMPv6 && kind == 129
+}
+
+// setTypeCode keeps type and code of a message in place of ports.
+func (f *Flow) setTypeCode(h *decode.Headers) {
+	f.Src, f.Dst = netip.AddrPortFrom(f.Src.Addr(), h.SrcPort), netip.AddrPortFrom(f.Dst.Addr(), h.DstPort)
+}
+
+// icmpTypeCode reads them.
 func icmpTypeCode(f *Flow) (uint8, uint8) {
 	return uint8(f.Src.Port()), uint8(f.Dst.Port())
 }

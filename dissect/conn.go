@@ -102,6 +102,9 @@ func (e *Engine) open(h *decode.Headers, id *identity, p *tap.Packet) *conn {
 	if reversed(h) {
 		f.Src, f.Dst = f.Dst, f.Src
 		c.aIsSrc = !c.aIsSrc
+		if isICMP(h.Proto) { // type and code stay in their places
+			f.setTypeCode(h)
+		}
 	}
 	f.Channel = baseChannel(h.Proto)
 	f.Direction = e.direction(f)
@@ -148,10 +151,8 @@ func reversed(h *decode.Headers) bool {
 			return h.Payload[dtlsRecordHeader] != tls.TypeClientHello
 		}
 		return servicePort(h.SrcPort) && !servicePort(h.DstPort) && h.DstPort >= 1024
-	case decode.ProtoICMP:
-		return h.SrcPort == 0 // echo reply
-	case decode.ProtoICMPv6:
-		return h.SrcPort == 129
+	case decode.ProtoICMP, decode.ProtoICMPv6:
+		return isEchoReply(h.Proto, h.SrcPort)
 	default:
 		return false
 	}
@@ -230,6 +231,9 @@ func (c *conn) datagram(e *Engine, h *decode.Headers, side int, now int64) {
 	n := uint64(h.PayloadLength)
 	if side == initiator {
 		f.SrcBytes += n
+		if f.SrcPackets == 1 && isICMP(h.Proto) { // the capture may have begun with an answer: what is asked names the flow
+			f.setTypeCode(h)
+		}
 	} else {
 		f.DstBytes += n
 		if !c.answered {

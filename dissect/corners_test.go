@@ -328,3 +328,26 @@ func TestKeyThatWasAgreedOnIsNoResumption(t *testing.T) {
 		t.Errorf("resumed by port: %v", r.ports)
 	}
 }
+
+// TestAnswersOfICMPAloneAreTheirRequests: whatever of an echo the capture begins with, or has, it is one flow between the same ends with the same Community ID.
+func TestAnswersOfICMPAloneAreTheirRequests(t *testing.T) {
+	w := newWire(t)
+	for _, c := range []struct {
+		proto           layers.IPProtocol
+		request, answer uint8
+	}{{layers.IPProtocolICMPv4, 8, 0}, {layers.IPProtocolICMPv6, 128, 129}} {
+		request, answer := w.tunnelled(true, c.proto, []byte{c.request, 0, 0, 0, 1, 2, 0, 1}), w.tunnelled(false, c.proto, []byte{c.answer, 0, 0, 0, 1, 2, 0, 1})
+		ask := onlyFlows(t, run(request, answer), 1)[0]
+		for name, list := range map[string][]tap.Packet{"answer": {answer}, "answer first": {answer, request, answer}} {
+			f := onlyFlows(t, run(list...), 1)[0]
+			want := c.request
+			if len(list) == 1 {
+				want = c.answer
+			}
+			kind, code := icmpTypeCode(&f)
+			if f.Src.Addr() != ask.Src.Addr() || string(f.AppendCommunityID(nil)) != string(ask.AppendCommunityID(nil)) || kind != want || code != 0 {
+				t.Errorf("%s of %s: %s → %s, type %d code %d, %s; asked: %s, %s", name, c.proto, f.Src, f.Dst, kind, code, f.AppendCommunityID(nil), ask.Src, ask.AppendCommunityID(nil))
+			}
+		}
+	}
+}

@@ -112,10 +112,11 @@ func (d *dnsStream) surrender(e *Engine, c *conn, now int64) {
 }
 
 // gap goes on behind bytes that are missing: within a message its length tells where the next one begins, else a segment that begins with one.
-func (d *dnsStream) gap(_ *Engine, _ *conn, side int, n int) {
+func (d *dnsStream) gap(e *Engine, c *conn, side int, n int) {
 	left := d.adrift[side].skip
 	if b := d.sides[side]; len(b) >= 2 {
 		left = 2 + int(b[0])<<8 + int(b[1]) - len(b)
+		d.message(e, c, b[2:], c.flow.End) // what is there of it
 	}
 	d.sides[side] = nil
 	d.adrift[side].hole(left, n)

@@ -350,3 +350,28 @@ func TestAnswersAreReadOfAConnectionThatBeganWithinAQuestion(t *testing.T) {
 		t.Errorf("channel %s, TLS %+v", f.Channel, f.TLS)
 	}
 }
+
+// TestCutAnswersOverTCPAreAnswers: what the snap length leaves of a message says how the question was answered.
+func TestCutAnswersOverTCPAreAnswers(t *testing.T) {
+	question := new(miekg.Msg).SetQuestion("big.partner.example.", miekg.TypeTXT)
+	answer := new(miekg.Msg).SetRcode(question, miekg.RcodeNameError)
+	answer.Ns = []miekg.RR{&miekg.TXT{Hdr: miekg.RR_Header{Name: "partner.example.", Rrtype: miekg.TypeTXT, Class: miekg.ClassINET}, Txt: []string{strings.Repeat("x", 200), strings.Repeat("y", 200)}}}
+	var list []said
+	for _, m := range []*miekg.Msg{question, answer} {
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, said{!m.Response, string([]byte{byte(len(b) >> 8), byte(len(b))}) + string(b)})
+	}
+	c := &collector{}
+	e := New(Config{Names: NewNames(64)}, c)
+	for _, p := range conversation(newWire(t), 53, list, nil) {
+		p.Data = p.Data[:min(len(p.Data), 150)]
+		e.Packet(&p)
+	}
+	e.Close()
+	if len(c.dns) != 1 || c.dns[0].RCode != "NXDOMAIN" || c.dns[0].Latency == 0 {
+		t.Errorf("%+v", c.dns)
+	}
+}

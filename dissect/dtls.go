@@ -144,9 +144,11 @@ func (d *dtlsDatagrams) fragments(e *Engine, c *conn, side int, b []byte) {
 
 func (d *dtlsDatagrams) take(e *Engine, c *conn, side int, kind byte, body []byte) {
 	if kind == helloVerifyRequest {
-		if c.flow.TLS != nil {
-			c.flow.TLS.Retry = true
+		if c.flow.TLS == nil { // of a capture without the client's direction
+			c.flow.TLS = e.tls.take()
+			*c.flow.TLS = TLS{}
 		}
+		c.flow.TLS.Retry = true
 		return
 	}
 	d.message(e, c, side, kind, body)

@@ -98,5 +98,11 @@ func (m *mysqlStream) login(c *conn, packet []byte) bool {
 	return false
 }
 
-func (m *mysqlStream) gap(_ *Engine, c *conn, _ int, _ int) { c.proto = behindGap("mysql") }
-func (m *mysqlStream) end(*Engine, *conn)                   {}
+func (m *mysqlStream) gap(e *Engine, c *conn, _ int, _ int) {
+	c.proto = behindGap("mysql")
+	if b := m.sides[responder]; len(b) > mysqlPacketHeader { // the version stands in front
+		m.greeting(e, c, b[mysqlPacketHeader:])
+	}
+}
+
+func (m *mysqlStream) end(*Engine, *conn) {}

@@ -3,6 +3,7 @@ package dissect
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"netaudit/tap"
@@ -82,5 +83,26 @@ func TestServersHelloOfDTLSTellsTheServer(t *testing.T) {
 	})
 	if f := onlyFlows(t, run(packets...), 1)[0]; f.Dst.Port() != 4434 || f.TLS == nil || f.TLS.Cipher == "" || f.SrcBytes != 0 {
 		t.Errorf("%v → %v, TLS %+v", f.Src, f.Dst, f.TLS)
+	}
+}
+
+// TestRetryOfDTLSIsToldByTheServerAlone: of a capture without the client's direction.
+func TestRetryOfDTLSIsToldByTheServerAlone(t *testing.T) {
+	_, packets := payloads(t, "dtls.pcap", 17, 4434)
+	packets = slices.DeleteFunc(packets, func(p tap.Packet) bool {
+		var h decode.Headers
+		return decode.Decode(p.Link, p.Data, p.Length, &h) != nil || h.SrcPort != 4434
+	})
+	if f := onlyFlows(t, run(packets...), 1)[0]; f.TLS == nil || !f.TLS.Retry {
+		t.Errorf("TLS %+v", f.TLS)
+	}
+}
+
+// TestVersionInACutGreetingOfMySQLIsKept: it stands in front.
+func TestVersionInACutGreetingOfMySQLIsKept(t *testing.T) {
+	p := conversation(newWire(t), 3306, []said{{false, "\x4a\x00\x00\x00\x0a8.0.36\x00" + strings.Repeat(".", 64)}, {true, "\x20\x00\x00\x01\x00\x0a\x00\x00" + strings.Repeat(".", 28)}}, nil)
+	p[3].Data = p[3].Data[:len(p[3].Data)-40]
+	if f := onlyFlows(t, run(p...), 1)[0]; f.Service == nil || f.Service.Server != "8.0.36" {
+		t.Errorf("channel %s, %+v", f.Channel, f.Service)
 	}
 }
