@@ -65,7 +65,7 @@ type addressTexts struct {
 
 // Sizes of the caches, in keys. A destination has as many keys as it has names.
 const (
-	knownAddresses    = 4096
+	knownAddresses    = 16384
 	knownDestinations = 16384
 )
 
