@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// http2Stream reads the requests of HTTP/2 in the clear (RFC 9113). Names and values of fields are compressed with a table that grows with the connection (RFC 7541): behind a loss within them nothing more can
-// be read. Contents are counted off, never kept.
+// http2Stream reads the requests of HTTP/2 in the clear (RFC 9113). Names and values of fields are compressed with a table that grows with what a side sends (RFC 7541): behind a loss within them nothing more of
+// that side can be read. Contents are counted off, never kept.
 type http2Stream struct {
 	sides [2]http2Side
 	open  []*http2Request // whose response has not ended, oldest first
@@ -33,6 +33,7 @@ type http2Side struct {
 	fields  headFields // of the head under way
 	stream  uint32     // that they belong to, 0: nobody reads them
 	last    bool       // nothing follows them in their stream
+	lost    bool       // nothing more is read
 }
 
 const (
@@ -73,7 +74,7 @@ func (s *http2Stream) upgraded(now int64) {
 
 func (s *http2Stream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 	d := &s.sides[side]
-	for len(b) > 0 {
+	for len(b) > 0 && !d.lost {
 		if n := min(max(d.preface, d.skip), len(b)); n > 0 {
 			d.preface, d.skip = max(0, d.preface-n), max(0, d.skip-n)
 			b = b[n:]
@@ -175,6 +176,10 @@ func (s *http2Stream) block(e *Engine, c *conn, side int, b []byte, flags byte, 
 	r := s.request(d.stream)
 	switch {
 	case d.stream == 0:
+	case side == responder && r == nil && s.sides[initiator].lost && len(s.open) < mostStreams:
+		r = &http2Request{http: &HTTP{Version: "2", Start: now}, id: d.stream, ended: [2]bool{initiator: true}}
+		s.open = append(s.open, r)
+		s.answer(c, r, d.fields, now)
 	case side == initiator && r == nil:
 		s.begin(e, c, d, now)
 	case side == responder && r != nil:
@@ -242,7 +247,7 @@ func (s *http2Stream) content(e *Engine, c *conn, side int, id uint32, n int, la
 	} else {
 		r.http.ResponseBytes += uint64(n)
 	}
-	if r.ended[side] = r.ended[side] || last; r.ended[initiator] && r.ended[responder] {
+	if r.ended[side] = r.ended[side] || last; (r.ended[initiator] || s.sides[initiator].lost) && r.ended[responder] {
 		s.over(e, c, id, now)
 	}
 }
@@ -271,14 +276,18 @@ func (s *http2Stream) give(e *Engine, c *conn, why string) {
 	c.proto = nil
 }
 
-// gap goes on within a frame that is not read.
+// gap goes on within a frame that is not read, else with the other side alone: of answers whose requests are lost the statuses are told.
 func (s *http2Stream) gap(e *Engine, c *conn, side int, n int) {
-	if d := &s.sides[side]; d.skip >= n {
+	d := &s.sides[side]
+	if d.skip >= n {
 		d.skip -= n
 		return
 	}
-	s.end(e, c)
-	c.proto = nil
+	d.lost, d.frame, d.fields = true, nil, nil
+	if s.sides[1-side].lost {
+		s.end(e, c)
+		c.proto = nil
+	}
 }
 
 func (s *http2Stream) end(e *Engine, c *conn) {

@@ -113,6 +113,23 @@ func TestAnswersBehindAnUpgradeToHTTP2AreTold(t *testing.T) {
 	}
 }
 
+// TestAnswersOfHTTP2AreToldBehindALostRequest: their fields are compressed with a table of their own.
+func TestAnswersOfHTTP2AreToldBehindALostRequest(t *testing.T) {
+	w := newTalk2()
+	w.get(1, "/one")
+	w.get(3, "/two")
+	for stream, status := range map[uint32]string{1: "200", 3: "404"} {
+		w.head(responder, stream, false, ":status", status)
+		w.content(responder, stream, true, 30)
+	}
+	packets := conversation(newWire(t), 81, w.list, nil)
+	lines, _ := requests(slices.Delete(packets, 8, 9)) // a part of the second request
+	slices.Sort(lines)
+	if got, want := strings.Join(lines, "|"), "   404 0 30|GET a.example /one 200 0 30"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // TestHTTP2KeepsItsBounds: heads without an end, too many streams, and losses in a head end the reading; nothing is told that was not said.
 func TestHTTP2KeepsItsBounds(t *testing.T) {
 	many := newTalk2()
@@ -129,7 +146,7 @@ func TestHTTP2KeepsItsBounds(t *testing.T) {
 	}{
 		"many streams":      {many.list, 0, 2 * mostStreams},
 		"an endless head":   {endless.list, 0, 1},
-		"a loss in a head":  {many.list, 6 + 2*10, 10},
+		"a loss in a head":  {many.list, 6 + 2*10, 0},
 		"no sense":          {append(newTalk2().list, said{true, "\x00\x00\x04\x01\x04\x00\x00\x00\x01\xff\xff\xff\xff"}), 0, 0},
 		"padding too long":  {append(newTalk2().list, said{true, "\x00\x00\x01\x01\x0c\x00\x00\x00\x01\xff"}), 0, 0},
 		"an empty priority": {append(newTalk2().list, said{true, "\x00\x00\x00\x01\x24\x00\x00\x00\x01"}), 0, 0},
