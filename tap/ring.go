@@ -18,7 +18,13 @@ import (
 type ringHandle struct {
 	ring *afpacket.TPacket
 	kind LinkType
+
+	// afpacket begins to capture before it can be told of a filter and of those it shares the frames with: what came until then is not for us.
+	began, settled time.Time
 }
+
+// settling is longer than a frame is on its way through the kernel, which may still have begun without the filter.
+const settling = time.Millisecond
 
 const (
 	// Bytes; a frame must fit into one, also one of segmentation offload. On a quiet interface every ringTimeout uses a block up, however little is in it: 64 MiB last
@@ -38,6 +44,7 @@ func openRing(c LiveConfig) (handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	t, err := afpacket.NewTPacket(
 		afpacket.OptInterface(c.Iface), afpacket.TPacketVersion3, afpacket.OptBlockSize(ringBlock), afpacket.OptFrameSize(ringFrame),
 		afpacket.OptNumBlocks(max(2, c.BufferBytes/ringBlock)), afpacket.OptBlockTimeout(ringTimeout), afpacket.OptPollTimeout(idleAfter),
@@ -63,7 +70,8 @@ func openRing(c LiveConfig) (handle, error) {
 			return nil, fmt.Errorf("share the frames of %s between workers: %w", c.Iface, err)
 		}
 	}
-	return &ringHandle{t, kind}, nil
+	time.Sleep(settling)
+	return &ringHandle{ring: t, kind: kind, began: began, settled: time.Now()}, nil
 }
 
 // ringLink tells how frames of an interface begin (ARPHRD, include/uapi/linux/if_arp.h).
@@ -162,6 +170,9 @@ const filterBuffer = 64 << 10
 
 func (h *ringHandle) read() ([]byte, gopacket.CaptureInfo, error) {
 	data, info, err := h.ring.ZeroCopyReadPacketData()
+	for err == nil && info.Timestamp.Before(h.settled) && info.Timestamp.After(h.began) { // not any earlier time: the clock may be set back
+		data, info, err = h.ring.ZeroCopyReadPacketData()
+	}
 	switch {
 	case err == nil:
 		return data, info, nil
