@@ -31,6 +31,7 @@ type http2Side struct {
 	skip    int    // bytes left of one that is not read
 	table   *hpack.Decoder
 	fields  headFields // of the head under way
+	held    int        // bytes of them
 	stream  uint32     // that they belong to, 0: nobody reads them
 	last    bool       // nothing follows them in their stream
 	lost    bool       // nothing more is read
@@ -42,6 +43,7 @@ const (
 	http2Header  = 9
 	http2Table   = 4096 // bytes of a table, as long as nobody asks for more (RFC 7541 §4.2); who does is not followed
 	mostStreams  = 128  // requests at the same time; then the oldest is handed out
+	usualFrame   = 1024 // bytes of a frame that is read; the room for a longer one is not kept
 )
 
 // Types and flags of frames (RFC 9113 §6).
@@ -58,7 +60,7 @@ func newHTTP2Stream() *http2Stream {
 	for i := range s.sides {
 		d := &s.sides[i]
 		d.table = hpack.NewDecoder(http2Table, func(f hpack.HeaderField) {
-			if len(d.fields) < 2*mostHeaders {
+			if d.held += len(f.Name) + len(f.Value); d.held <= longestHead && len(d.fields) < 2*mostHeaders { // one byte may stand for a field of the whole table
 				d.fields = append(d.fields, headField{[]byte(f.Name), []byte(f.Value)})
 			}
 		})
@@ -95,7 +97,9 @@ func (s *http2Stream) data(e *Engine, c *conn, side int, b []byte, now int64) {
 			s.give(e, c, "http2: frame")
 			return
 		}
-		d.frame = d.frame[:0]
+		if d.frame = d.frame[:0]; cap(d.frame) > usualFrame {
+			d.frame = nil
+		}
 	}
 }
 
@@ -140,7 +144,8 @@ func (s *http2Stream) frame(e *Engine, c *conn, side int, b []byte, now int64) b
 		if !ok || len(body) < before {
 			return false
 		}
-		d.fields, d.stream, d.last = d.fields[:0], id, flags&http2EndStream != 0
+		d.forget()
+		d.stream, d.last = id, flags&http2EndStream != 0
 		return s.block(e, c, side, body[before:], flags, now)
 	case http2Continuation:
 		return s.block(e, c, side, body, flags, now)
@@ -185,10 +190,17 @@ func (s *http2Stream) block(e *Engine, c *conn, side int, b []byte, flags byte, 
 	case side == responder && r != nil:
 		s.answer(c, r, d.fields, now)
 	}
+	d.forget()
 	if d.last {
 		s.content(e, c, side, d.stream, 0, true, now)
 	}
 	return true
+}
+
+// forget lets go of a head.
+func (d *http2Side) forget() {
+	clear(d.fields)
+	d.fields, d.held = d.fields[:0], 0
 }
 
 // request finds what a stream was opened for, nil when it is not open.

@@ -21,6 +21,34 @@ type talk2 struct {
 	tables  [2]*hpack.Encoder
 }
 
+// TestHeadOfHTTP2IsBounded repeats the longest field that a table holds by one byte each time, in one head of many frames.
+func TestHeadOfHTTP2IsBounded(t *testing.T) {
+	const longest = http2Table - 32 - len("filler") // RFC 7541 §4.1
+	s := newHTTP2Stream()
+	e := New(Config{}, &collector{})
+	d := &s.sides[initiator]
+	var block bytes.Buffer
+	if err := hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: "filler", Value: strings.Repeat("~", longest)}); err != nil {
+		t.Fatal(err)
+	}
+	frame := func(kind http2.FrameType, b []byte) []byte {
+		return append([]byte{byte(len(b) >> 16), byte(len(b) >> 8), byte(len(b)), byte(kind), 0, 0, 0, 0, 1}, b...)
+	}
+	const newestOfTable = 0x80 | 62
+	s.data(e, &conn{}, initiator, []byte(http2Start), 1)
+	s.data(e, &conn{}, initiator, frame(http2.FrameHeaders, block.Bytes()), 1)
+	for range 20 {
+		s.data(e, &conn{}, initiator, frame(http2.FrameContinuation, bytes.Repeat([]byte{newestOfTable}, 1000)), 1)
+	}
+	held := 0
+	for _, f := range d.fields {
+		held += len(f.name) + len(f.value)
+	}
+	if d.lost || len(d.fields) == 0 || held > longestHead || cap(d.frame) > usualFrame {
+		t.Errorf("lost %t: %d fields of %d bytes, %d bytes for frames", d.lost, len(d.fields), held, cap(d.frame))
+	}
+}
+
 func newTalk2() *talk2 {
 	w := &talk2{list: []said{{true, http2Start}}}
 	for side := range w.framers {
