@@ -40,11 +40,11 @@ type Message struct {
 	raw       []byte
 	text      []byte // space to spell in
 	names     []spelled
-	words     words // names
-	addresses words
+	words     words // of names
+	addresses words // of the data of A and AAAA records
 }
 
-// spelled remembers where the text of a name that begins at offset stands: compressed messages repeat the same few.
+// spelled is the name that begins at an offset of the message: compressed ones point to the same few again and again.
 type spelled struct {
 	offset int
 	name   Name

@@ -2,7 +2,6 @@ package tls
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -32,4 +31,11 @@ func (n Numbers) list() []uint16 {
 	return list
 }
 
-func (n Numbers) contains(number uint16) bool { return slices.Contains(n.list(), number) }
+func (n Numbers) contains(number uint16) bool {
+	for i := range n.Len() {
+		if n.at(i) == number {
+			return true
+		}
+	}
+	return false
+}

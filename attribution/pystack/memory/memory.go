@@ -61,8 +61,7 @@ func Bytes(r Reader, addr uint64, n int) ([]byte, error) {
 	if o, ok := r.(*Overlay); ok {
 		if s := o.find(addr, uint64(n)); s != nil {
 			s.used = true
-			off := addr - s.addr
-			return s.in(o.room)[off : off+uint64(n) : off+uint64(n)], nil
+			return s.part(o.room, addr, uint64(n)), nil
 		}
 	}
 	b := make([]byte, n)

@@ -30,6 +30,12 @@ type span struct {
 // in is the copy.
 func (s span) in(room []byte) []byte { return room[s.at : s.at+s.n : s.at+s.n] }
 
+// part is what the copy, which has it, holds of n bytes at addr.
+func (s *span) part(room []byte, addr, n uint64) []byte {
+	off := addr - s.addr
+	return s.in(room)[off : off+n : off+n]
+}
+
 // has says whether n bytes at addr are part of it.
 func (s *span) has(addr, n uint64) bool {
 	off, size := addr-s.addr, uint64(s.n)
@@ -81,12 +87,10 @@ func (o *Overlay) Want(addr, n uint64) {
 
 // Copied are n bytes at addr, which must not be changed; nil when they are not copied. They do not count as used.
 func (o *Overlay) Copied(addr, n uint64) []byte {
-	s := o.find(addr, n)
-	if s == nil {
-		return nil
+	if s := o.find(addr, n); s != nil {
+		return s.part(o.room, addr, n)
 	}
-	off := addr - s.addr
-	return s.in(o.room)[off : off+n]
+	return nil
 }
 
 // Gather copies at once what is wanted and not there yet. A piece that cannot be read is left out: whoever asks for it later gets the error.
@@ -163,7 +167,7 @@ func (o *Overlay) find(addr, n uint64) *span {
 func (o *Overlay) ReadAt(addr uint64, buf []byte) error {
 	if s := o.find(addr, uint64(len(buf))); s != nil {
 		s.used = true
-		copy(buf, s.in(o.room)[addr-s.addr:])
+		copy(buf, s.part(o.room, addr, uint64(len(buf))))
 		return nil
 	}
 	o.OneMoment = false
