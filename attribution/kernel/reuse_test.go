@@ -56,13 +56,13 @@ func reusePID() error {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
 		return err
 	}
-	for range 2 { // the second time by the directory that the first one opened
+	for range 2 { // the second time by the pidfd that the first one opened
 		if p, alive := d.At(pid, time.Duration(up.Nano())); !alive || p.StartTick != before.StartTick {
 			return fmt.Errorf("while it lives: %+v, alive %v", p, alive)
 		}
 	}
 	if d.handles != 1 {
-		return fmt.Errorf("%d directories are open", d.handles)
+		return fmt.Errorf("%d pidfds are open", d.handles)
 	}
 	_ = first.Process.Kill()
 	_ = first.Wait() // it was killed
@@ -102,10 +102,10 @@ func reusePID() error {
 		return fmt.Errorf("the second is %+v, error %v", after, err)
 	}
 	if again, err := d.Describe(pid); err != nil || again.StartTick != after.StartTick || d.handles != 1 {
-		return fmt.Errorf("the second is %+v when asked again, error %v, %d directories are open", again, err, d.handles)
+		return fmt.Errorf("the second is %+v when asked again, error %v, %d pidfds are open", again, err, d.handles)
 	}
 	if err := d.Close(); err != nil || d.handles != 0 {
-		return fmt.Errorf("error %v, %d directories stay open", err, d.handles)
+		return fmt.Errorf("error %v, %d pidfds stay open", err, d.handles)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package hook
 import (
 	"encoding/binary"
 	"testing"
-	"time"
 
 	"netaudit/attribution/pystack"
 )
@@ -34,7 +33,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add(stack)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := Hook{store: newStore()}
-		h.take(b, func(ns uint64) time.Time { return time.Unix(0, int64(ns)) })
+		h.take(b)
 		for _, n := range h.store.natives {
 			if len(n.stack)+nativeHeader > len(b) {
 				t.Errorf("%d bytes of a stack from %d bytes", len(n.stack), len(b))

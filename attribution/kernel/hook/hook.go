@@ -60,6 +60,7 @@ type Hook struct {
 	mu        sync.Mutex // guards what follows
 	ring      *ring      // nil when closed
 	losses    *atomic.Uint64
+	clock     bootTime
 	store     *store
 	lost      uint64
 	calls     uint64
@@ -290,16 +291,16 @@ func (h *Hook) drain() {
 	if h.ring.empty() {
 		return
 	}
-	now, up := time.Now(), uptime()
-	at := func(ns uint64) time.Time { return now.Add(time.Duration(int64(ns) - up)).Round(0) }
-	if !h.ring.each(func(record []byte) { h.take(record, at) }) {
+	h.clock.look()
+	if !h.ring.each(h.take) {
 		h.malformed++
 		h.store = newStore()
 	}
 }
 
 // take keeps what a record says, and nothing of the record itself.
-func (h *Hook) take(b []byte, at func(uint64) time.Time) {
+func (h *Hook) take(b []byte) {
+	at := h.clock.day
 	kind := uint32(0)
 	if len(b) >= 4 {
 		kind = binary.NativeEndian.Uint32(b)
@@ -347,15 +348,6 @@ func (h *Hook) take(b []byte, at func(uint64) time.Time) {
 	default:
 		h.malformed++
 	}
-}
-
-// uptime is CLOCK_BOOTTIME in nanoseconds, the clock of the records.
-func uptime() int64 {
-	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
-		return 0
-	}
-	return t.Nano()
 }
 
 // Stats returns the counters.
