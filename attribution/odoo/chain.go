@@ -22,6 +22,9 @@ type Frame struct {
 
 	Lost bool // its code was gone before it could be named: all else is empty
 
+	Addon string // that it belongs to by its module or its file, "" for none; Locate fills it in
+	Dir   string // of that addon, "" when the file does not tell
+
 	EntryMethod string   // in the dispatcher's frame: the method that it calls
 	EntryOwners []string // and the modules of the classes that have it, the one called first
 }
@@ -56,8 +59,15 @@ func addonOfModule(module string) string {
 	return name
 }
 
-// AddonOf names the addon a frame belongs to: by its module (odoo.addons.X), then by its path under an addons directory. Code in forged globals may lie about its path as well: it belongs to none.
-func AddonOf(f Frame, addonsPaths []string) (name, dir string) {
+// Locate fills in the addon of each frame. What else this package says of frames it says of located ones.
+func Locate(frames []Frame, addonsPaths []string) {
+	for i := range frames {
+		frames[i].Addon, frames[i].Dir = frames[i].addon(addonsPaths)
+	}
+}
+
+// addon names the addon a frame belongs to: by its module (odoo.addons.X), then by its path under an addons directory. Code in forged globals may lie about its path as well: it belongs to none.
+func (f *Frame) addon(addonsPaths []string) (name, dir string) {
 	if f.Forged {
 		return "", ""
 	}
@@ -114,10 +124,10 @@ func below(file, base string) (name, dir string, ok bool) {
 
 // Chain lists the addons on a stack (innermost frame first), one step for each run of frames of the same addon. A frame that names no addon but is a method of an
 // addon's class is a step of its own (Disguised), unless the addon itself is right inside: then it is a decorator's wrapper around the method.
-func Chain(frames []Frame, addonsPaths []string) []Step {
+func Chain(frames []Frame) []Step {
 	var steps []Step
 	for i, f := range frames {
-		name, dir := AddonOf(f, addonsPaths)
+		name, dir := f.Addon, f.Dir
 		disguised := false
 		if name == "" {
 			name = OwnerAddon(f)
@@ -162,12 +172,11 @@ func Dispatched(frames []Frame, i int) (e Entry, ok bool) {
 }
 
 // Concealed says that a frame whose code is lost may be what made the call, or on whose behalf it was made. The code that safe_eval runs is not: it is a text out of the database, and what it called stands inside of it.
-func Concealed(frames []Frame, addonsPaths []string) bool {
+func Concealed(frames []Frame) bool {
 	named := false
 	for i, f := range frames {
 		if !f.Lost {
-			name, _ := AddonOf(f, addonsPaths)
-			named = named || name != "" || OwnerAddon(f) != ""
+			named = named || f.Addon != "" || OwnerAddon(f) != ""
 			continue
 		}
 		if !named || i+1 == len(frames) || !evaluates(frames[i+1]) {
@@ -186,7 +195,7 @@ func AddonOfFile(path string, addonsPaths []string) (name, dir string) {
 }
 
 // Conflicts are what the innermost addon's frames say of themselves against the classes that own them. rivals are two addons that each have one witness: then neither is named.
-func Conflicts(frames []Frame, steps []Step, addonsPaths []string) (conflicts, rivals []string) {
+func Conflicts(frames []Frame, steps []Step) (conflicts, rivals []string) {
 	if len(steps) == 0 {
 		return nil, nil
 	}
@@ -198,12 +207,11 @@ func Conflicts(frames []Frame, steps []Step, addonsPaths []string) (conflicts, r
 		return []string{"code of " + first.Addon + " presents itself as " + presented(first.Frame)}, nil
 	}
 	for _, f := range frames[first.At:] {
-		name, _ := AddonOf(f, addonsPaths)
-		if name != "" && name != first.Addon {
+		if f.Addon != "" && f.Addon != first.Addon {
 			break
 		}
-		if owner := OwnerAddon(f); name != "" && owner != "" && owner != name {
-			return []string{"a method of a class of " + owner + " presents itself as code of " + name}, []string{name, owner}
+		if owner := OwnerAddon(f); f.Addon != "" && owner != "" && owner != f.Addon {
+			return []string{"a method of a class of " + owner + " presents itself as code of " + f.Addon}, []string{f.Addon, owner}
 		}
 	}
 	return nil, nil

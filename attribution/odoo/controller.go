@@ -4,14 +4,14 @@ import "slices"
 
 // Controller finds the addon that answers an HTTP request: what odoo.http's wrapper of a routed method calls. The outermost wrapper counts: an override of a controller answers, also when
 // it lets the overridden one do the work. ok is false while no controller runs, as for static files.
-func Controller(frames []Frame, addonsPaths []string) (step Step, ok bool) {
+func Controller(frames []Frame) (step Step, ok bool) {
 	for i := len(frames) - 1; i > 0; i-- {
 		if frames[i].Module != "odoo.http" || !routed(frames[i]) {
 			continue
 		}
 		for at := i - 1; at >= 0; at-- { // decorators may stand between the wrapper and the controller
-			if name, dir := AddonOf(frames[at], addonsPaths); name != "" {
-				return Step{Addon: name, Frame: frames[at], Outer: frames[at], Entry: frames[at], Path: dir, At: at}, true
+			if f := frames[at]; f.Addon != "" {
+				return Step{Addon: f.Addon, Frame: f, Outer: f, Entry: f, Path: f.Dir, At: at}, true
 			}
 			if at > 0 && frames[at-1].Module == "odoo.http" {
 				break

@@ -66,8 +66,10 @@ func readBounded(path string) (string, error) {
 // Manifests remembers manifests for a minute: an upgrade changes them, a call does not. Safe for concurrent use.
 type Manifests struct {
 	mu    sync.Mutex
-	known map[string]rememberedManifest
+	known map[manifestPlace]rememberedManifest
 }
+
+type manifestPlace struct{ root, dir string }
 
 type rememberedManifest struct {
 	manifest Manifest
@@ -84,7 +86,7 @@ func (m *Manifests) Read(root, dir string) Manifest {
 	if dir == "" {
 		return Manifest{}
 	}
-	key := root + "\x00" + dir
+	key := manifestPlace{root, dir}
 	now := time.Now()
 	m.mu.Lock()
 	r, ok := m.known[key]
@@ -99,7 +101,7 @@ func (m *Manifests) Read(root, dir string) Manifest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.known == nil || len(m.known) >= mostManifests {
-		m.known = map[string]rememberedManifest{}
+		m.known = map[manifestPlace]rememberedManifest{}
 	}
 	m.known[key] = rememberedManifest{manifest, now.Add(manifestLife)}
 	return manifest

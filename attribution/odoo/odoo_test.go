@@ -22,7 +22,7 @@ func TestAddonIsNamedByModuleThenByPath(t *testing.T) {
 		{Frame{Module: "", File: "<string>"}, ""},
 		{Frame{Module: "", File: "relative/addons/x/y.py"}, ""},
 	} {
-		if got, _ := AddonOf(c.frame, paths); got != c.want {
+		if got, _ := c.frame.addon(paths); got != c.want {
 			t.Errorf("%+v: addon %q, want %q", c.frame, got, c.want)
 		}
 	}
@@ -36,7 +36,7 @@ func TestChainNamesWhoActsForWhom(t *testing.T) {
 		{Module: "odoo.addons.mit_maildesk.models", File: "/a/addons/mit_maildesk/models.py", Function: "Maildesk.upload"},
 		{Module: "odoo.addons.mail.models", File: "/a/addons/mail/models.py", Function: "Thread.post"},
 	}
-	steps := Chain(frames, nil)
+	steps := Chain(located(frames))
 	if got := Names(steps); !slices.Equal(got, []string{"http_connector", "mit_maildesk", "mail"}) {
 		t.Errorf("chain %v", got)
 	}
@@ -50,7 +50,7 @@ func TestChainNamesWhoActsForWhom(t *testing.T) {
 	if got := OnBehalfOf(steps[1:], framework); got != "" {
 		t.Errorf("on behalf of %q: a framework orders nothing", got)
 	}
-	if got := Chain(frames[:1], nil); len(got) != 0 {
+	if got := Chain(located(frames[:1])); len(got) != 0 {
 		t.Errorf("a stack without addons has the chain %v", got)
 	}
 }
@@ -63,7 +63,7 @@ func TestOverridesThatOnlyPassOnAreNotTheOrderer(t *testing.T) {
 		{Module: "odoo.addons.rpc.controllers.xmlrpc", Function: "XMLRPC.xmlrpc_2"},
 	}
 	framework := func(s Step) bool { return s.Addon == "rpc" }
-	steps := Chain(frames, nil)
+	steps := Chain(located(frames))
 	if got := OnBehalfOf(steps, framework); got != "" {
 		t.Errorf("on behalf of %q: the override only passes the call on", got)
 	}
@@ -72,7 +72,7 @@ func TestOverridesThatOnlyPassOnAreNotTheOrderer(t *testing.T) {
 	}
 	frames[2].Function = "LabRawsock.via_helper"
 	frames[2].Arg0Type = "lab.rawsock"
-	if got := OnBehalfOf(Chain(frames, nil), framework); got != "lab_rawsock" {
+	if got := OnBehalfOf(Chain(located(frames)), framework); got != "lab_rawsock" {
 		t.Errorf("on behalf of %q: it used the helper", got)
 	}
 }
@@ -106,8 +106,8 @@ func TestManifestsAreReadWithoutRunningThem(t *testing.T) {
 
 func TestModuleThatRenamedItselfIsADisguise(t *testing.T) {
 	frames := []Frame{{Module: "requests.api", File: "/lib/requests/api.py"}, {Module: "requests.sessions", File: "/lib/requests/sessions.py", Spec: "odoo.addons.hidden.models", Function: "call"}, {Module: "odoo.addons.base.models"}}
-	steps := Chain(frames, nil)
-	conflicts, rivals := Conflicts(frames, steps, nil)
+	steps := Chain(located(frames))
+	conflicts, rivals := Conflicts(frames, steps)
 	if len(steps) != 2 || steps[0].Addon != "hidden" || !steps[0].Disguised || len(conflicts) != 1 || conflicts[0] != "code of hidden presents itself as requests.sessions" || rivals != nil {
 		t.Errorf("%+v, %v, %v", steps, conflicts, rivals)
 	}
@@ -214,11 +214,11 @@ func hidden(method ...Frame) []Frame {
 func TestCodeThatHidesIsNamedByItsClass(t *testing.T) {
 	forged := Frame{Module: "requests.sessions", File: "/usr/lib/python3/dist-packages/requests/sessions.py", Function: "forged", Arg0Type: "mit.hidden", Owner: "odoo.addons.mit_hidden.models"}
 	frames := hidden(forged)
-	steps := Chain(frames, nil)
+	steps := Chain(located(frames))
 	if _, dispatched := Dispatched(frames, steps[0].At); dispatched || !slices.Equal(Names(steps), []string{"mit_hidden", "rpc", "base"}) {
 		t.Errorf("chain %v", Names(steps))
 	}
-	if conflicts, rivals := Conflicts(frames, steps, nil); len(conflicts) != 1 || rivals != nil {
+	if conflicts, rivals := Conflicts(frames, steps); len(conflicts) != 1 || rivals != nil {
 		t.Errorf("conflicts %q, rivals %v; want what it presents itself as", conflicts, rivals)
 	}
 }
@@ -227,8 +227,8 @@ func TestWrappersAroundAMethodAreNoDisguise(t *testing.T) {
 	method := Frame{Module: "odoo.addons.shop.models.cart", Function: "Cart.pay", Arg0Type: "shop.cart", Owner: ""}
 	wrapper := Frame{Module: "tenacity", Function: "retry.<locals>.wrapped_f", Arg0Type: "shop.cart", Owner: "odoo.addons.shop.models.cart"}
 	frames := hidden(method, wrapper)
-	steps := Chain(frames, nil)
-	if conflicts, _ := Conflicts(frames, steps, nil); steps[0].Addon != "shop" || len(conflicts) != 0 {
+	steps := Chain(located(frames))
+	if conflicts, _ := Conflicts(frames, steps); steps[0].Addon != "shop" || len(conflicts) != 0 {
 		t.Errorf("chain %v, conflicts %q", Names(steps), conflicts)
 	}
 }
@@ -236,15 +236,20 @@ func TestWrappersAroundAMethodAreNoDisguise(t *testing.T) {
 func TestCodeThatBlamesAnotherAddonIsNotBelieved(t *testing.T) {
 	blame := Frame{Module: "odoo.addons.partner_tools.models.tools", Function: "blame", Arg0Type: "mit.hidden", Owner: "odoo.addons.mit_hidden.models"}
 	frames := hidden(blame)
-	if conflicts, rivals := Conflicts(frames, Chain(frames, nil), nil); len(conflicts) != 1 || !slices.Equal(rivals, []string{"partner_tools", "mit_hidden"}) {
+	if conflicts, rivals := Conflicts(frames, Chain(located(frames))); len(conflicts) != 1 || !slices.Equal(rivals, []string{"partner_tools", "mit_hidden"}) {
 		t.Errorf("conflicts %q, rivals %v", conflicts, rivals)
 	}
 }
 
 func TestFrameworkThatCalledUnknownCodeDidNotMakeTheCall(t *testing.T) {
 	frames := hidden() // compiled code leaves no frame
-	steps := Chain(frames, nil)
+	steps := Chain(located(frames))
 	if entry, ok := Dispatched(frames, steps[0].At); !ok || entry.Model != "mit.hidden" {
 		t.Errorf("entry %q, %v; want the model whose method was called", entry, ok)
 	}
+}
+
+func located(frames []Frame) []Frame {
+	Locate(frames, nil)
+	return frames
 }

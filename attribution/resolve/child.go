@@ -102,7 +102,7 @@ func (w *witness) orderedBy(o attribution.Owner, parent kernel.Process, t pystac
 	o.Stack = nil
 	named := *w
 	named.process, named.compiled = parent, nil
-	frames := framesOf(t)
+	frames := named.framesOf(t)
 	named.nameAddon(&o, frames)
 	starter := named.describeThread(t, frames)
 	o.Process.OdooVersion, o.Process.Database, o.Process.DatabaseBy, o.Process.Job = starter.OdooVersion, starter.Database, starter.DatabaseBy, starter.Job

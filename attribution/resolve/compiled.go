@@ -67,10 +67,10 @@ func (w *witness) nameEntry(o *attribution.Owner, entry odoo.Entry, steps, compi
 }
 
 // compiledAddons are the addons whose compiled code lies on the machine stack.
-func (w *witness) compiledAddons(paths []string) []odoo.Step {
+func (w *witness) compiledAddons() []odoo.Step {
 	var steps []odoo.Step
 	for _, file := range w.compiled {
-		name, dir := odoo.AddonOfFile(file, paths)
+		name, dir := odoo.AddonOfFile(file, w.addonsPaths())
 		if name != "" && !slices.ContainsFunc(steps, func(s odoo.Step) bool { return s.Addon == name }) {
 			steps = append(steps, odoo.Step{Addon: name, Path: dir})
 		}

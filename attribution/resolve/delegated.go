@@ -13,11 +13,11 @@ import (
 // the two stacks belong together.
 func (w *witness) forWhom(stacks *pystack.Process, t pystack.Thread) pystack.Thread {
 	w.own = 0
-	if frames := framesOf(t); odoo.Delegated(frames) == "" || len(odoo.Chain(frames, w.addonsPaths())) > 0 {
+	if frames := w.framesOf(t); odoo.Delegated(frames) == "" || len(odoo.Chain(frames)) > 0 {
 		return t
 	}
 	waiting, err := stacks.Waiter(t)
-	if err != nil || len(odoo.Chain(framesOf(waiting), w.addonsPaths())) == 0 {
+	if err != nil || len(odoo.Chain(w.framesOf(waiting))) == 0 {
 		return t
 	}
 	w.own = len(t.Frames)

@@ -28,7 +28,7 @@ func (w *witness) describe(p kernel.Process, frames []odoo.Frame) *attribution.P
 	return out
 }
 
-// describeThread is describe with what only the calling thread tells, whose frames are framesOf(t): whose database it works on, and for which scheduled or server action.
+// describeThread is describe with what only the calling thread tells, whose frames are w.framesOf(t): whose database it works on, and for which scheduled or server action.
 func (w *witness) describeThread(t pystack.Thread, frames []odoo.Frame) *attribution.Process {
 	out := w.describe(w.process, frames)
 	stacks, _, err := w.r.stacks.get(w.process)

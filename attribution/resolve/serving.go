@@ -69,9 +69,9 @@ func (w *witness) controller(ctx context.Context, o attribution.Owner, stacks *p
 			rest = w.restOf(tid)
 			t, err := stacks.Serving(client)
 			if err == nil {
-				at, frames := time.Now(), framesOf(t)
+				at, frames := time.Now(), w.framesOf(t)
 				o.Process, tid = w.describeThread(t, frames), t.TID
-				if c, ok := odoo.Controller(frames, w.addonsPaths()); ok && w.holder.Holds(w.socket.Inode) {
+				if c, ok := odoo.Controller(frames); ok && w.holder.Holds(w.socket.Inode) {
 					return w.answeredBy(o, t, c, at)
 				}
 				o.Evidence.Reason = "no controller was seen: a static file, or answered before one could be"

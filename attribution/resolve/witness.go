@@ -3,9 +3,9 @@ package resolve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,7 +135,7 @@ func (w *witness) same(t pystack.Thread) bool {
 }
 
 func (w *witness) loneOf(t pystack.Thread) *lone {
-	steps := odoo.Chain(framesOf(t), w.addonsPaths())
+	steps := odoo.Chain(w.framesOf(t))
 	if len(steps) == 0 {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (w *witness) loneOf(t pystack.Thread) *lone {
 
 // fromThread names the addon by the stack of the thread that was caught.
 func (w *witness) fromThread(o attribution.Owner, t pystack.Thread) attribution.Owner {
-	frames := framesOf(t)
+	frames := w.framesOf(t)
 	o.Evidence = attribution.Evidence{Source: attribution.SourceThread, Confidence: attribution.ConfidenceExact, TID: t.TID, At: time.Now()}
 	o.Process = w.describeThread(t, frames)
 	w.nameAddon(&o, frames)
@@ -189,7 +189,7 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 		return o
 	}
 	for _, t := range threads {
-		steps := odoo.Chain(framesOf(t), w.addonsPaths())
+		steps := odoo.Chain(w.framesOf(t))
 		if len(steps) > 0 && !slices.Contains(o.Evidence.Candidates, steps[0].Addon) {
 			o.Evidence.Candidates = append(o.Evidence.Candidates, steps[0].Addon)
 		}
@@ -201,16 +201,16 @@ func (w *witness) fromAll(o attribution.Owner, stacks *pystack.Process, gone boo
 
 // nameAddon fills in the addon, its manifest and the stack.
 func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
-	paths := w.addonsPaths()
+	o.Stack = slices.Grow(o.Stack, len(frames))
 	for _, f := range frames {
-		name, _ := odoo.AddonOf(f, paths)
+		name := f.Addon
 		if name == "" {
 			name = odoo.OwnerAddon(f)
 		}
 		o.Stack = append(o.Stack, attribution.Frame{File: f.File, Line: f.Line, Function: f.Function, Module: f.Module, Addon: name})
 	}
-	steps := odoo.Chain(frames, paths)
-	compiled := w.compiledAddons(paths)
+	steps := odoo.Chain(frames)
+	compiled := w.compiledAddons()
 	if len(steps) == 0 {
 		if len(compiled) > 0 {
 			o.Evidence.Reason, o.Evidence.Candidates = "no addon on the Python stack; compiled code of an addon on the machine stack", odoo.Names(compiled)
@@ -227,7 +227,7 @@ func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
 		return
 	}
 	var rivals []string
-	if o.Evidence.Conflicts, rivals = odoo.Conflicts(frames, steps, paths); rivals != nil {
+	if o.Evidence.Conflicts, rivals = odoo.Conflicts(frames, steps); rivals != nil {
 		slices.Sort(rivals)
 		o.Evidence.Reason, o.Evidence.Candidates = "what the code says of itself contradicts its class", rivals
 		return
@@ -239,7 +239,8 @@ func (w *witness) nameAddon(o *attribution.Owner, frames []odoo.Frame) {
 
 // addon describes the innermost addon of a chain.
 func (w *witness) addon(steps []odoo.Step) *attribution.Addon {
-	manifest := func(s odoo.Step) odoo.Manifest { return w.r.manifests.Read(rootOf(w.process), s.Path) }
+	root := rootOf(w.process)
+	manifest := func(s odoo.Step) odoo.Manifest { return w.r.manifests.Read(root, s.Path) }
 	m := manifest(steps[0])
 	return &attribution.Addon{
 		Name: steps[0].Addon, Version: m.Version, Author: m.Author, License: m.License, Chain: odoo.Names(steps),
@@ -253,7 +254,14 @@ func callSite(s odoo.Step) string {
 	if s.Path != "" {
 		file = strings.TrimPrefix(file, filepath.Dir(s.Path)+"/")
 	}
-	return fmt.Sprintf("%s:%d %s", file, s.Frame.Line, s.Frame.Function)
+	return file + ":" + strconv.Itoa(s.Frame.Line) + " " + s.Frame.Function
+}
+
+// framesOf are the frames of a thread of the witness's process, located.
+func (w *witness) framesOf(t pystack.Thread) []odoo.Frame {
+	frames := framesOf(t)
+	odoo.Locate(frames, w.addonsPaths())
+	return frames
 }
 
 func framesOf(t pystack.Thread) []odoo.Frame {
@@ -273,7 +281,8 @@ func (w *witness) recordedFrames(stacks *pystack.Process, slots []byte) ([]pysta
 	if err != nil {
 		return nil, err
 	}
-	if odoo.Concealed(framesOf(pystack.Thread{Frames: frames}), w.addonsPaths()) {
+	lost := slices.ContainsFunc(frames, func(f pystack.Frame) bool { return f.Lost })
+	if lost && odoo.Concealed(w.framesOf(pystack.Thread{Frames: frames})) {
 		return nil, errors.New("the code of a recorded function was gone before it could be named")
 	}
 	return frames, nil
