@@ -26,10 +26,12 @@ type immediateHandle struct {
 	iface       string
 	promiscuous bool
 	fd          int
-	file        *os.File // of fd: Go's runtime waits for it
-	raw         syscall.RawConn
+	epoll       int                // an epoll instance with fd in it: however many frames come, it tells of one
+	once        *os.File           // of epoll: Go's runtime waits for it
+	raw         syscall.RawConn    // of once
 	look        func(uintptr) bool // whether waiting has an end, as raw asks for it
 	looked      bool               // since waiting began
+	notArmed    syscall.Errno      // why nobody would tell of a frame; 0: somebody will
 	deadline    time.Time          // of waiting
 	kind        LinkType
 	memory      []byte // the ring
@@ -38,6 +40,7 @@ type immediateHandle struct {
 	long        []byte // room for frames that are longer than a slot
 	lost        uint32 // frames for which the ring had no slot
 	down        bool   // the interface was, when no frame came
+	pace        pace
 }
 
 const (
@@ -99,22 +102,36 @@ func (h *immediateHandle) open(c LiveConfig, program []bpf.RawInstruction) (err 
 	return h.state()
 }
 
-// letRuntimeWait gives the socket to Go's network poller. A thread that waits in poll(2) itself keeps the right to run Go code, and the runtime's monitor looks every 20 µs for 10 ms whether somebody else wants it: with packets that come one by
-// one that took more processor time than the packets.
-func (h *immediateHandle) letRuntimeWait() (err error) {
-	if err := unix.SetNonblock(h.fd, true); err != nil {
+// letRuntimeWait lets Go's network poller wait. A thread that waits in poll(2) itself keeps the right to run Go code, and the runtime's monitor looks every 20 µs for 10 ms whether somebody else wants it: with packets that come one by
+// one that took more processor time than the packets. The poller does not have the socket itself: it would be woken for each frame, also while others are being read, and once more for each that is given back.
+func (h *immediateHandle) letRuntimeWait() error {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
 		return err
 	}
-	h.file = os.NewFile(uintptr(h.fd), "capture on "+h.iface)
+	if err := unix.SetNonblock(epoll, true); err != nil {
+		return errors.Join(err, unix.Close(epoll))
+	}
+	h.epoll = epoll
+	h.once = os.NewFile(uintptr(epoll), "capture on "+h.iface)
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, h.fd, &unix.EpollEvent{}); err != nil {
+		return err
+	}
 	h.look = func(uintptr) bool {
-		woken := h.looked // by a frame, or by news of the interface
+		if h.looked { // woken by a frame, or by news of the interface
+			return true
+		}
 		h.looked = true
-		return woken || h.filled()
+		// What came before does not count any more, what comes from now on does.
+		arm := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
+		_, _, failed := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(epoll), unix.EPOLL_CTL_MOD, uintptr(h.fd), uintptr(unsafe.Pointer(&arm)), 0, 0)
+		h.notArmed = failed
+		return failed != 0 || h.filled()
 	}
-	if h.raw, err = h.file.SyscallConn(); err != nil {
+	if h.raw, err = h.once.SyscallConn(); err != nil {
 		return err
 	}
-	return h.file.SetReadDeadline(time.Time{}) // an error when it cannot be waited for
+	return h.once.SetReadDeadline(time.Time{}) // an error when it cannot be waited for
 }
 
 func networkOrder(v uint16) uint16 {
@@ -201,6 +218,7 @@ func (h *immediateHandle) read() ([]byte, gopacket.CaptureInfo, error) {
 		}
 	}
 	h.taken, h.down = true, false
+	h.pace.frames++
 	return h.frame(h.memory[h.next*slotSize : (h.next+1)*slotSize])
 }
 
@@ -222,27 +240,41 @@ func (h *immediateHandle) filled() bool { return atomic.LoadUint32(h.status())&s
 
 // wait waits for a frame, idleAfter at most.
 func (h *immediateHandle) wait() error {
-	if now := time.Now(); h.deadline.Sub(now) < idleAfter/2 { // to set it takes longer than to wait a little less
+	now := time.Now()
+	if h.pace.rest(now) && h.filled() {
+		return nil
+	}
+	if h.deadline.Sub(now) < idleAfter/2 { // to set it takes longer than to wait a little less
 		h.deadline = now.Add(idleAfter)
-		if err := h.file.SetReadDeadline(h.deadline); err != nil {
+		if err := h.once.SetReadDeadline(h.deadline); err != nil {
 			return fmt.Errorf("wait for a frame: %w", err)
 		}
 	}
 	h.looked = false
-	switch err := h.raw.Read(h.look); {
-	case err == nil && h.filled():
+	if err := h.raw.Read(h.look); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("wait for a frame: %w", err)
+	}
+	h.hush()
+	switch {
+	case h.filled():
 		return nil
-	case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
-		return h.poll(0) // there may be news of the interface, which came while nobody waited
+	case h.notArmed != 0:
+		return fmt.Errorf("wait for a frame: %w", h.notArmed)
 	default:
-		return h.poll(idleAfter) // the interface is down, and the poller has given the socket up until there is a frame
+		return h.poll()
 	}
 }
 
-// poll waits for a frame and for news of the interface.
-func (h *immediateHandle) poll(most time.Duration) error {
+// hush takes what epoll has to tell: only then it is silent about the frames that come next (EPOLLONESHOT in epoll_ctl(2)).
+func (h *immediateHandle) hush() {
+	var told unix.EpollEvent
+	_, _, _ = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(h.epoll), uintptr(unsafe.Pointer(&told)), 1, 0, 0, 0) // should it fail, it tells of more frames than it need
+}
+
+// poll looks for news of the interface, and for a frame that is being written.
+func (h *immediateHandle) poll() error {
 	poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
-	if _, err := unix.Poll(poll, int(most.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+	if _, err := unix.Poll(poll, 0); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for a frame: %w", err)
 	}
 	if (h.down || poll[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0) && !h.filled() {
@@ -335,11 +367,12 @@ func (h *immediateHandle) close() {
 		_ = unix.Munmap(h.memory) // it was mapped
 		h.memory = nil
 	}
-	switch {
-	case h.file != nil:
-		_ = h.file.Close() // nothing was written to it
-	case h.fd >= 0:
-		_ = unix.Close(h.fd)
+	if h.once != nil {
+		_ = h.once.Close() // nothing was written to it
+		h.once = nil
 	}
-	h.file, h.fd = nil, -1
+	if h.fd >= 0 {
+		_ = unix.Close(h.fd)
+		h.fd = -1
+	}
 }

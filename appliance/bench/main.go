@@ -57,6 +57,7 @@ func (o options) witnesses() []bool {
 func main() {
 	maybeAsk()
 	maybeWatch()
+	maybeSend()
 	var o options
 	only := flag.String("only", "replay,live,ledger,owner", "suites to run")
 	jsonFile := flag.String("json", "", "also write the figures to this file")

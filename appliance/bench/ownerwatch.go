@@ -142,14 +142,14 @@ func (what watch) run(ctx context.Context) error {
 	}
 	defer source.Close()
 	sink := &asker{resolver: resolver, netns: what.Inode, answers: map[uint16]answer{}}
-	before := cpuTime()
+	before := processorTime()
 	fmt.Println("ready")
 	if err := dissectUntil(ctx, callsEnd(), source, sink); err != nil {
 		return err
 	}
 	sink.pending.Wait()
 	return json.NewEncoder(os.Stdout).Encode(watched{
-		Answers: sink.answers, CPU: cpuTime() - before, Lost: source.Stats().KernelDropped, QueueFull: resolver.Stats().QueueFull,
+		Answers: sink.answers, CPU: processorTime() - before, Lost: source.Stats().KernelDropped, QueueFull: resolver.Stats().QueueFull,
 	})
 }
 
@@ -214,9 +214,10 @@ func (*asker) DNSMessage(*dissect.Flow, *dissect.DNS)   {}
 func (*asker) HTTPBegan(*dissect.Flow, *dissect.HTTP)   {}
 func (*asker) HTTPRequest(*dissect.Flow, *dissect.HTTP) {}
 
-func cpuTime() time.Duration {
+// processorTime is what this process has taken of the processors, system calls included.
+func processorTime() time.Duration {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
