@@ -80,7 +80,11 @@ func (c *Connection) packets(side int, datagram []byte) error {
 		if side == Server && c.server == nil {
 			c.server = bytes.Clone(h.scid)
 		}
-		if err := c.frames(side, plain); err != nil {
+		read := c.frames
+		if google(h.version) {
+			read = c.googleFrames
+		}
+		if err := read(side, plain); err != nil {
 			return err
 		}
 	}

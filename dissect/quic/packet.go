@@ -1,5 +1,5 @@
 // Package quic reads the first packets of a QUIC connection: Initial packets are protected with keys that anybody on the wire can derive
-// (RFC 9001 §5.2), and carry the TLS hellos. Versions 1 (RFC 9000), 2 (RFC 9369) and the drafts 22 to 34 are known, also by the numbers that Facebook gave them. Nothing after the
+// (RFC 9001 §5.2), and carry the TLS hellos. Versions 1 (RFC 9000), 2 (RFC 9369) and the drafts 22 to 34 are known, also by the numbers that Facebook gave them, and what Google made of them (T050, T051). Nothing after the
 // Initial packets can be read, and nothing is kept but the hellos.
 //
 // Input is hostile: every length is checked, a connection holds at most MaxCrypto bytes a side, and no packet makes more than a few keys.
@@ -29,6 +29,8 @@ const (
 	facebook22    = 0xfaceb001 // draft-22 as Facebook's programs number it
 	facebook27    = 0xfaceb002 // draft-27
 	facebookTrial = 0xfaceb00e // the same, with what they try
+	googleT050    = 0x54303530 // as of draft-27, with TLS
+	googleT051    = 0x54303531 // as of draft-29
 	longestConnID = 20
 )
 

@@ -222,15 +222,17 @@ func TestPiecesComeInAnyOrder(t *testing.T) {
 // FuzzDatagram: hostile datagrams neither crash nor grow without bound. What is fuzzed lies also behind the protection: the seed's payload is
 // opened, changed and read as frames.
 func FuzzDatagram(f *testing.F) {
-	for _, version := range []uint32{version1, version2, draft23, draft29, draft34, draft22, facebook27} {
+	for _, version := range []uint32{version1, version2, draft23, draft29, draft34, draft22, facebook27, googleT050, googleT051} {
 		initial := binary.BigEndian.AppendUint32([]byte{0xc0}, version)
 		f.Add(append(initial, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x41, 0, 1, 2, 3, 4), []byte{6, 0, 5, 'h', 'e', 'l', 'l', 'o', 2, 0, 0, 0, 0})
 	}
+	f.Add([]byte{0xc0}, []byte{0x65, 1, 2, 0, 0, 2, 0, 9, 1, 0, 8, 1, 0, 8, 2, 7, 0, 0, 0, 0, 1, 0, 0, 8, 0, 5, 'h', 'e', 'l', 'l', 'o', 7, 0})
 	f.Fuzz(func(t *testing.T, packet, frames []byte) {
 		var c Connection
 		_ = c.Datagram(Client, packet)
 		_ = c.Datagram(Server, packet)
 		_ = c.frames(Client, frames)
+		_ = c.googleFrames(Client, frames)
 		if len(c.Handshake(Client)) > MaxCrypto || len(c.crypto[Client].pieces) > mostPieces {
 			t.Errorf("%d bytes and %d pieces", len(c.Handshake(Client)), len(c.crypto[Client].pieces))
 		}
@@ -274,6 +276,53 @@ func sealed(p *protection, version uint32, crypto []byte) []byte {
 	packet = append(packet, 0, 4, 's', 'r', 'v', '1', 0, 0x40|byte(length>>8), byte(length), 0)
 	number := len(packet) - 1
 	packet = p.aead.Seal(packet, p.iv[:], frame, packet)
+	var mask [16]byte
+	p.header.Encrypt(mask[:], packet[number+4:number+20])
+	packet[0] ^= mask[0] & 0x0f
+	packet[number] ^= mask[1]
+	return packet
+}
+
+// TestGooglesFramesAreRead reads hellos in Google's own frames, sealed with the keys of its versions. tshark 4.0 reads the same packets.
+func TestGooglesFramesAreRead(t *testing.T) {
+	hello := []byte("the hello of a client")
+	crypto := append([]byte{0x08, 0, byte(len(hello))}, hello...)
+	for _, version := range []uint32{googleT050, googleT051} {
+		for _, c := range []struct {
+			what   string
+			before []byte
+			whole  bool
+		}{
+			{"nothing", nil, true},
+			{"padding and a ping", []byte{0, 0, 7}, true},
+			{"an acknowledgement of one block", []byte{0x40, 1, 0, 0, 1, 0}, true},
+			{"one of three blocks, of long numbers, with two times", []byte{0x65, 0, 9, 0, 0, 2, 0, 1, 1, 0, 2, 1, 0, 3, 2, 1, 0, 0, 0, 5, 1, 0, 5}, true},
+			{"the end", []byte{0x02, 0, 0, 0, 1, 0, 0}, false},
+			{"an unknown frame", []byte{0x1f}, false},
+		} {
+			dcid := []byte("whatever")
+			keys, _, err := initialKeys(version, dcid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got Connection
+			err = got.Datagram(Client, initial(keys, version, dcid, append(c.before, crypto...)))
+			if whole := bytes.Equal(got.Handshake(Client), hello); whole != c.whole || c.whole && err != nil {
+				t.Errorf("version %x behind %s: %q, error %v", version, c.what, got.Handshake(Client), err)
+			}
+		}
+	}
+}
+
+// initial is a client's Initial packet, sealed as RFC 9001 §5 says, with a packet number of one byte and at least enough padding for the sample.
+func initial(p *protection, version uint32, dcid, frames []byte) []byte {
+	frames = append(frames, make([]byte, 20)...)
+	length := 1 + len(frames) + p.aead.Overhead()
+	packet := binary.BigEndian.AppendUint32([]byte{0xc0}, version)
+	packet = append(append(packet, byte(len(dcid))), dcid...)
+	packet = append(packet, 0, 0, 0x40|byte(length>>8), byte(length), 0)
+	number := len(packet) - 1
+	packet = p.aead.Seal(packet, p.iv[:], frames, packet)
 	var mask [16]byte
 	p.header.Encrypt(mask[:], packet[number+4:number+20])
 	packet[0] ^= mask[0] & 0x0f
