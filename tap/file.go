@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // largestRecord is the longest captured frame that is believed, in bytes: libpcap's own maximum (MAXIMUM_SNAPLEN). A record that
@@ -54,7 +56,7 @@ type damage string
 
 func (d damage) Error() string { return string(d) }
 
-// OpenFile opens a capture: pcap (microseconds and nanoseconds, both byte orders) or pcapng, also compressed by gzip or zstd; "-" is standard input.
+// OpenFile opens a capture: pcap (microseconds and nanoseconds, both byte orders) or pcapng, also compressed by gzip, zstd or lz4; "-" is standard input.
 // A file that is no capture gives a *FileError at offset 0.
 func OpenFile(path string) (Source, error) {
 	s := &fileSource{path: path, ctx: context.Background(), closer: func() error { return nil }}
@@ -136,6 +138,8 @@ func unpacker(magic []byte, in io.Reader) (io.Reader, error) {
 			return nil, damage("zstd header: " + err.Error())
 		}
 		return r, nil
+	case binary.LittleEndian.Uint32(magic) == 0x184d2204: // https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md; its blocks have 4 MiB at most
+		return lz4.NewReader(in), nil
 	}
 	return nil, nil
 }
@@ -176,7 +180,7 @@ func recognise(magic []byte, w *window) (format, error) {
 	case sectionHeaderBlock:
 		return &pcapng{}, nil
 	default:
-		return nil, damage(fmt.Sprintf("no capture file: it begins with % x; pcap and pcapng (also compressed by gzip or zstd) can be read", magic))
+		return nil, damage(fmt.Sprintf("no capture file: it begins with % x; pcap and pcapng (also compressed by gzip, zstd or lz4) can be read", magic))
 	}
 }
 
@@ -192,6 +196,9 @@ func (r *windowReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// packedWrongly are errors of decompressors that do not say so themselves.
+var packedWrongly = []error{gzip.ErrChecksum, zstd.ErrCRCMismatch, lz4.ErrInvalidSourceShortBuffer, lz4.ErrInvalidHeaderChecksum, lz4.ErrInvalidBlockChecksum, lz4.ErrInvalidFrameChecksum}
+
 // fail wraps what went wrong with its place in the file.
 func (s *fileSource) fail(err error) error {
 	if s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()) {
@@ -205,7 +212,7 @@ func (s *fileSource) fail(err error) error {
 		if s.window.offset == 0 && s.format == nil {
 			reason = "the file is empty or shorter than a capture's header"
 		}
-	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, zstd.ErrCRCMismatch), errors.As(err, &corrupt):
+	case errors.As(err, &corrupt), slices.ContainsFunc(packedWrongly, func(target error) bool { return errors.Is(err, target) }):
 		reason = "the compressed data is damaged: " + err.Error()
 	}
 	return &FileError{Path: s.path, Offset: s.window.offset, Packets: s.counts.packets, Reason: reason}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gopacket/gopacket/pcap"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // all reads a file to its end; the error is nil at a clean end.
@@ -159,7 +160,9 @@ func FuzzFile(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(text[:min(len(text), 3000)])
+		text = text[:min(len(text), 3000)]
+		f.Add(text)
+		f.Add(lz4Frame(f, text))
 	}
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -199,6 +202,7 @@ func TestRarerFormsOfCapturesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{
+		"lz4":                     lz4Frame(t, plain),
 		"zstd":                    packer.EncodeAll(plain, nil),
 		"modified, little endian": written(binary.LittleEndian, magicModified, 4, want, times, make([]byte, 8), same),
 		"modified, big endian":    written(binary.BigEndian, magicModified, 4, want, times, make([]byte, 8), same),
@@ -213,6 +217,19 @@ func TestRarerFormsOfCapturesAreRead(t *testing.T) {
 			t.Errorf("%s: %d packets of %d, error %v", name, len(frames), len(want), err)
 		}
 	}
+}
+
+func lz4Frame(t testing.TB, plain []byte) []byte {
+	t.Helper()
+	var framed bytes.Buffer
+	w := lz4.NewWriter(&framed)
+	if _, err := w.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return framed.Bytes()
 }
 
 // written writes a capture with more bytes in each record; first says what stands in front of the captured length, or in its place.

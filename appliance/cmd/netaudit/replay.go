@@ -23,7 +23,7 @@ import (
 )
 
 type replayCommand struct {
-	Files   []string `arg:"" name:"file" help:"Capture files: pcap or pcapng, also compressed by gzip or zstd; - is standard input." completion-predictor:"file"`
+	Files   []string `arg:"" name:"file" help:"Capture files: pcap or pcapng, also compressed by gzip, zstd or lz4; - is standard input." completion-predictor:"file"`
 	State   string   `help:"Append the events to the ledger in this directory instead of printing them." placeholder:"DIR" type:"path"`
 	Format  string   `help:"native: one JSON event a line; none: read and count only (for measuring)." enum:"native,none" default:"native"`
 	Strict  bool     `help:"Strict redaction: paths, internal names, client addresses and user agents become keyed hashes."`
