@@ -15,17 +15,17 @@ type replayReader struct {
 	source tap.Source
 	sorter *dissect.Sorter
 	piece  *piece
-	unused chan *piece // whose memory may be written to again
+	unused chan *piece // for further parts
 }
 
 // piece is a part of a file and the frames that lie in it, for each worker its own.
 type piece struct {
-	memory []byte // nil: the source's own
 	frames [dissect.Shards][]sortedFrame
 	ifaces []string
 	first  uint64 // number of its first frame
 	next   uint64 // number of the first frame behind it; 0 while there is none
 	users  atomic.Int32
+	done   func() // gives its memory back
 	unused chan *piece
 }
 
@@ -51,13 +51,12 @@ const (
 
 func (t *replayTeam) newReader(path string) (r *replayReader, err error) {
 	r = &replayReader{team: t, sorter: dissect.NewSorter(t.owner), unused: make(chan *piece, 2*mostPieces)}
-	r.piece = &piece{unused: r.unused}
-	r.source, err = tap.OpenPieces(path, r.fresh)
+	r.source, err = tap.OpenPieces(path, pieceSize, r.begin)
 	return r, err
 }
 
-// fresh gives the source memory. What lies in a piece's memory goes to the workers before the next frame does.
-func (r *replayReader) fresh() []byte {
+// begin begins a piece. What lies in the last one goes to the workers before the next frame does.
+func (r *replayReader) begin(release func()) {
 	r.handOut()
 	select {
 	case r.piece = <-r.unused:
@@ -66,20 +65,13 @@ func (r *replayReader) fresh() []byte {
 			r.piece.frames[i] = r.piece.frames[i][:0]
 		}
 	default:
-		r.piece = &piece{memory: make([]byte, tap.PieceSize), unused: r.unused}
+		r.piece = &piece{unused: r.unused}
 	}
-	return r.piece.memory
+	r.piece.done = release
 }
 
 func (r *replayReader) run(ctx context.Context) {
-	var p tap.Packet
-	for {
-		if r.team.err = r.source.Next(ctx, &p); r.team.err != nil {
-			break
-		}
-		r.give(&p, r.sorter.Sort(&p))
-		r.team.count(&p, r.source)
-	}
+	r.team.read(ctx, r.source, func(p *tap.Packet) { r.give(p, r.sorter.Sort(p)) })
 	r.handOut()
 	for _, w := range r.team.workers {
 		close(w.pieces)
@@ -125,8 +117,12 @@ func (p *piece) iface(name string) uint16 {
 
 // handOut gives the workers what lies in the piece.
 func (r *replayReader) handOut() {
-	if r.piece.next == 0 {
-		return // nothing
+	if r.piece == nil {
+		return
+	}
+	if r.piece.next == 0 { // nothing lies in it
+		r.piece.done()
+		return
 	}
 	r.piece.users.Store(int32(len(r.team.workers)))
 	for _, w := range r.team.workers {
@@ -136,9 +132,10 @@ func (r *replayReader) handOut() {
 
 // release is called by a worker that is done with a piece.
 func (p *piece) release() {
-	if p.users.Add(-1) > 0 || p.memory == nil {
+	if p.users.Add(-1) > 0 {
 		return
 	}
+	p.done()
 	select {
 	case p.unused <- p:
 	default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/cpu"
 
@@ -21,8 +22,9 @@ type replayTeam struct {
 	owner          [dissect.Shards]int // which worker has a shard
 	workers        []*replayWorker
 	packets, bytes uint64
-	err            error // of the file
-	failed         error // of Out
+	err            error       // of the file
+	unreadable     atomic.Bool // a part of it is
+	failed         error       // of Out
 }
 
 // replayWorker follows the flows of its shards. Its goroutine owns it.
@@ -55,6 +57,8 @@ const (
 	mostRows   = 256 << 10 // bytes that a worker keeps before it hands them out
 	mostAhead  = 4         // how many times a worker may hand out rows before others have caught up
 	mostPieces = 4         // of the file that wait for a worker
+	pieceSize  = 512 << 10 // bytes of each; many are in use at a time
+	largePiece = 4 << 20   // of the only one: to map it hardly counts, and it is little beside what a replay may use
 )
 
 func (r *Replay) newTeam(workers int, owner [dissect.Shards]int) (*replayTeam, error) {
@@ -83,7 +87,7 @@ func (r *Replay) newTeam(workers int, owner [dissect.Shards]int) (*replayTeam, e
 		sinks[i] = rec
 		t.workers = append(t.workers, w)
 	}
-	engines := dissect.NewTeam(dissect.Config{FingerprintKey: r.Key, RunID: runID, Failed: r.Failed}, owner, sinks, func(i int) { t.workers[i].handOut() })
+	engines := dissect.NewTeam(dissect.Config{FingerprintKey: r.Key, RunID: runID, Failed: t.mistake}, owner, sinks, func(i int) { t.workers[i].handOut() })
 	for i, e := range engines {
 		t.workers[i].engine = e
 	}
@@ -105,21 +109,53 @@ func (t *replayTeam) run(ctx context.Context, path string) error {
 
 // alone is run for one worker.
 func (t *replayTeam) alone(ctx context.Context, path string) error {
-	source, err := tap.OpenFile(path)
+	release := func() {}
+	source, err := tap.OpenPieces(path, largePiece, func(next func()) { release(); release = next })
 	if err != nil {
 		return err
 	}
+	defer func() { release() }()
 	engine := t.workers[0].engine
-	var p tap.Packet
-	for {
-		if t.err = source.Next(ctx, &p); t.err != nil {
-			break
-		}
-		engine.Packet(&p)
-		t.count(&p, source)
-	}
+	t.read(ctx, source, engine.Packet)
 	engine.Close()
+	return t.end(path, source)
+}
+
+// read reads the file until its end, or until a part of it cannot be read.
+func (t *replayTeam) read(ctx context.Context, source tap.Source, each func(p *tap.Packet)) {
+	fault := tap.UntilFault(func() {
+		var p tap.Packet
+		for !t.unreadable.Load() {
+			if t.err = source.Next(ctx, &p); t.err != nil {
+				return
+			}
+			each(&p)
+			t.count(&p, source)
+		}
+	})
+	if fault {
+		t.unreadable.Store(true)
+	}
+}
+
+// end closes the file.
+func (t *replayTeam) end(path string, source tap.Source) error {
+	if t.unreadable.Load() {
+		t.err = tap.Unreadable(path, source.Stats())
+	}
 	return source.Close()
+}
+
+// mistake is told of panics in dissection, by several goroutines. The file may be to blame.
+func (t *replayTeam) mistake(f dissect.Failure) {
+	switch {
+	case tap.IsFault(f.Value):
+		t.unreadable.Store(true)
+	case t.replay.Failed != nil:
+		t.replay.Failed(f)
+	default:
+		panic(f.Value)
+	}
 }
 
 func (t *replayTeam) count(p *tap.Packet, source tap.Source) {
@@ -144,10 +180,11 @@ func (t *replayTeam) together(ctx context.Context, path string) error {
 	}
 	t.merge()
 	done.Wait()
-	return reader.source.Close()
+	return t.end(path, reader.source)
 }
 
 func (w *replayWorker) run(me int) {
+	tap.SurviveFaults()
 	var p tap.Packet
 	n := 0
 	for piece := range w.pieces {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,7 +169,7 @@ func TestWorkersWriteTheSameRowsOfDamagedPackets(t *testing.T) {
 func TestWorkersWriteTheSameRowsOfManyPieces(t *testing.T) {
 	path := manyCaptures(t, undamaged)
 	info, err := os.Stat(path)
-	if err != nil || info.Size() < 8*tap.PieceSize {
+	if err != nil || info.Size() < 8*pieceSize {
 		t.Fatalf("%d bytes, error %v; want at least 8 pieces", info.Size(), err)
 	}
 	for range 3 { // workers meet in another way each time
@@ -316,4 +317,59 @@ func TestShareOfAFile(t *testing.T) {
 			t.Errorf("%v between %d: %v, %v; want %v, %v", c.load, c.workers, owner, most, c.owner, c.most)
 		}
 	}
+}
+
+// cutAfter is an Out that cuts the file that is read.
+type cutAfter struct {
+	rows int
+	cut  func()
+}
+
+func (c *cutAfter) Write(b []byte) (int, error) {
+	if c.rows--; c.rows == 0 {
+		c.cut()
+	}
+	return len(b), nil
+}
+
+// TestAFileThatIsCutWhileItIsRead gives an error, and ends neither the program nor counts as its mistake.
+func TestAFileThatIsCutWhileItIsRead(t *testing.T) {
+	parties, err := party.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, workers := range []int{1, 3} {
+		path := manyCaptures(t, undamaged)
+		if workers > 1 {
+			path = fourTimes(t, path)
+		}
+		out := &cutAfter{rows: 50, cut: func() {
+			if err := os.Truncate(path, 100<<10); err != nil {
+				t.Error(err)
+			}
+		}}
+		failed := func(f dissect.Failure) { t.Errorf("%d workers: a mistake: %v\n%s", workers, f.Value, f.Stack) }
+		r := &Replay{Parties: parties, Workers: workers, Out: out, Line: appendLine, Failed: failed}
+		err := r.Run(t.Context(), path)
+		var of *tap.FileError
+		if !errors.As(err, &of) || !strings.Contains(err.Error(), "became shorter while it was read") || r.Packets == 0 {
+			t.Errorf("%d workers: %d packets, error %v", workers, r.Packets, err)
+		}
+	}
+}
+
+// fourTimes is a capture four times as long.
+func fourTimes(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header = 24
+	frames := bytes.Repeat(text[header:], 4)
+	path = filepath.Join(t.TempDir(), "long.pcap")
+	if err := os.WriteFile(path, append(text[:header:header], frames...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -1,8 +1,12 @@
 package dissect
 
-import "runtime/debug"
+import (
+	"runtime/debug"
 
-// Failure is a mistake in this package, or in the sink, that a frame has brought to light: it would have ended the program.
+	"netaudit/tap"
+)
+
+// Failure is a mistake in this package, or in the sink, that a frame has brought to light, or a fault of the file that the frame lies in (tap.IsFault): it would have ended the program.
 type Failure struct {
 	Value any    // of the panic
 	Stack []byte // of the goroutine, as text
@@ -18,7 +22,11 @@ func (e *Engine) survive() {
 		return // the panic goes on, so that tests see it
 	}
 	if value := recover(); value != nil {
-		e.damage(failedFrames)
+		reason := failedFrames
+		if tap.IsFault(value) {
+			reason = "file: a part of it cannot be read any more"
+		}
+		e.damage(reason)
 		e.config.Failed(Failure{value, debug.Stack()})
 		e.abandon(e.underWay)
 	}

@@ -24,6 +24,7 @@ const largestRecord = 256 << 10
 // fileSource reads one capture file. The goroutine that calls Next owns all but the counters.
 type fileSource struct {
 	path   string
+	file   *os.File // where its bytes lie as they are in a regular file, else nil
 	window *window
 	format format
 
@@ -78,17 +79,26 @@ func OpenFile(path string) (Source, error) {
 	return s, nil
 }
 
-// PieceSize is how many bytes the memory has that OpenPieces asks for.
-const PieceSize = windowSize
-
-// OpenPieces is OpenFile for a reader who keeps packets: their Data stays valid. Whenever the source needs memory for a further piece of the file it asks fresh, during Next, for PieceSize bytes; the
-// packet that Next returns then, and those that follow, lie there.
-func OpenPieces(path string, fresh func() []byte) (Source, error) {
-	s, err := OpenFile(path)
-	if err == nil {
-		s.(*fileSource).window.fresh = fresh
+// OpenPieces is OpenFile for a reader who keeps packets: their Data stays valid until the piece of the file that they lie in is released. When a further piece begins, during Next, began is told, with what
+// releases it, to be called once by any goroutine; the packet that Next returns then, and those that follow, lie there. It is told of the first piece before OpenPieces returns.
+// Pieces have size bytes, or more where a record needs them; those of what is no regular file have half a MiB.
+//
+// A regular file is not copied: whoever touches Data must be ready for faults (SurviveFaults, UntilFault).
+func OpenPieces(path string, size int, began func(release func())) (Source, error) {
+	source, err := OpenFile(path)
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	s := source.(*fileSource)
+	if s.file != nil {
+		w := &window{offset: s.window.offset, began: began, mapped: &mapped{s.file, size, int64(s.total), &s.consumed}}
+		if err := w.remap(0); err == nil || errors.Is(err, io.EOF) {
+			s.window = w
+			return s, nil
+		}
+	}
+	s.window.share(began) // not a file, or its file system maps none
+	return s, nil
 }
 
 // reader chooses how f is read: a regular file directly, anything that can keep a reader waiting so that the wait can end.
@@ -101,7 +111,7 @@ func (s *fileSource) reader(f *os.File) (io.Reader, error) {
 	case info.IsDir():
 		return nil, fmt.Errorf("%s is a directory: name the capture files in it", s.path)
 	case info.Mode().IsRegular():
-		s.total = uint64(info.Size())
+		s.file, s.total = f, uint64(info.Size())
 		return f, nil
 	default:
 		return &pipeReader{file: f, source: s}, nil
@@ -156,7 +166,7 @@ func (s *fileSource) begin(in io.Reader) error {
 		return s.fail(err)
 	}
 	if unpacked != nil {
-		s.window = newWindow(unpacked)
+		s.file, s.window = nil, newWindow(unpacked)
 		if magic, err = s.window.peek(4); err != nil {
 			return s.fail(err)
 		}

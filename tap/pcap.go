@@ -75,6 +75,9 @@ func (f *classicPcap) next(w *window, p *Packet) error {
 			return err
 		}
 	}
+	if end < len(b) {
+		prefetch(&b[end])
+	}
 	w.begin += end
 	w.offset += int64(end)
 	p.Time = int64(sec)*1e9 + int64(frac)*f.fraction

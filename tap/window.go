@@ -19,8 +19,13 @@ type window struct {
 	offset     int64 // of buffer[begin] in the stream
 	err        error // what the stream ended with
 
-	fresh func() []byte // when not nil: what was given out stays valid, and each further piece of the stream goes into memory that this returns
+	began  func(release func()) // when not nil: what was given out stays valid until it is released, and this is told of each further piece of the stream
+	mapped *mapped              // instead of from, when not nil
+	unused chan []byte          // released buffers
 }
+
+// mostUnused is how many released buffers are kept.
+const mostUnused = 8
 
 func newWindow(r io.Reader) *window { return &window{from: r, buffer: make([]byte, windowSize)} }
 
@@ -46,9 +51,12 @@ func (w *window) take(n int) ([]byte, error) {
 }
 
 func (w *window) fill(n int) error {
+	if w.mapped != nil {
+		return w.remap(n)
+	}
 	rest := w.buffer[w.begin:w.end]
-	if w.fresh != nil && w.err == nil {
-		w.buffer = w.fresh()
+	if w.began != nil && w.err == nil {
+		w.buffer = w.another()
 	}
 	copy(w.buffer, rest)
 	w.begin, w.end = 0, w.end-w.begin
@@ -72,6 +80,39 @@ func (w *window) fill(n int) error {
 	default:
 		return io.ErrUnexpectedEOF
 	}
+}
+
+// share lets what is given out stay valid, beginning with the present piece.
+func (w *window) share(began func(release func())) {
+	w.began, w.unused = began, make(chan []byte, mostUnused)
+	began(func() {}) // the first piece is not used again
+}
+
+// another is a buffer for the next piece.
+func (w *window) another() (buffer []byte) {
+	select {
+	case buffer = <-w.unused:
+	default:
+		buffer = make([]byte, windowSize)
+	}
+	w.began(func() {
+		select {
+		case w.unused <- buffer:
+		default:
+		}
+	})
+	return buffer
+}
+
+// remap moves the window on to where it has been read to.
+func (w *window) remap(n int) error {
+	piece, within, err := w.mapped.at(w.offset, n)
+	if err != nil {
+		return err
+	}
+	w.buffer, w.begin, w.end = piece, within, len(piece)
+	w.began(func() { unmap(piece) })
+	return nil
 }
 
 // skip consumes n bytes, however many. When the stream ends before, the offset stays where skipping began: that is the place to report.
