@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"netaudit/attribution/procfs"
 )
 
 // Holder is a process that holds a socket, and by which file descriptor.
@@ -140,6 +140,6 @@ func findFD(pid int, link string) (int, bool) {
 // Holds says whether the descriptor still is this socket: descriptor numbers are used again within a millisecond.
 func (h Holder) Holds(inode uint32) bool {
 	var target, want [64]byte
-	n, err := unix.Readlink("/proc/"+strconv.Itoa(h.PID)+"/fd/"+strconv.Itoa(h.FD), target[:])
-	return err == nil && bytes.Equal(target[:n], append(strconv.AppendUint(append(want[:0], "socket:["...), uint64(inode), 10), ']'))
+	is, err := procfs.Descriptor(h.PID, h.FD, target[:])
+	return err == nil && bytes.Equal(is, append(strconv.AppendUint(append(want[:0], "socket:["...), uint64(inode), 10), ']'))
 }

@@ -51,8 +51,10 @@ type Diag struct {
 func OpenDiag(path string) (*Diag, error) {
 	d := &Diag{fd: -1}
 	open := func() (err error) {
-		d.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-		return err
+		if d.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err != nil {
+			return err
+		}
+		return unix.Connect(d.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) // to the kernel: no address need be copied with each question and answer
 	}
 	var err error
 	if path == "" {
@@ -61,6 +63,9 @@ func OpenDiag(path string) (*Diag, error) {
 		err = inNetNS(path, open)
 	}
 	if err != nil {
+		if d.fd >= 0 {
+			err = errors.Join(err, unix.Close(d.fd))
+		}
 		return nil, fmt.Errorf("open sock_diag in namespace %q: %w", path, err)
 	}
 	tv := unix.NsecToTimeval(int64(lookupTimeout))
@@ -122,12 +127,12 @@ func (d *Diag) exact(proto uint8, local, remote netip.AddrPort) (Socket, error) 
 	defer d.mu.Unlock()
 	d.seq++
 	request := encodeRequest(proto, local, remote, d.seq)
-	if err := unix.Sendto(d.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if _, err := unix.Write(d.fd, request[:]); err != nil {
 		return Socket{}, fmt.Errorf("ask sock_diag: %w", err)
 	}
-	var buffer [4096]byte
+	var buffer [1024]byte // the answer has 124 bytes, an error and the question 92
 	for {
-		n, _, err := unix.Recvfrom(d.fd, buffer[:], 0)
+		n, err := unix.Read(d.fd, buffer[:])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -143,9 +148,8 @@ func (d *Diag) exact(proto uint8, local, remote netip.AddrPort) (Socket, error) 
 
 // encodeRequest builds a netlink header and struct inet_diag_req_v2. For UDP the kernel looks the ends up swapped: the local end goes
 // into the destination.
-func encodeRequest(proto uint8, local, remote netip.AddrPort, seq uint32) []byte {
-	b := make([]byte, headerSize+requestSize)
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
+func encodeRequest(proto uint8, local, remote netip.AddrPort, seq uint32) (b [headerSize + requestSize]byte) {
+	binary.NativeEndian.PutUint32(b[:], uint32(len(b)))
 	binary.NativeEndian.PutUint16(b[4:], sockDiagByFamily)
 	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST)
 	binary.NativeEndian.PutUint32(b[8:], seq)
@@ -162,10 +166,20 @@ func encodeRequest(proto uint8, local, remote netip.AddrPort, seq uint32) []byte
 	}
 	binary.BigEndian.PutUint16(r[8:], src.Port())
 	binary.BigEndian.PutUint16(r[10:], dst.Port())
-	copy(r[12:28], src.Addr().AsSlice())
-	copy(r[28:44], dst.Addr().AsSlice())
+	putAddr(r[12:28], src.Addr())
+	putAddr(r[28:44], dst.Addr())
 	binary.NativeEndian.PutUint64(r[48:], ^uint64(0)) // INET_DIAG_NOCOOKIE twice
 	return b
+}
+
+func putAddr(b []byte, a netip.Addr) {
+	if a.Is4() {
+		of := a.As4()
+		copy(b, of[:])
+		return
+	}
+	of := a.As16()
+	copy(b, of[:])
 }
 
 func decodeReply(b []byte, localPort uint16) (Socket, error) {

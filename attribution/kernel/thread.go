@@ -13,12 +13,6 @@ import (
 	"netaudit/attribution/procfs"
 )
 
-// Blocked is a thread that waits in the kernel, and the state it was seen in.
-type Blocked struct {
-	TID  int
-	line string // /proc/PID/task/TID/syscall
-}
-
 // Threads lists the threads of a process.
 func Threads(pid int) ([]int, error) {
 	d, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
@@ -39,31 +33,30 @@ func Threads(pid int) ([]int, error) {
 	return list, nil
 }
 
-// Waiting finds the thread that waits on a file descriptor: it is an argument of the system call the thread is blocked in. ok is false when
-// no thread does at this moment.
-func Waiting(pid, fd int) (b Blocked, ok bool) {
+// Waiting finds the thread that waits on a file descriptor: it is an argument of the system call the thread is blocked in, which look returns, a line of proc_pid_syscall(5), "" for a thread that runs. ok is false when no thread
+// does at this moment.
+func Waiting(pid, fd int, look func(tid int) (call string)) (tid int, ok bool) {
 	before := lists.of(pid)
-	if b, ok = waitingAmong(pid, fd, before); ok {
-		return b, true
+	if tid, ok = waitingAmong(pid, fd, before, look); ok {
+		return tid, true
 	}
 	tids, err := Threads(pid)
 	if err != nil {
 		lists.put(pid, nil)
-		return b, false
+		return 0, false
 	}
 	lists.put(pid, tids)
-	return waitingAmong(pid, fd, slices.DeleteFunc(slices.Clone(tids), func(tid int) bool { return slices.Contains(before, tid) }))
+	return waitingAmong(pid, fd, slices.DeleteFunc(slices.Clone(tids), func(tid int) bool { return slices.Contains(before, tid) }), look)
 }
 
 // waitingAmong asks the threads one by one, the youngest first.
-func waitingAmong(pid, fd int, tids []int) (b Blocked, ok bool) {
+func waitingAmong(pid, fd int, tids []int, look func(tid int) (call string)) (tid int, ok bool) {
 	for _, tid := range slices.Backward(tids) {
-		line := syscallLine(pid, tid)
-		if waitsOn(pid, line, fd) {
-			return Blocked{tid, line}, true
+		if waitsOn(pid, look(tid), fd) {
+			return tid, true
 		}
 	}
-	return b, false
+	return 0, false
 }
 
 // lists remembers the threads of processes: to list them takes longer than to ask three of them what they do. Those that began since are listed when none of the others waits.
@@ -94,9 +87,6 @@ func (l *threadLists) put(pid int, tids []int) {
 		delete(l.known, pid)
 	}
 }
-
-// Still says whether the thread is in the very same system call as when it was found: same number, arguments, stack pointer.
-func (b Blocked) Still(pid int) bool { return syscallLine(pid, b.TID) == b.line }
 
 func syscallLine(pid, tid int) string {
 	var buf [maxSyscall]byte

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sleeper is a process that ends with the test, or before.
@@ -104,5 +107,63 @@ func TestDescriptorsAreBoundedWhileManyRead(t *testing.T) {
 	}
 	if open, err := os.ReadDir("/proc/self/fd"); err != nil || len(open) > mostOpen+len(pids)+50 {
 		t.Errorf("%d descriptors are open, %v", len(open), err) // those of the processes that were started are among them
+	}
+}
+
+// TestDescriptorsAreThoseOfTheMoment: a descriptor that is closed and used again, and a process that has ended.
+func TestDescriptorsAreThoseOfTheMoment(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "exec 7</dev/null; read x; exec 7</dev/zero; echo; read x; exec 7<&-; echo; read x")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // they may be done already
+	pid := cmd.Process.Pid
+	var buf [64]byte
+	is := func() string {
+		text, err := Descriptor(pid, 7, buf[:])
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	}
+	for begun := time.Now(); is() != "/dev/null" && time.Since(begun) < 10*time.Second; time.Sleep(time.Millisecond) {
+	}
+	for _, want := range []string{"/dev/null", "/dev/zero", unix.ENOENT.Error()} {
+		for range 2 {
+			if got := is(); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		if want != unix.ENOENT.Error() {
+			if _, err := in.Write([]byte("\n")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := out.Read(buf[:1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Another process may get the number of one that has ended: what is kept of the old one does not stand in its way.
+	mine := file{pid: os.Getpid(), name: "fd"}
+	old, err := unix.Open(fmt.Sprintf("/proc/%d/fd", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // it was killed
+	mine.drop()
+	mine.keep(old)
+	for range 2 {
+		if text, err := Descriptor(os.Getpid(), 0, buf[:]); err != nil {
+			t.Errorf("%q, %v", text, err)
+		}
 	}
 }

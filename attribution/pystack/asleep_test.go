@@ -20,11 +20,11 @@ spin()`)
 		sleeper := number(t, line)
 		p := open(t, pid)
 		settled(t, p, sleeper, "sleeper")
-		if th, err := p.Asleep(sleeper); err != nil || th.Frames[0].Function != "sleeper" || th.TID != sleeper {
+		if th, err := p.Asleep(Resting(pid, sleeper)); err != nil || th.Frames[0].Function != "sleeper" || th.TID != sleeper {
 			t.Errorf("the thread that sleeps: %+v, %v", th, err)
 		}
 		for range 20 {
-			if th, err := p.Asleep(pid); !errors.Is(err, ErrTorn) {
+			if th, err := p.Asleep(Resting(pid, pid)); !errors.Is(err, ErrTorn) {
 				t.Fatalf("the thread that runs: %+v, %v", th, err)
 			}
 		}
@@ -34,7 +34,7 @@ spin()`)
 		if threads, err := p.ThreadsBriefly(); !errors.Is(err, ErrTorn) || len(threads) != 1 || threads[0].TID != sleeper {
 			t.Errorf("both: %+v, %v", threads, err)
 		}
-		if _, err := p.Asleep(1); !errors.Is(err, ErrNoThread) {
+		if _, err := p.Asleep(Resting(1, 1)); !errors.Is(err, ErrNoThread) {
 			t.Errorf("another process's thread: %v", err)
 		}
 	})

@@ -30,7 +30,6 @@ const (
 
 // stack is what was read of a thread.
 type stack struct {
-	name      string
 	frames    []Frame
 	truncated bool
 }
@@ -66,11 +65,15 @@ func (p *Process) stack(tstate uint64, tid int, how persistence) (s stack, err e
 // final says that no other look will do better: the thread is gone, or its process, or it must not be read.
 func final(err error) bool { return gone(err) || errors.Is(err, os.ErrNotExist) }
 
-// look is inOneMoment with the caches locked.
+// look is inOneMoment, beginning now, with the caches locked.
 func (p *Process) look(tstate uint64, tid int, t turn) (stack, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.inOneMoment(tstate, tid, t)
+	m, err := begin(p.pid, tid, t)
+	if err != nil {
+		return stack{}, err
+	}
+	return p.inOneMoment(tstate, m)
 }
 
 // inTurn reads the stack of a thread that never sleeps, from the processor on which it runs: the scheduler lets the two take turns as it lets any two programs.
@@ -91,12 +94,15 @@ func (p *Process) inTurn(tstate uint64, tid int) (s stack, err error) {
 	return stack{}, err
 }
 
-// inOneMoment reads the stack once, and believes it if the thread did not run meanwhile. The caller holds the lock.
-func (p *Process) inOneMoment(tstate uint64, tid int, t turn) (stack, error) {
-	m, err := begin(p.pid, tid, t)
-	if err != nil {
-		return stack{}, err
-	}
+// during is inOneMoment with the caches locked.
+func (p *Process) during(tstate uint64, m moment) (stack, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inOneMoment(tstate, m)
+}
+
+// inOneMoment reads the stack once, and believes it if the thread did not run since the moment began. The caller holds the lock.
+func (p *Process) inOneMoment(tstate uint64, m moment) (stack, error) {
 	view := memory.Over(p.mem)
 	defer view.Close()
 	r, err := p.copyStack(view, tstate)
@@ -117,7 +123,7 @@ func (p *Process) inOneMoment(tstate uint64, tid int, t turn) (stack, error) {
 	if !m.asleep && !r.truncated && !rooted(frames) {
 		return stack{}, fmt.Errorf("the thread was interrupted between two frames: %w", errImplausible)
 	}
-	return stack{m.name, frames, r.truncated}, nil
+	return stack{frames, r.truncated}, nil
 }
 
 var errRan = fmt.Errorf("the thread ran while its stack was read: %w", errImplausible)

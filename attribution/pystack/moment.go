@@ -18,9 +18,9 @@ import (
 type moment struct {
 	pid, tid int
 	asleep   bool
+	call     string // that it sleeps in
 	ran      string // how often, and how long, so far
 	counted  bool   // when it is given a processor, not when it leaves it
-	name     string // of the thread
 	turn     turn
 }
 
@@ -40,10 +40,9 @@ func begin(pid, tid int, t turn) (m moment, err error) {
 	if m.ran, m.counted = ran(pid, tid); m.ran == "" {
 		return m, fmt.Errorf("thread %d of process %d: %w", tid, pid, os.ErrNotExist)
 	}
-	m.asleep = sleeps(pid, tid) // after what was counted before: a thread that is off its processor now has to be given one, which counts
+	m.call = sleepsIn(pid, tid) // after what was counted before: a thread that is off its processor now has to be given one, which counts
+	m.asleep = m.call != ""
 	if m.asleep || t.bound && processorOf(pid, tid) == t.processor {
-		var buf [maxComm]byte
-		m.name = strings.TrimSuffix(string(threadFile(buf[:], pid, tid, "comm")), "\n")
 		return m, nil
 	}
 	return m, errRuns
@@ -57,7 +56,7 @@ func (m moment) lasted() bool {
 	if m.turn.bound {
 		processor = processorOf(m.pid, m.tid)
 	}
-	if m.asleep && !m.counted && !sleeps(m.pid, m.tid) {
+	if m.asleep && !m.counted && sleepsIn(m.pid, m.tid) == "" {
 		return false
 	}
 	if now, _ := ran(m.pid, m.tid); now != m.ran {
@@ -77,6 +76,12 @@ func Resting(pid, tid int) Rest {
 	m, err := begin(pid, tid, turn{})
 	return Rest{m, err == nil}
 }
+
+// TID is the thread, as the host sees it.
+func (r Rest) TID() int { return r.moment.tid }
+
+// Call is the system call in which the thread sleeps, a line of proc_pid_syscall(5); "" for a rest that is over.
+func (r Rest) Call() string { return r.moment.call }
 
 // Lasts says that the thread has not run since Resting looked at it: its stack is what it was then.
 func (r Rest) Lasts() bool { return r.asleep && r.moment.lasted() }
@@ -98,11 +103,21 @@ var schedstat = "schedstat"
 // uncounted is what a kernel without CONFIG_SCHED_INFO says of each thread.
 const uncounted = "0 0 0\n"
 
-// sleeps says that a thread is off its processor and has not been woken: the kernel shows where a thread is in its program only then, and makes sure of it (proc_pid_syscall(5), wait_task_inactive in kernel/sched/core.c).
-func sleeps(pid, tid int) bool {
+// sleepsIn is the system call in which a thread is off its processor and has not been woken, as proc_pid_syscall(5) shows it; "" when it is not off: the kernel shows where a thread is in its program only then, and makes sure of it
+// (wait_task_inactive in kernel/sched/core.c).
+func sleepsIn(pid, tid int) string {
 	var buf [maxCall]byte
 	text := threadFile(buf[:], pid, tid, "syscall")
-	return len(text) > 0 && !bytes.HasPrefix(text, []byte("running"))
+	if bytes.HasPrefix(text, []byte("running")) {
+		return ""
+	}
+	return string(text)
+}
+
+// nameOf is a thread's comm, "" when it is gone.
+func nameOf(pid, tid int) string {
+	var buf [maxComm]byte
+	return strings.TrimSuffix(string(threadFile(buf[:], pid, tid, "comm")), "\n")
 }
 
 // Bounds of the files of a thread, in bytes.

@@ -143,26 +143,53 @@ type threadState struct {
 
 // Thread reads the stack of the thread with this id, as the host sees it. One that runs is waited for. Errors: ErrNoThread, ErrTorn, *PermissionError,
 // os.ErrNotExist or os.ErrProcessDone when it is gone.
-func (p *Process) Thread(tid int) (Thread, error) { return p.thread(tid, inTurns) }
-
-// Asleep is Thread for a thread that sleeps now: one that runs is not waited for, the error wraps ErrTorn then.
-func (p *Process) Asleep(tid int) (Thread, error) { return p.thread(tid, once) }
-
-func (p *Process) thread(tid int, how persistence) (Thread, error) {
-	native, err := p.nativeID(tid)
+func (p *Process) Thread(tid int) (Thread, error) {
+	s, err := p.stateOf(tid)
 	if err != nil {
 		return Thread{}, err
 	}
+	return p.read(s, tid, inTurns)
+}
+
+// Asleep is Thread for a thread that has slept since rest began, and without its name: the stack is that of its system call, rest.Call. The error wraps ErrTorn when it has run meanwhile.
+func (p *Process) Asleep(rest Rest) (Thread, error) {
+	tid := rest.TID()
+	switch {
+	case rest.moment.pid != p.pid:
+		return Thread{}, fmt.Errorf("thread %d of process %d: %w", tid, p.pid, ErrNoThread)
+	case !rest.asleep:
+		return Thread{}, p.unread(tid, fmt.Errorf("%w (%w)", ErrTorn, errRuns))
+	}
+	s, err := p.stateOf(tid)
+	if err != nil {
+		return Thread{}, err
+	}
+	r, err := p.during(s.addr, rest.moment)
+	switch {
+	case err != nil && final(err):
+		return Thread{}, p.unread(tid, err)
+	case err != nil:
+		return Thread{}, p.unread(tid, fmt.Errorf("%w (%w)", ErrTorn, err))
+	}
+	return threadOf(s, tid, r), nil
+}
+
+// stateOf finds the state of a thread of the host. It wraps ErrNoThread when CPython knows none.
+func (p *Process) stateOf(tid int) (threadState, error) {
+	native, err := p.nativeID(tid)
+	if err != nil {
+		return threadState{}, err
+	}
 	states, err := p.states()
 	if err != nil {
-		return Thread{}, asPermission(p.pid, err)
+		return threadState{}, asPermission(p.pid, err)
 	}
 	for _, s := range states {
 		if s.native == native {
-			return p.read(s, tid, how)
+			return s, nil
 		}
 	}
-	return Thread{}, fmt.Errorf("thread %d of process %d: %w", tid, p.pid, ErrNoThread)
+	return threadState{}, fmt.Errorf("thread %d of process %d: %w", tid, p.pid, ErrNoThread)
 }
 
 // Threads reads the stacks of all threads that run Python, newest first. When some could not be read, those that were
@@ -249,9 +276,20 @@ func (p *Process) hostThreads() (map[int]int, error) {
 func (p *Process) read(s threadState, tid int, how persistence) (Thread, error) {
 	r, err := p.stack(s.addr, tid, how)
 	if err != nil {
-		return Thread{}, asPermission(p.pid, fmt.Errorf("reading thread %d of process %d: %w", tid, p.pid, err))
+		return Thread{}, p.unread(tid, err)
 	}
-	return Thread{TID: tid, NativeID: s.native, Name: r.name, HoldsGIL: s.gil, Frames: r.frames, Truncated: r.truncated}, nil
+	t := threadOf(s, tid, r)
+	t.Name = nameOf(p.pid, tid)
+	return t, nil
+}
+
+// unread says what could not be read.
+func (p *Process) unread(tid int, err error) error {
+	return asPermission(p.pid, fmt.Errorf("reading thread %d of process %d: %w", tid, p.pid, err))
+}
+
+func threadOf(s threadState, tid int, r stack) Thread {
+	return Thread{TID: tid, NativeID: s.native, HoldsGIL: s.gil, Frames: r.frames, Truncated: r.truncated}
 }
 
 // readByState reads a thread whose id on the host is not known yet: it need not be the one that CPython stores, for the process may live in a pid namespace of its own.

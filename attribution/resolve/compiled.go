@@ -14,16 +14,18 @@ import (
 	"netaudit/attribution/odoo"
 )
 
-// compiledCode lists the shared objects of addons on the machine stack of a thread.
-func (w *witness) compiledCode(tid int) []string {
+// compiledCode lists the shared objects of addons on the machine stack of a thread, where the process has loaded any: then the thread must wait in a system call until after this returned.
+func (w *witness) compiledCode(tid int) (loaded bool) {
+	w.compiled = nil
 	if len(w.r.loaded.of(w.process, w.ofAddon())) == 0 {
-		return nil
+		return false
 	}
 	files, err := native.Objects(w.holder.PID, tid, w.ofAddon())
 	if err != nil { // the thread does not wait any more: its stack is not believed either
 		w.r.config.Logger.Debug("reading a machine stack", "error", err)
 	}
-	return files
+	w.compiled = files
+	return true
 }
 
 // recordedCode lists the shared objects of addons on the part of a machine stack that was recorded with a call.

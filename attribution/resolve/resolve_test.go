@@ -332,7 +332,7 @@ func TestOnlyThreadThatNeverSleepsIsReadInTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for running := 0; running < 20; time.Sleep(time.Millisecond) {
-		if _, err := stacks.Asleep(p.PID); !errors.Is(err, pystack.ErrTorn) {
+		if _, err := stacks.Asleep(pystack.Resting(p.PID, p.PID)); !errors.Is(err, pystack.ErrTorn) {
 			running = -1
 		}
 		running++

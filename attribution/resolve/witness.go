@@ -87,21 +87,22 @@ func (w *witness) python(o attribution.Owner) (stacks *pystack.Process, serial u
 	return stacks, serial, o, true
 }
 
-// blockedThread finds the thread that waits on the socket and reads its stack. Before and after the reading the descriptor must be the same
-// socket and the thread in the same system call: then the stack is the stack of this call, not of the next one.
+// blockedThread finds the thread that waits on the socket and reads its stack. The thread sleeps in one and the same system call on the descriptor while that is read, and the descriptor is the same socket before and afterwards:
+// then the stack is the stack of this call, not of the next one.
 func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t pystack.Thread, ok, gone bool) {
 	deadline := time.Now().Add(patience)
 	if w.brief {
 		deadline = time.Now().Add(briefly)
 	}
 	for nap := firstNap; ; nap = nap * longerNap / 2 {
-		if b, found := kernel.Waiting(w.holder.PID, w.holder.FD); found {
-			t, err := stacks.Asleep(b.TID) // one that runs has left the system call, or is about to
+		var rest pystack.Rest
+		if _, found := kernel.Waiting(w.holder.PID, w.holder.FD, func(tid int) string { rest = pystack.Resting(w.holder.PID, tid); return rest.Call() }); found {
+			t, err := stacks.Asleep(rest) // one that runs has left the system call, or is about to
 			if err == nil {
 				t = w.forWhom(stacks, t)
 			}
-			w.compiled = w.compiledCode(b.TID)
-			if err == nil && w.holder.Holds(w.socket.Inode) && b.Still(w.holder.PID) {
+			compiled := w.compiledCode(rest.TID())
+			if err == nil && w.holder.Holds(w.socket.Inode) && (!compiled && w.own == 0 || rest.Lasts()) {
 				return t, true, false
 			}
 		}
