@@ -3,11 +3,15 @@ package tap
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // copies is a capture with the frames of another one, many times.
@@ -127,4 +131,45 @@ func TestUntilFaultLetsOthersPass(t *testing.T) {
 	}()
 	var none *Packet
 	UntilFault(func() { none.Length++ })
+}
+
+// FuzzPieces: a mapped file gives the packets and the error that a file gives which is read.
+func FuzzPieces(f *testing.F) {
+	for _, name := range []string{"dns.pcap", "go.pcapng", "starttls.pcap"} {
+		text, err := os.ReadFile("testdata/captures/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text[:min(len(text), 9000)], uint16(1))
+		f.Add(lz4Frame(f, text[:min(len(text), 3000)]), uint16(5000))
+	}
+	f.Fuzz(func(t *testing.T, text []byte, size uint16) {
+		fd, err := unix.MemfdCreate("capture", unix.MFD_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := os.NewFile(uintptr(fd), "capture")
+		defer file.Close()
+		if _, err := file.Write(text); err != nil {
+			t.Fatal(err)
+		}
+		path := fmt.Sprintf("/proc/self/fd/%d", fd)
+		s, openErr := OpenFile(path)
+		release := func() {}
+		defer func() { release() }()
+		pieces, err := OpenPieces(path, int(size), func(done func()) { release(); release = done })
+		if openErr != nil || err != nil {
+			if fmt.Sprint(openErr) != fmt.Sprint(err) {
+				t.Errorf("read: %v; mapped: %v", openErr, err)
+			}
+			return
+		}
+		want, wantErr := allPackets(t, s)
+		got, err := allPackets(t, pieces)
+		if fmt.Sprint(err) != fmt.Sprint(wantErr) || !slices.EqualFunc(got, want, func(a, b Packet) bool {
+			return a.Time == b.Time && a.Length == b.Length && a.Link == b.Link && a.Iface == b.Iface && bytes.Equal(a.Data, b.Data)
+		}) {
+			t.Errorf("%d packets mapped, %v; %d read, %v", len(got), err, len(want), wantErr)
+		}
+	})
 }
