@@ -110,20 +110,32 @@ func (t *replayTeam) run(ctx context.Context, path string) error {
 // alone is run for one worker.
 func (t *replayTeam) alone(ctx context.Context, path string) error {
 	release := func() {}
-	source, err := tap.OpenPieces(path, largePiece, func(next func()) { release(); release = next })
+	defer func() { release() }()
+	source, err := t.open(path, func(next func()) { release(); release = next })
 	if err != nil {
 		return err
 	}
-	defer func() { release() }()
 	engine := t.workers[0].engine
 	t.read(ctx, source, engine.Packet)
 	engine.Close()
 	return t.end(path, source)
 }
 
+// open opens the file for one worker. Where rows go to Emit it is copied: a ledger has mapped files of its own, and nobody must go on after a fault in those.
+func (t *replayTeam) open(path string, began func(release func())) (tap.Source, error) {
+	if t.replay.Emit != nil {
+		return tap.OpenFile(path)
+	}
+	return tap.OpenPieces(path, largePiece, began)
+}
+
 // read reads the file until its end, or until a part of it cannot be read.
 func (t *replayTeam) read(ctx context.Context, source tap.Source, each func(p *tap.Packet)) {
-	fault := tap.UntilFault(func() {
+	run := tap.UntilFault
+	if t.replay.Emit != nil {
+		run = func(read func()) (fault bool) { read(); return false }
+	}
+	fault := run(func() {
 		var p tap.Packet
 		for !t.unreadable.Load() {
 			if t.err = source.Next(ctx, &p); t.err != nil {

@@ -358,6 +358,27 @@ func TestAFileThatIsCutWhileItIsRead(t *testing.T) {
 	}
 }
 
+// TestAFileThatIsCutWhileALedgerIsWritten is not mapped: what was read of it is written, and its end is where it is now.
+func TestAFileThatIsCutWhileALedgerIsWritten(t *testing.T) {
+	parties, err := party.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := manyCaptures(t, undamaged)
+	rows := 0
+	r := &Replay{Parties: parties, Emit: func(ledger.Event) {
+		if rows++; rows == 50 {
+			if err := os.Truncate(path, 100<<10); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	var of *tap.FileError
+	if err := r.Run(t.Context(), path); !errors.As(err, &of) || strings.Contains(err.Error(), "became shorter") || rows < 50 {
+		t.Errorf("%d rows, error %v", rows, err)
+	}
+}
+
 // fourTimes is a capture four times as long.
 func fourTimes(t *testing.T, path string) string {
 	t.Helper()
