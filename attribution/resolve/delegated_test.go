@@ -24,6 +24,7 @@ pool = ThreadPoolExecutor(4)
 	}{
 		"result":   {run: "pool.submit(urlopen, url).result()"},
 		"asyncio":  {run: "asyncio.run(ask(url))"},
+		"later":    {run: "f = pool.submit(urlopen, url); time.sleep(0.008); f.result()"},
 		"join":     {run: "t = threading.Thread(target=urlopen, args=[url]); t.start(); t.join()"},
 		"nobody":   {run: "pool.submit(urlopen, url); time.sleep(600)", reason: odoo.ByPool},
 		"another":  {run: "pool.submit(urlopen, url); pool.submit(time.sleep, 600).result()", reason: odoo.ByPool},

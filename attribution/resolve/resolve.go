@@ -219,10 +219,11 @@ const (
 // patience is how long a worker looks for the waiting thread: a handshake and the first part of a response. Between two looks it sleeps, a
 // little longer each time.
 const (
-	patience  = 60 * time.Millisecond
-	briefly   = 2 * time.Millisecond // where the look only adds to what is known
-	firstNap  = 100 * time.Microsecond
-	longerNap = 3 // numerator of the growth by 3/2
+	patience       = 60 * time.Millisecond
+	briefly        = 2 * time.Millisecond  // where the look only adds to what is known
+	waiterPatience = 20 * time.Millisecond // for whoever gave the thread its work to begin waiting for it
+	firstNap       = 100 * time.Microsecond
+	longerNap      = 3 // numerator of the growth by 3/2
 )
 
 func unknown(reason string) attribution.Owner {

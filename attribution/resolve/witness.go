@@ -90,19 +90,24 @@ func (w *witness) python(o attribution.Owner) (stacks *pystack.Process, serial u
 // blockedThread finds the thread that waits on the socket and reads its stack. The thread sleeps in one and the same system call on the descriptor while that is read, and the descriptor is the same socket before and afterwards:
 // then the stack is the stack of this call, not of the next one.
 func (w *witness) blockedThread(ctx context.Context, stacks *pystack.Process) (t pystack.Thread, ok, gone bool) {
-	deadline := time.Now().Add(patience)
+	begun := time.Now()
+	deadline, waiterDeadline := begun.Add(patience), begun.Add(waiterPatience)
 	if w.brief {
-		deadline = time.Now().Add(briefly)
+		deadline, waiterDeadline = begun.Add(briefly), begun.Add(briefly)
 	}
 	for nap := firstNap; ; nap = nap * longerNap / 2 {
 		var rest pystack.Rest
 		if _, found := kernel.Waiting(w.holder.PID, w.holder.FD, func(tid int) string { rest = pystack.Resting(w.holder.PID, tid); return rest.Call() }); found {
 			t, err := stacks.Asleep(rest) // one that runs has left the system call, or is about to
+			alone := false
 			if err == nil {
-				t = w.forWhom(stacks, t)
+				t, alone = w.forWhom(stacks, t)
 			}
 			compiled := w.compiledCode(rest.TID())
 			if err == nil && w.holder.Holds(w.socket.Inode) && (!compiled && w.own == 0 || rest.Lasts()) {
+				if alone {
+					t = w.untilSomebodyWaits(ctx, stacks, t, rest, waiterDeadline)
+				}
 				return t, true, false
 			}
 		}
