@@ -19,7 +19,7 @@ type pace struct {
 const (
 	paceWindow = time.Millisecond
 	manyWaits  = 8 // in a window: frames come every 125 µs or more often
-	restFor    = 300 * time.Microsecond
+	restFor    = 200 * time.Microsecond
 	restsAlone = 8 // after which others have their turn
 )
 
@@ -45,7 +45,7 @@ func (p *pace) rest(now time.Time) bool {
 	return often
 }
 
-// sleep does not give the right to run Go code away: to give it and to have it back takes more processor time than all else. A garbage collection may have to wait for it, for 0.35 ms at most: that is restFor, and what the kernel may
+// sleep does not give the right to run Go code away: to give it and to have it back takes more processor time than all else. A garbage collection may have to wait for it, for 0.25 ms at most: that is restFor, and what the kernel may
 // add (timer slack in prctl(2)).
 func (p *pace) sleep() {
 	if p.rests++; p.rests%restsAlone == 0 {
