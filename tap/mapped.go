@@ -19,7 +19,7 @@ type mapped struct {
 	end  *atomic.Uint64 // how far it was mapped
 }
 
-var errShorter = errors.New("the file became shorter while it was read")
+var errShorter = errors.New("the file became shorter while it was read: replay a copy of it")
 
 // at maps the file from offset on, at least n bytes of it; it begins within bytes into the piece. n is at most windowSize. It returns io.EOF when nothing is left, io.ErrUnexpectedEOF when less than n is.
 func (m *mapped) at(offset int64, n int) (piece []byte, within int, err error) {
@@ -77,5 +77,5 @@ func UntilFault(read func()) (fault bool) {
 
 // Unreadable is the error for a file with a fault.
 func Unreadable(path string, s Stats) *FileError {
-	return &FileError{Path: path, Offset: int64(s.FileBytesRead), Packets: s.Packets, Reason: "a part of the file cannot be read any more: it became shorter while it was read, or its disk fails"}
+	return &FileError{Path: path, Offset: int64(s.FileBytesRead), Packets: s.Packets, Reason: "a part of the file cannot be read any more: it became shorter while it was read (replay a copy of it), or its disk fails (the kernel's log says so)"}
 }

@@ -120,7 +120,7 @@ func (p *Process) inOneMoment(tstate uint64, m moment) (stack, error) {
 	if !view.OneMoment && !m.lasted() {
 		return stack{}, errRan
 	}
-	if !m.asleep && !r.truncated && !rooted(frames) {
+	if !m.asleep() && !r.truncated && !rooted(frames) {
 		return stack{}, fmt.Errorf("the thread was interrupted between two frames: %w", errImplausible)
 	}
 	return stack{frames, r.truncated}, nil

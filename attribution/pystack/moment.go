@@ -17,8 +17,7 @@ import (
 // moved to another processor; the kernel shows that, and counts it when it runs there.
 type moment struct {
 	pid, tid int
-	asleep   bool
-	call     string // that it sleeps in
+	call     string // that it sleeps in, "" when it is ready to run
 	ran      string // how often, and how long, so far
 	counted  bool   // when it is given a processor, not when it leaves it
 	turn     turn
@@ -41,8 +40,7 @@ func begin(pid, tid int, t turn) (m moment, err error) {
 		return m, fmt.Errorf("thread %d of process %d: %w", tid, pid, os.ErrNotExist)
 	}
 	m.call = sleepsIn(pid, tid) // after what was counted before: a thread that is off its processor now has to be given one, which counts
-	m.asleep = m.call != ""
-	if m.asleep || t.bound && processorOf(pid, tid) == t.processor {
+	if m.asleep() || t.bound && processorOf(pid, tid) == t.processor {
 		return m, nil
 	}
 	return m, errRuns
@@ -50,31 +48,30 @@ func begin(pid, tid int, t turn) (m moment, err error) {
 
 var errRuns = fmt.Errorf("the thread runs: %w", errImplausible)
 
+func (m moment) asleep() bool { return m.call != "" }
+
 // lasted says that the thread has not run since the moment began. One that slept may have woken meanwhile, as long as it has not been given a processor.
 func (m moment) lasted() bool {
 	processor := -1
 	if m.turn.bound {
 		processor = processorOf(m.pid, m.tid)
 	}
-	if m.asleep && !m.counted && sleepsIn(m.pid, m.tid) == "" {
+	if m.asleep() && !m.counted && sleepsIn(m.pid, m.tid) == "" {
 		return false
 	}
 	if now, _ := ran(m.pid, m.tid); now != m.ran {
 		return false
 	}
-	return m.asleep || m.turn.bound && processor == m.turn.processor && ownSwitches() == m.turn.switches
+	return m.asleep() || m.turn.bound && processor == m.turn.processor && ownSwitches() == m.turn.switches
 }
 
 // Rest is a time in which a thread sleeps on. The zero value is over.
-type Rest struct {
-	moment moment
-	asleep bool
-}
+type Rest struct{ moment moment }
 
 // Resting looks at a thread of the host.
 func Resting(pid, tid int) Rest {
-	m, err := begin(pid, tid, turn{})
-	return Rest{m, err == nil}
+	m, _ := begin(pid, tid, turn{}) // of a thread that runs, or is gone, the rest is over
+	return Rest{m}
 }
 
 // TID is the thread, as the host sees it.
@@ -84,7 +81,7 @@ func (r Rest) TID() int { return r.moment.tid }
 func (r Rest) Call() string { return r.moment.call }
 
 // Lasts says that the thread has not run since Resting looked at it: its stack is what it was then.
-func (r Rest) Lasts() bool { return r.asleep && r.moment.lasted() }
+func (r Rest) Lasts() bool { return r.moment.asleep() && r.moment.lasted() }
 
 // ran tells what a thread has run from what it has run at another time: when the kernel gives it a processor it counts that before anything else (Documentation/scheduler/sched-stats.rst, struct sched_info). Where the kernel does not,
 // the thread's switches tell, voluntary and forced: ten times as long to read, and counted when the thread leaves the processor. text is "" when the thread is gone.

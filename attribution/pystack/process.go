@@ -157,7 +157,7 @@ func (p *Process) Asleep(rest Rest) (Thread, error) {
 	switch {
 	case rest.moment.pid != p.pid:
 		return Thread{}, fmt.Errorf("thread %d of process %d: %w", tid, p.pid, ErrNoThread)
-	case !rest.asleep:
+	case !rest.moment.asleep():
 		return Thread{}, p.unread(tid, fmt.Errorf("%w (%w)", ErrTorn, errRuns))
 	}
 	s, err := p.stateOf(tid)
